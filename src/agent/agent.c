@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The agent: executes batches of system calls in a task. It knows no noun, decides nothing and has
+ * no data; see agent/batch.h for what it reads and writes.
+ *
+ * It never makes a timed or restartable call of its own, so the task's restart_block stays valid.
+ */
+#include "agent/batch.h"
+
+#include "syscall.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
+void agent_main(struct agent_slot *s);
+
+static int64_t agent_do(struct agent_call *calls, struct agent_call *c)
+{
+	int64_t a[6];
+
+	for (int i = 0; i < 6; i++)
+		a[i] = c->retref >> i & 1 ? calls[c->args[i]].ret : c->args[i];
+	switch (c->nr) {
+	case AGENT_MEMCPY:
+		for (int64_t i = 0; i < a[2]; i++)
+			((volatile char *)a[0])[i] = ((const volatile char *)a[1])[i];
+		return 0;
+	case AGENT_STORE32:
+		*(volatile uint32_t *)a[0] = a[1];
+		return 0;
+	case AGENT_STORE64:
+		*(volatile uint64_t *)a[0] = a[1];
+		return 0;
+	}
+	if (c->flags & AGENT_CLONE)
+		return raw_clone(c->nr, a[0], a[1], a[2]);
+	return raw_syscall(c->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void agent_batch(struct agent_slot *s)
+{
+	struct agent_call *calls = (struct agent_call *)((char *)s + SLOT_CALLS);
+	uint32_t i;
+
+	for (i = 0; i < s->n; i++) {
+		struct agent_call *c = &calls[i];
+
+		c->ret = agent_do(calls, c);
+		c->done = 1;
+		if ((c->flags & AGENT_STOP) && c->ret < 0 && c->ret >= -4095) {
+			i++;
+			break;
+		}
+	}
+	s->executed = i;
+}
+
+void agent_main(struct agent_slot *s)
+{
+	uint32_t done = s->done;
+	struct futex_waitv w[2] = {
+		{ .uaddr = (uint64_t)&s->cmd, .flags = FUTEX_32 },
+		{ .uaddr = s->owner, .flags = FUTEX_32 },
+	};
+
+	s->tid = raw_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	for (;;) {
+		uint32_t cmd = __atomic_load_n(&s->cmd, __ATOMIC_ACQUIRE);
+		uint32_t owner = __atomic_load_n((uint32_t *)s->owner, __ATOMIC_ACQUIRE);
+
+		if (cmd != done) {
+			agent_batch(s);
+			done = cmd;
+			__atomic_store_n(&s->done, cmd, __ATOMIC_RELEASE);
+			raw_syscall(SYS_futex, (int64_t)&s->done, FUTEX_WAKE, 1, 0, 0, 0);
+			continue;
+		}
+		if ((owner & FUTEX_OWNER_DIED) && s->orphan == ORPHAN_EXIT)
+			raw_syscall(SYS_exit_group, 137, 0, 0, 0, 0, 0);
+		w[0].val = cmd;
+		w[1].val = owner;
+		raw_syscall(SYS_futex_waitv, (int64_t)w, 2, 0, 0, 0, 0);
+	}
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fd kinds: what can stand behind a descriptor. One file per kind of object in kind/fd/, found by
+ * its name; nobody includes a kind.
+ *
+ * Dump: every distinct open file ("struct file", told apart by kcmp) is described once.
+ * Restore: the supervisor makes every object once, as root, in the network namespace it belongs to,
+ * and hands it to all descriptors that share it.
+ */
+#ifndef KIND_FD_H
+#define KIND_FD_H
+
+#include "images/fdinfo.pb-c.h"
+#include "images/fown.pb-c.h"
+#include "task/batch.h"
+
+#include <sys/stat.h>
+
+/* One descriptor of one stopped task; everything is borrowed. */
+struct fd_view {
+	struct task *task;	/* first owner met */
+	const struct fd_kind *kind;
+	uint32_t id;		/* file id in the image */
+	int num;		/* descriptor number there, -1 for an artificial entry */
+	int fd;			/* our copy, from pidfd_getfd(); -1 for O_PATH-less artificial ones */
+	struct stat st;
+	uint32_t flags;		/* as in fdinfo, without O_CLOEXEC */
+	uint64_t pos;
+	int mnt_id;		/* -1 unknown */
+	FownEntry *fown;	/* complete */
+	const char *link, *info; /* /proc/PID/fd/N; /proc/PID/fdinfo/N, whole text */
+};
+
+/* One object of the image being restored. */
+struct fd_obj {
+	uint32_t id;
+	const FileEntry *entry;	     /* its union; the kind picks its message */
+	const struct fd_kind *kind;
+	struct task *task;	     /* an owner: the one with the lowest virtual pid; or NULL */
+	int num;		     /* its descriptor number there, or -1 */
+	int fd;			     /* ours once made, else -1 */
+	bool making;		     /* being made: a loop of references is an error */
+};
+
+struct fd_kind {
+	const char *name; /* as in messages and tests */
+	uint32_t type;	  /* fd_types number on the wire */
+	/** does the kind claim this descriptor? exactly one may */
+	bool (*is)(const struct fd_view *v);
+	/** describe it, leaving it as it was; ends in fd_put() */
+	int (*dump)(struct session *s, const struct fd_view *v);
+	/**
+	 * make it: o->fd = a descriptor of ours (O_CLOEXEC, above 2). Status flags, owner and signal are
+	 * set by fd.c for every kind. May call fd_obj_get() for others it is built from.
+	 */
+	int (*restore)(struct session *s, struct fd_obj *o);
+	/** all objects exist, tasks have their tables: queues, connections, peers. May be NULL */
+	int (*link)(struct session *s, struct fd_obj *o);
+	/** calls to be made by an owner once its table is complete (epoll_ctl); num there. May be NULL */
+	int (*in_task)(struct session *s, struct fd_obj *o, struct batch *b, int num);
+	/** dump: once after all descriptors were seen (images of shared contents). May be NULL */
+	int (*dump_end)(struct session *s);
+	/** can this be restored? said before anything is stopped; NULL: yes. Fails with the remedy. */
+	int (*preflight)(struct session *s, const struct fd_view *v);
+};
+
+extern const struct fd_kind *const fd_kinds[]; /* NULL at the end */
+
+/* ---- for kinds, dump ---- */
+
+/**
+ * fd_put - write one entry of files.img
+ * @m: the kind's message; fd.c finds its slot in FileEntry by its descriptor
+ */
+int fd_put(struct session *s, const struct fd_view *v, const ProtobufCMessage *m);
+/** fd_put_id - same for an artificial entry that no descriptor shows (type, id, message) */
+int fd_put_id(struct session *s, uint32_t type, uint32_t id, const ProtobufCMessage *m);
+/** fd_new_id - next file id */
+uint32_t fd_new_id(struct session *s);
+/**
+ * fd_note - file id of a descriptor that is in no table (in a socket's queue, say): dumps it when new
+ * @fd: ours, borrowed
+ */
+int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id);
+/**
+ * fd_put_path - artificial reg entry (exe, cwd, root, mapped file): flags 0, pos 0
+ * @fd: an O_PATH or other descriptor of the object
+ * @link: what /proc shows for it
+ */
+int fd_put_path(struct session *s, struct task *task, int fd, const char *link, uint32_t *ret_id);
+
+/* ---- for kinds, restore ---- */
+
+/** fd_obj_get - the object with that id, made if it is not yet; NULL with the reason said */
+struct fd_obj *fd_obj_get(struct session *s, uint32_t id);
+/** fd_obj_each - next object of a type; start with NULL. Not made by this */
+struct fd_obj *fd_obj_each(struct session *s, uint32_t type, struct fd_obj *after);
+/**
+ * fd_open_reg - open what a reg entry names, checked against size and mode
+ * @flags: open(2) flags to use instead of the entry's (mappings), or -1
+ * Return: a descriptor, or -errno with the reason.
+ */
+int fd_open_reg(struct session *s, uint32_t id, int flags);
+
+/* ---- for flow ---- */
+
+/** fd_dump_all - descriptors of all tasks; files.img, fdinfo-N.img */
+int fd_dump_all(struct session *s, struct tree *tree);
+/** fd_dump_end - after mappings, exe, cwd and root were noted: close files.img */
+int fd_dump_end(struct session *s);
+int fd_preflight_all(struct session *s, struct tree *tree);
+/** fd_read - files.img (or the files of old dumps) and every fdinfo-N.img into the session */
+int fd_read(struct session *s, struct tree *tree);
+/** fd_restore_make - make every object */
+int fd_restore_make(struct session *s);
+/** fd_restore_tables - give them to the tasks, whose agents are idle; then in_task() */
+int fd_restore_tables(struct session *s, struct tree *tree);
+/** fd_restore_link - contents and connections; after it our copies may be closed */
+int fd_restore_link(struct session *s);
+void fd_restore_end(struct session *s);
+
+#endif

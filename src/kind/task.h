@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task kinds: attributes of a thread or process. One file per attribute in kind/task/, found by its
+ * name; nobody includes a kind. Each fills part of the CoreEntry at dump and replays it at restore.
+ *
+ * At dump the thread is stopped and its agent idle: ask() adds calls to one batch of all kinds,
+ * dump() reads the answers (batch_ret(b, first + i), batch_local()) and fills t->core.
+ * At restore the agent runs in the new thread: restore() adds calls.
+ */
+#ifndef KIND_TASK_H
+#define KIND_TASK_H
+
+#include "task/batch.h"
+
+/* Order at restore; within a stage order must not matter. */
+enum task_stage {
+	STAGE_EARLY,	/* before memory and descriptors: personality */
+	STAGE_ATTR,	/* most: sigactions, altstack, prctl, robust list, sched, rseq */
+	STAGE_PENDING,	/* signals are queued: all are blocked, actions are set */
+	STAGE_CREDS,	/* from here on the task has few rights: rlimits, ids, groups, capabilities */
+	STAGE_TIMERS,	/* armed last, so that none fires in the agent */
+	STAGE_SECCOMP,	/* the thread is seized with its filters suspended */
+	STAGE_REGS,	/* by the tracer: registers, mask */
+	STAGE_END,
+};
+
+struct task_kind {
+	const char *name;
+	enum task_stage stage;
+	bool per_thread; /* called for every thread; else for leaders only */
+	bool zombies;	 /* dump() is called for zombies too (no batch) */
+	/** add the calls whose answers dump() needs; may be NULL */
+	int (*ask)(struct session *s, struct thread *t, struct batch *b);
+	/** fill t->core; first: number of this kind's first call. b is NULL for zombies */
+	int (*dump)(struct session *s, struct thread *t, struct batch *b, unsigned first);
+	/** add calls that set what t->core says; may batch_run() itself if it needs answers */
+	int (*restore)(struct session *s, struct thread *t, struct batch *b);
+};
+
+extern const struct task_kind *const task_kinds[]; /* NULL at the end */
+
+/** task_dump_all - every kind, every thread, in parallel; fills the cores */
+int task_dump_all(struct session *s, struct tree *tree);
+/** task_restore_stage - run one stage's kinds on every thread of the tree */
+int task_restore_stage(struct session *s, struct tree *tree, enum task_stage stage);
+
+#endif

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/session.h"
+
+#include "base/res.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+
+void session_init(struct session *s, const CriuOpts *opts, int images, int work)
+{
+	unsigned char b[16];
+
+	memset(s, 0, sizeof(*s));
+	s->opts = opts;
+	s->images = images;
+	s->work = work;
+	s->log.fd = -1;
+	if (getrandom(b, sizeof(b), 0) != sizeof(b))
+		memset(b, getpid() & 0xff, sizeof(b));
+	b[6] = (b[6] & 0x0f) | 0x40; /* RFC 4122, version 4 */
+	b[8] = (b[8] & 0x3f) | 0x80;
+	snprintf(s->run_id, sizeof(s->run_id),
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		 b[15]);
+}
+
+void session_deinit(struct session *s)
+{
+	session_undo_all(s);
+	for (size_t i = 0; i < s->maps.max; i++) {
+		if (!s->maps.rows[i].value)
+			continue;
+		map_free(s->maps.rows[i].value);
+		free(s->maps.rows[i].value);
+	}
+	map_free(&s->maps);
+	log_flush(&s->log);
+	free(s->log.buf);
+	s->log.buf = NULL;
+}
+
+static bool errno_said(int r)
+{
+	return r == 0 || r == -ENOTSUP || r == -EINVAL || r == -EBADMSG || r == -ECANCELED;
+}
+
+int session_fail(struct session *s, int r, const char *fmt, ...)
+{
+	char text[sizeof(s->why)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), *fmt == '^' ? fmt + 1 : fmt, ap);
+	va_end(ap);
+	if (!s->why[0]) {
+		s->why_r = r;
+		if (errno_said(r))
+			snprintf(s->why, sizeof(s->why), "%.900s", text);
+		else
+			snprintf(s->why, sizeof(s->why), "%.800s: %s", text, strerror(-r));
+	} else if (*fmt == '^') {
+		char old[sizeof(s->why)];
+
+		memcpy(old, s->why, sizeof(old));
+		snprintf(s->why, sizeof(s->why), "%.200s: %.780s", text, old);
+	}
+	return r ? r : -EIO;
+}
+
+void session_warn(struct session *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vat(&s->log, LOG_WARN, fmt, ap);
+	va_end(ap);
+}
+
+void session_info(struct session *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vat(&s->log, LOG_INFO, fmt, ap);
+	va_end(ap);
+}
+
+void session_debug(struct session *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vat(&s->log, LOG_DEBUG, fmt, ap);
+	va_end(ap);
+}
+
+void session_undo(struct session *s, void (*fn)(void *arg), void *arg)
+{
+	struct undo *u = xalloc(sizeof(*u));
+
+	u->fn = fn;
+	u->arg = arg;
+	u->next = s->undo;
+	s->undo = u;
+}
+
+void session_undo_all(struct session *s)
+{
+	while (s->undo) {
+		struct undo *u = s->undo;
+
+		s->undo = u->next;
+		u->fn(u->arg);
+		free(u);
+	}
+}
+
+void session_undo_drop(struct session *s)
+{
+	while (s->undo) {
+		struct undo *u = s->undo;
+
+		s->undo = u->next;
+		free(u);
+	}
+}
+
+struct map *session_map(struct session *s, const char *name)
+{
+	uint64_t key = 0xcbf29ce484222325ULL; /* FNV-1a: names are few literals */
+	struct map *m;
+
+	for (const char *p = name; *p; p++)
+		key = (key ^ (unsigned char)*p) * 0x100000001b3ULL;
+	m = map_get(&s->maps, key);
+	if (!m) {
+		m = xalloc(sizeof(*m));
+		map_put(&s->maps, key, m);
+	}
+	return m;
+}
+
+int session_notify(struct session *s, const char *step, pid_t pid, int fd)
+{
+	int r;
+
+	if (!s->notify.call)
+		return 0;
+	log_flush(&s->log);
+	r = s->notify.call(s->notify.arg, step, pid, fd);
+	return r < 0 ? session_fail(s, -ECANCELED, "%s: the caller's hook or script failed", step)
+		     : 0;
+}
+
+const char *external_find(const struct session *s, const char *type, const char *key)
+{
+	size_t nt = strlen(type), nk = strlen(key);
+
+	for (size_t i = s->opts->n_external; i-- > 0;) {
+		const char *e = s->opts->external[i];
+
+		if (strncmp(e, type, nt) || e[nt] != '[' || strncmp(e + nt + 1, key, nk) ||
+		    e[nt + 1 + nk] != ']')
+			continue;
+		e += nt + 2 + nk;
+		return *e == ':' ? e + 1 : e;
+	}
+	if (!strcmp(type, "mnt"))
+		for (size_t i = s->opts->n_ext_mnt; i-- > 0;)
+			if (!strcmp(s->opts->ext_mnt[i]->key, key))
+				return s->opts->ext_mnt[i]->val;
+	if (!strcmp(type, "veth"))
+		for (size_t i = s->opts->n_veths; i-- > 0;)
+			if (!strcmp(s->opts->veths[i]->if_in, key))
+				return s->opts->veths[i]->if_out;
+	return NULL;
+}
+
+int inherit_find(const struct session *s, const char *key)
+{
+	for (size_t i = s->opts->n_inherit_fd; i-- > 0;)
+		if (!strcmp(s->opts->inherit_fd[i]->key, key))
+			return s->opts->inherit_fd[i]->fd;
+	return -ENOENT;
+}

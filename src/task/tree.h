@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tree: the tasks of one container with their threads, as found (dump) or as planned (restore).
+ * "pid" is what we see; "vpid" is what the innermost pid namespace of the root task shows, and what
+ * images hold.
+ */
+#ifndef TASK_TREE_H
+#define TASK_TREE_H
+
+#include "images/core.pb-c.h"
+#include "images/fs.pb-c.h"
+#include "images/mm.pb-c.h"
+#include "session/session.h"
+#include "task/tracee.h"
+
+struct area;
+struct fd_table;
+
+enum task_state { TASK_ALIVE = 1, TASK_DEAD = 2, TASK_STOPPED = 3 }; /* numbers of the wire */
+
+struct thread {
+	struct task *task;
+	pid_t tid, vtid;
+	struct tracee *tr; /* shared with the warden; NULL for a zombie */
+	struct area *area; /* the agent's memory in this mm, NULL before inject */
+	unsigned slot;	   /* its slot there */
+	CoreEntry *core;   /* dump: being filled; restore: as read. Owned */
+};
+
+struct task {
+	struct task *parent, *next, *first_child, *last_child; /* next: sibling, in creation order */
+	pid_t pid, vpid, pgid, sid;			       /* pgid, sid: virtual; 0 outside */
+	enum task_state state;
+	int exit_code; /* zombies: wait status */
+	int proc;      /* /proc/PID directory, -1 for planned ones */
+	int pidfd;
+	struct thread *threads; /* [0] is the leader; zombies have that one only */
+	unsigned n_threads;
+	TaskKobjIdsEntry *ids; /* owned */
+	FsEntry *fs;	       /* restore: owned */
+	MmEntry *mm;	       /* dump: filled by mem_note(); restore: as read. Owned */
+	struct fd_table *files; /* descriptors; shared by tasks of one files_id */
+	void *mem;		/* mem family's notes */
+	char comm[16];
+	bool helper; /* restore: made only to lead a session or group; it ends before release */
+};
+
+struct tree {
+	struct task *root;
+	struct map by_vpid; /* struct task */
+	struct task **all;  /* pre-order, parents before children */
+	size_t n, max;
+	unsigned n_threads; /* of all tasks */
+};
+
+/** task_new - append a task to the tree, as last child of parent (NULL: the root) */
+struct task *task_new(struct tree *t, struct task *parent, pid_t pid, pid_t vpid, unsigned n_threads);
+void tree_free(struct tree *t);
+/** task_find - by virtual pid, or NULL */
+struct task *task_find(const struct tree *t, pid_t vpid);
+static inline struct thread *task_leader(const struct task *k)
+{
+	return &k->threads[0];
+}
+
+#endif
