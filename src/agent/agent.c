@@ -75,8 +75,11 @@ void agent_main(struct agent_slot *s)
 			raw_syscall(SYS_futex, (int64_t)&s->done, FUTEX_WAKE, 1, 0, 0, 0);
 			continue;
 		}
-		if ((owner & FUTEX_OWNER_DIED) && s->orphan == ORPHAN_EXIT)
+		if ((owner & FUTEX_OWNER_DIED) && s->orphan == ORPHAN_EXIT) {
+			/* the kernel woke one of us */
+			raw_syscall(SYS_futex, s->owner, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
 			raw_syscall(SYS_exit_group, 137, 0, 0, 0, 0, 0);
+		}
 		w[0].val = cmd;
 		w[1].val = owner;
 		raw_syscall(SYS_futex_waitv, (int64_t)w, 2, 0, 0, 0, 0);

@@ -27,6 +27,10 @@ enum tracee_state {
 struct tracee {
 	pid_t tid, tgid, ppid; /* as we see them */
 	enum tracee_state state;
+	bool zombie;	     /* dead and not reaped; nothing else is known of it */
+	bool noted;	     /* regs and sigmask hold what was found */
+	bool at_call;	     /* at a system call stop of ours */
+	bool filtered;	     /* its seccomp filters are suspended while it is ours */
 	bool group_stop;     /* stopped by a job control signal before we came */
 	int stop_signo;	     /* that signal */
 	int late_stop;	     /* stop signal that arrived under our hands; sent again at the end */
@@ -34,6 +38,10 @@ struct tracee {
 	uint64_t sigmask;
 	uint64_t rseq_ptr;
 	uint32_t rseq_size, rseq_sig, rseq_flags;
+	uint64_t insn;	  /* leader: address of a syscall instruction in its memory */
+	uint64_t area;	  /* leader: the agent's area there, 0 none */
+	uint64_t area_len;
+	uint64_t entry, slot; /* where its agent starts, and with which slot */
 	uint64_t sud_mode, sud_selector, sud_offset, sud_len; /* syscall user dispatch */
 	uint32_t xstate_size;
 	unsigned char xstate[XSTATE_MAX] __attribute__((aligned(64)));

@@ -8,36 +8,50 @@
 #ifndef TASK_WARDEN_H
 #define TASK_WARDEN_H
 
+#include "task/trace.h"
 #include "task/tree.h"
 
-#include <sys/uio.h>
-
-/** warden_start - fork it. Nothing is stopped yet */
-int warden_start(struct session *s);
-/** warden_end - let go or kill (see warden_kill), and reap it. Also after failures */
+/** warden_start - fork it; nothing is stopped yet. restoring: what it holds is killed at the end */
+int warden_start(struct session *s, bool restoring);
+/** warden_end - end and reap it; what it still holds is cured (dump) or killed (restore) */
 void warden_end(struct session *s);
+/** warden_table - the threads it holds, in memory shared with it */
+struct trace_table *warden_table(struct session *s);
 
 /* dump */
 /**
  * warden_stop - freeze and seize the tree of root, until it is closed; note registers and masks
  * @freezer: directory of the freezer cgroup (v1 or v2), or NULL
- * On return the shared table holds a tracee for every thread; s->tree is filled by tree_note().
  */
 int warden_stop(struct session *s, pid_t root, const char *freezer, unsigned timeout_ms);
-struct tracee *warden_tracee(struct session *s, size_t i); /* NULL behind the last */
-/** warden_finish - kill all, or cure and let go; state: 0 kill, 1 run, 2 stop */
-int warden_finish(struct session *s, int how);
-/** warden_undo_write - text to be written to path if the supervisor dies (thaw, unlock); "" cancels */
-
-/* for kinds: rare requests */
-/** warden_ptrace - one ptrace request on a stopped thread; data is copied in and out; its result */
-long warden_ptrace(struct session *s, pid_t tid, int request, unsigned long addr, void *data,
-		   size_t n);
-/** warden_getregset - a register set; *n in: room, out: size */
-int warden_getregset(struct session *s, pid_t tid, int type, void *data, size_t *n);
+/** warden_inject - make areas, see trace_inject(); warden_run - start the agents */
+int warden_inject(struct session *s);
+int warden_run(struct session *s);
+/** warden_pump - serve what happens to threads that run agents; called while waiting for them */
+int warden_pump(struct session *s);
+/** warden_finish - kill all, or cure and let go */
+int warden_finish(struct session *s, enum trace_how how);
 
 /* restore */
-/** warden_adopt - from now on pid dies with us (its whole tree, when it is a pid namespace's init) */
-int warden_adopt(struct session *s, pid_t pid);
+/** warden_tracee - a new row of the table, for a thread of ours; then warden_seize() all new ones */
+struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid);
+int warden_seize(struct session *s);
+int warden_release(struct session *s, enum trace_how how);
+
+/* for kinds: rare requests on stopped threads */
+/**
+ * warden_ptrace - one ptrace request; data is copied in before and out after
+ * @n: bytes of data, at most TRACE_SCRATCH
+ * Return: ptrace's result, or -errno without a reason said.
+ */
+long warden_ptrace(struct session *s, pid_t tid, int request, unsigned long addr, void *data,
+		   size_t n);
+/**
+ * warden_undo_file - should the supervisor die: write text to path (thaw, say). A second call with
+ * the same path replaces the text; NULL cancels.
+ */
+int warden_undo_file(struct session *s, const char *path, const char *text);
+/** warden_undo_rmdir - should the supervisor die in a restore: remove that directory (a cgroup) */
+int warden_undo_rmdir(struct session *s, const char *path);
 
 #endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* arch: what differs between machines, the same names in every arch/ folder. */
+#ifndef ARCH_ARCH_H
+#define ARCH_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+#define AGENT_SYSCALL_AT 16 /* offset in the agent's code of a syscall instruction to borrow */
+
+/** arch_find_syscall - offset of a system call instruction in code, or -ENOENT */
+long arch_find_syscall(const void *code, size_t n);
+/** arch_call - registers that make a system call with the instruction at insn */
+void arch_call(struct user_regs_struct *r, uint64_t insn, long nr, const uint64_t args[6]);
+/** arch_call_ret - its result */
+int64_t arch_call_ret(const struct user_regs_struct *r);
+/** arch_enter - registers that start code at entry with one argument, as a fresh function */
+void arch_enter(struct user_regs_struct *r, uint64_t entry, uint64_t arg);
+/** arch_no_restart - is this stop's state outside any system call that the kernel would restart */
+uint64_t arch_ip(const struct user_regs_struct *r);
+void arch_set_ip(struct user_regs_struct *r, uint64_t ip);
+
+#endif

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "task/tree.h"
+
+#include "base/list.h"
+
+#include <string.h>
+
+struct task *task_new(struct tree *t, struct task *parent, pid_t pid, pid_t vpid, unsigned n_threads)
+{
+	struct task *k = xalloc(sizeof(*k));
+	struct {
+		struct task **v;
+		size_t n, max;
+	} all = { t->all, t->n, t->max };
+
+	k->parent = parent;
+	k->pid = pid;
+	k->vpid = vpid;
+	k->state = TASK_ALIVE;
+	k->proc = -EBADF;
+	k->pidfd = -EBADF;
+	k->n_threads = n_threads;
+	k->threads = xalloc((n_threads ? n_threads : 1) * sizeof(*k->threads));
+	for (unsigned i = 0; i < n_threads; i++)
+		k->threads[i].task = k;
+	if (!parent)
+		t->root = k;
+	else if (parent->last_child)
+		parent->last_child->next = k;
+	else
+		parent->first_child = k;
+	if (parent)
+		parent->last_child = k;
+	*vec_add(&all) = k;
+	t->all = all.v;
+	t->n = all.n;
+	t->max = all.max;
+	t->n_threads += n_threads;
+	if (vpid > 0)
+		map_put(&t->by_vpid, vpid, k);
+	return k;
+}
+
+static void task_free(struct task *k)
+{
+	fd_close(k->proc);
+	fd_close(k->pidfd);
+	for (unsigned i = 0; i < k->n_threads; i++)
+		if (k->threads[i].core)
+			core_entry__free_unpacked(k->threads[i].core, NULL);
+	free(k->threads);
+	if (k->ids)
+		task_kobj_ids_entry__free_unpacked(k->ids, NULL);
+	if (k->fs)
+		fs_entry__free_unpacked(k->fs, NULL);
+	if (k->mm)
+		mm_entry__free_unpacked(k->mm, NULL);
+	free(k);
+}
+
+void tree_free(struct tree *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		task_free(t->all[i]);
+	free(t->all);
+	map_free(&t->by_vpid);
+	memset(t, 0, sizeof(*t));
+}
+
+struct task *task_find(const struct tree *t, pid_t vpid)
+{
+	return vpid > 0 ? map_get(&t->by_vpid, vpid) : NULL;
+}

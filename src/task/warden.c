@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "task/warden.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum warden_cmd {
+	W_STOP,
+	W_INJECT,
+	W_RUN,
+	W_PUMP,
+	W_FINISH,
+	W_SEIZE,
+	W_RELEASE,
+	W_PTRACE,
+	W_UNDO_FILE,
+	W_UNDO_RMDIR,
+};
+
+struct warden_msg {
+	enum warden_cmd cmd;
+	int32_t a;
+	uint32_t b;
+	uint64_t addr, n;
+	char path[4096], text[64];
+};
+
+#define UNDO_MAX 256
+struct warden_undo {
+	bool dir;
+	char path[4096], text[64];
+};
+
+struct warden {
+	pid_t pid;
+	int sock;
+	struct trace_table *tt;
+};
+
+/* ---- in the warden ---- */
+
+static void warden_undo_set(struct warden_undo *u, size_t *n, const struct warden_msg *m)
+{
+	size_t i;
+
+	for (i = 0; i < *n && strcmp(u[i].path, m->path); i++)
+		;
+	if (i == UNDO_MAX)
+		return;
+	if (i == *n)
+		(*n)++;
+	u[i].dir = m->cmd == W_UNDO_RMDIR;
+	memcpy(u[i].path, m->path, sizeof(u[i].path));
+	memcpy(u[i].text, m->text, sizeof(u[i].text));
+}
+
+static long warden_do(struct trace_table *tt, const struct warden_msg *m)
+{
+	switch (m->cmd) {
+	case W_STOP:
+		memcpy(tt->freezer_path, m->path, sizeof(tt->freezer_path));
+		return trace_stop(tt, m->a, m->b);
+	case W_INJECT:
+		return trace_inject(tt);
+	case W_RUN:
+		return trace_run(tt);
+	case W_PUMP:
+		return trace_pump(tt);
+	case W_FINISH:
+		return m->a == TRACE_KILL ? trace_kill(tt) : trace_cure(tt, m->a);
+	case W_SEIZE:
+		return trace_seize(tt);
+	case W_RELEASE:
+		return trace_release(tt, m->a);
+	case W_PTRACE: {
+		long r = ptrace(m->b, m->a, (void *)m->addr, tt->scratch);
+
+		return r < 0 ? -errno : r;
+	}
+	default:
+		return -EINVAL;
+	}
+}
+
+static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u, size_t n)
+{
+	if (tt->restoring && !tt->let_go)
+		trace_kill(tt);
+	else
+		trace_cure(tt, TRACE_RUN);
+	for (size_t i = n; i-- > 0;) {
+		if (u[i].dir)
+			rmdir(u[i].path);
+		else if (u[i].text[0])
+			text_write(AT_FDCWD, u[i].path, u[i].text);
+	}
+}
+
+static void warden_main(struct trace_table *tt, int sock, int supervisor)
+{
+	struct warden_undo *undo = xalloc(UNDO_MAX * sizeof(*undo));
+	size_t n_undo = 0;
+	struct warden_msg m;
+	struct pollfd p[2] = { { .fd = sock, .events = POLLIN }, { .fd = supervisor, .events = POLLIN } };
+
+	for (;;) {
+		long r;
+		ssize_t n;
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			break;
+		if (p[1].revents)
+			break; /* the supervisor is dead, whoever else holds the other end */
+		if (!p[0].revents)
+			continue;
+		n = recv(sock, &m, sizeof(m), 0);
+		if (n <= 0)
+			break;
+		if (m.cmd == W_UNDO_FILE || m.cmd == W_UNDO_RMDIR) {
+			if (!tt->let_go)
+				warden_undo_set(undo, &n_undo, &m);
+			r = 0;
+		} else {
+			r = warden_do(tt, &m);
+		}
+		if (send(sock, &r, sizeof(r), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	warden_orphaned(tt, undo, tt->let_go ? 0 : n_undo);
+	_exit(0);
+}
+
+/* The warden must survive what ends the supervisor, and hold nothing open that others wait for. */
+static void warden_child(struct trace_table *tt, int sock, int supervisor)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sig != SIGCHLD)
+			signal(sig, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	prctl(PR_SET_NAME, "stasis-warden");
+	setsid();
+	if (chdir("/") < 0)
+		_exit(1);
+	sock = dup3(sock, 3, O_CLOEXEC) < 0 ? sock : 3;
+	supervisor = dup3(supervisor, 4, O_CLOEXEC) < 0 ? supervisor : 4;
+	if (sock == 3 && supervisor == 4) {
+		close_range(0, 2, 0);
+		close_range(5, ~0U, 0);
+	}
+	warden_main(tt, sock, supervisor);
+}
+
+/* ---- in the supervisor ---- */
+
+int warden_start(struct session *s, bool restoring)
+{
+	struct warden *w = xalloc(sizeof(*w));
+	int sv[2] = { -1, -1 };
+	own_fd int self = -1;
+
+	w->tt = mmap(NULL, sizeof(*w->tt), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	self = fd_high(syscall(SYS_pidfd_open, getpid(), 0));
+	if (w->tt == MAP_FAILED || self < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0) {
+		free(w);
+		return session_fail(s, -errno, "warden: start");
+	}
+	sv[0] = fd_high(sv[0]);
+	sv[1] = fd_high(sv[1]);
+	/* a move to 3 and 4 must not tread on one another */
+	sv[1] = fcntl(sv[1], F_DUPFD_CLOEXEC, 10);
+	self = fcntl(self, F_DUPFD_CLOEXEC, 10);
+	w->tt->supervisor = getpid();
+	w->tt->restoring = restoring;
+	log_flush(&s->log);
+	w->pid = fork();
+	if (w->pid == 0)
+		warden_child(w->tt, sv[1], self);
+	fd_close(sv[1]);
+	w->sock = sv[0];
+	if (w->pid < 0) {
+		fd_close(sv[0]);
+		munmap(w->tt, sizeof(*w->tt));
+		free(w);
+		return session_fail(s, -errno, "warden: fork");
+	}
+	s->warden = w;
+	return 0;
+}
+
+void warden_end(struct session *s)
+{
+	struct warden *w = s->warden;
+
+	if (!w)
+		return;
+	s->warden = NULL;
+	fd_close(w->sock); /* it lets go of what it still holds, and ends */
+	while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	munmap(w->tt, sizeof(*w->tt));
+	free(w);
+}
+
+struct trace_table *warden_table(struct session *s)
+{
+	return s->warden->tt;
+}
+
+static long warden_call(struct session *s, const struct warden_msg *m)
+{
+	struct warden *w = s->warden;
+	long r = 0;
+
+	if (send(w->sock, m, sizeof(*m), MSG_NOSIGNAL) < 0)
+		return -EPIPE;
+	for (;;) {
+		ssize_t n = recv(w->sock, &r, sizeof(r), 0);
+
+		if (n == sizeof(r))
+			return r;
+		if (n < 0 && errno == EINTR)
+			continue;
+		return -EPIPE;
+	}
+}
+
+/* the tracer's sentence is complete: it becomes ours as it stands */
+static int warden_said(struct session *s, int r)
+{
+	session_fail(s, -EINVAL, "%s", s->warden->tt->why[0] ? s->warden->tt->why : "warden: failed");
+	s->why_r = r;
+	return r;
+}
+
+static int warden_simple(struct session *s, enum warden_cmd cmd, int a)
+{
+	struct warden_msg m = { .cmd = cmd, .a = a };
+	long r = warden_call(s, &m);
+
+	if (r == -EPIPE)
+		return session_fail(s, r, "warden: it was killed; the tasks must be looked at");
+	return r < 0 ? warden_said(s, r) : 0;
+}
+
+int warden_stop(struct session *s, pid_t root, const char *freezer, unsigned timeout_ms)
+{
+	struct warden_msg m = { .cmd = W_STOP, .a = root, .b = timeout_ms };
+	long r;
+
+	if (freezer && strlen(freezer) >= sizeof(m.path))
+		return session_fail(s, -ENAMETOOLONG, "freezer cgroup %.100s...", freezer);
+	if (freezer)
+		strcpy(m.path, freezer);
+	r = warden_call(s, &m);
+	return r < 0 ? warden_said(s, r) : 0;
+}
+
+int warden_inject(struct session *s)
+{
+	return warden_simple(s, W_INJECT, 0);
+}
+
+int warden_run(struct session *s)
+{
+	return warden_simple(s, W_RUN, 0);
+}
+
+int warden_pump(struct session *s)
+{
+	return warden_simple(s, W_PUMP, 0);
+}
+
+int warden_finish(struct session *s, enum trace_how how)
+{
+	return warden_simple(s, W_FINISH, how);
+}
+
+struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid)
+{
+	struct trace_table *tt = s->warden->tt;
+	struct tracee *t;
+
+	if (tt->n == TRACE_MAX)
+		return NULL;
+	t = &tt->t[tt->n++];
+	t->tid = tid;
+	t->tgid = tgid;
+	return t;
+}
+
+int warden_seize(struct session *s)
+{
+	return warden_simple(s, W_SEIZE, 0);
+}
+
+int warden_release(struct session *s, enum trace_how how)
+{
+	return warden_simple(s, W_RELEASE, how);
+}
+
+long warden_ptrace(struct session *s, pid_t tid, int request, unsigned long addr, void *data,
+		   size_t n)
+{
+	struct warden_msg m = { .cmd = W_PTRACE, .a = tid, .b = request, .addr = addr, .n = n };
+	long r;
+
+	if (n > TRACE_SCRATCH)
+		return -E2BIG;
+	if (n)
+		memcpy(s->warden->tt->scratch, data, n);
+	r = warden_call(s, &m);
+	if (n)
+		memcpy(data, s->warden->tt->scratch, n);
+	return r;
+}
+
+static int warden_undo(struct session *s, enum warden_cmd cmd, const char *path, const char *text)
+{
+	struct warden_msg m = { .cmd = cmd };
+	long r;
+
+	if (!s->warden)
+		return 0;
+	if (strlen(path) >= sizeof(m.path) || (text && strlen(text) >= sizeof(m.text)))
+		return session_fail(s, -ENAMETOOLONG, "warden: %s", path);
+	strcpy(m.path, path);
+	if (text)
+		strcpy(m.text, text);
+	r = warden_call(s, &m);
+	return r < 0 ? session_fail(s, r, "warden") : 0;
+}
+
+int warden_undo_file(struct session *s, const char *path, const char *text)
+{
+	return warden_undo(s, W_UNDO_FILE, path, text);
+}
+
+int warden_undo_rmdir(struct session *s, const char *path)
+{
+	return warden_undo(s, W_UNDO_RMDIR, path, NULL);
+}
