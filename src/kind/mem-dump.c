@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * mem-dump: private pages of stopped tasks into images.
+ *
+ * Pages are found with PAGEMAP_SCAN and copied with process_vm_readv() through a page aligned buffer.
+ * Where a page may be shared by copy-on-write with a relative they are read through /proc/PID/mem:
+ * process_vm_readv() pins pages, and the kernel would give the task its own copy of each.
+ */
+#include "kind/mem.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#ifndef PAGEMAP_SCAN
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+#define PAGE_IS_FILE (1 << 2)
+#define PAGE_IS_PRESENT (1 << 3)
+#define PAGE_IS_SWAPPED (1 << 4)
+struct page_region {
+	uint64_t start, end, categories;
+};
+struct pm_scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted,
+		category_mask, category_anyof_mask, return_mask;
+};
+#endif
+
+#define CHUNK (4u << 20)
+#define REGIONS 512 /* with more, walk_end can be stale and the tail would come twice */
+
+struct copier {
+	struct session *s;
+	struct task *task;
+	struct page_out out;
+	char *buf; /* CHUNK bytes, huge pages if there are */
+	int pagemap, mem;
+	bool cow; /* pages may be shared with a relative */
+};
+
+static bool page_is_zero(const char *p)
+{
+	const uint64_t *w = (const uint64_t *)p;
+
+	for (size_t i = 0; i < PAGE / 8; i += 8)
+		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7])
+			return false;
+	return true;
+}
+
+/* Write n pages at buf; zero pages are left out where a missing page reads as zero. */
+static int copier_put(struct copier *c, uint64_t vaddr, size_t n, bool zero_matters)
+{
+	size_t from = 0;
+	int r = 0;
+
+	c->s->stats.pages_scanned += n;
+	for (size_t i = 0; r == 0 && !zero_matters && i < n; i++) {
+		if (!page_is_zero(c->buf + i * PAGE))
+			continue;
+		c->s->stats.pages_zero++;
+		if (i > from)
+			r = page_out_add(&c->out, vaddr + from * PAGE, i - from, c->buf + from * PAGE);
+		from = i + 1;
+	}
+	if (r == 0 && n > from)
+		r = page_out_add(&c->out, vaddr + from * PAGE, n - from, c->buf + from * PAGE);
+	return r;
+}
+
+static int copier_read(struct copier *c, uint64_t vaddr, size_t len, bool readable)
+{
+	struct iovec l = { c->buf, len }, m = { (void *)(uintptr_t)vaddr, len };
+	ssize_t n = -1;
+
+	if (!c->cow && readable)
+		n = process_vm_readv(c->task->pid, &l, 1, &m, 1, 0);
+	for (size_t have = n > 0 ? n : 0; have < len; have += n) {
+		n = pread(c->mem, c->buf + have, len - have, vaddr + have);
+		if (n <= 0)
+			return session_fail(c->s, n < 0 ? -errno : -EFAULT,
+					    "task %d: read memory at %llx", c->task->vpid,
+					    (unsigned long long)(vaddr + have));
+	}
+	return 0;
+}
+
+static int copier_range(struct copier *c, const VmaEntry *e, uint64_t start, uint64_t end)
+{
+	bool zero_matters = !(e->status & VMA_ANON_PRIVATE) || (e->status & VMA_VDSO);
+	int r = 0;
+
+	while (r == 0 && start < end) {
+		size_t len = end - start < CHUNK ? end - start : CHUNK;
+
+		r = copier_read(c, start, len, e->prot & PROT_READ);
+		if (r == 0)
+			r = copier_put(c, start, len / PAGE, zero_matters);
+		start += len;
+	}
+	return r;
+}
+
+static int copier_vma(struct copier *c, const VmaEntry *e)
+{
+	struct page_region regions[REGIONS];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = e->start,
+		.end = e->end,
+		.vec = (uintptr_t)regions,
+		.vec_len = REGIONS,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	};
+
+	if (e->status & VMA_VDSO)
+		return copier_range(c, e, e->start, e->end);
+	if (e->status & VMA_FILE_PRIVATE) { /* only what is no longer the file's page */
+		arg.category_inverted = PAGE_IS_FILE;
+		arg.category_mask = PAGE_IS_FILE;
+	}
+	for (;;) {
+		int n = ioctl(c->pagemap, PAGEMAP_SCAN, &arg), r;
+
+		if (n < 0)
+			return session_fail(c->s, -errno, "task %d: find its pages", c->task->vpid);
+		for (int i = 0; i < n; i++) {
+			r = copier_range(c, e, regions[i].start, regions[i].end);
+			if (r < 0)
+				return r;
+		}
+		if (n < REGIONS || arg.walk_end >= e->end)
+			return 0;
+		arg.start = arg.walk_end;
+	}
+}
+
+static int dump_task(struct session *s, struct task *task, char *buf, bool cow)
+{
+	struct copier c = { .s = s, .task = task, .buf = buf, .cow = cow };
+	own_fd int pagemap = fd_high(openat(task->proc, "pagemap", O_RDONLY | O_CLOEXEC));
+	own_fd int mem = fd_high(openat(task->proc, "mem", O_RDONLY | O_CLOEXEC));
+	int r;
+
+	if (pagemap < 0 || mem < 0)
+		return session_fail(s, -errno, "task %d: open its memory", task->vpid);
+	c.pagemap = pagemap;
+	c.mem = mem;
+	r = page_out_open(s, &c.out, "%d", task->vpid);
+	for (size_t i = 0; r == 0 && i < task->mm->n_vmas; i++) {
+		const VmaEntry *e = task->mm->vmas[i];
+
+		if (vma_private(e) && !(e->status & (VMA_VVAR | VMA_VSYSCALL)))
+			r = copier_vma(&c, e);
+	}
+	s->stats.pages_written += c.out.total;
+	session_debug(s, "task %d: %llu pages", task->vpid, (unsigned long long)c.out.total);
+	if (page_out_close(&c.out) < 0 && r == 0)
+		r = s->why_r;
+	if (r == 0)
+		r = image_write_one(s, MAGIC_MM, &task->mm->base, "mm-%d.img", task->vpid);
+	return r;
+}
+
+/* Born by fork() without exec() since: same program at the same random addresses. */
+static bool relatives(const MmEntry *a, const MmEntry *b)
+{
+	return a->mm_start_code == b->mm_start_code && a->mm_start_stack == b->mm_start_stack &&
+	       a->mm_arg_start == b->mm_arg_start && a->mm_start_brk == b->mm_start_brk;
+}
+
+static bool has_relative(const struct tree *tree, const struct task *k)
+{
+	own_mem char *stat = NULL;
+	char needle[32];
+	int ppid = 0;
+
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct task *o = tree->all[i];
+
+		if (o != k && o->mm && relatives(o->mm, k->mm))
+			return true;
+	}
+	if (k != tree->root || text_read(k->proc, "stat", &stat, NULL) < 0 ||
+	    sscanf(strrchr(stat, ')') + 1, " %*c %d", &ppid) != 1 || ppid <= 0)
+		return false;
+	free(take_mem(stat));
+	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", ppid) < 0)
+		return false;
+	snprintf(needle, sizeof(needle), " %llu ", (unsigned long long)k->mm->mm_start_stack);
+	return strstr(strrchr(stat, ')'), needle);
+}
+
+int mem_dump(struct session *s, struct tree *tree)
+{
+	uint64_t t0 = now_ns();
+	char *raw = mmap(NULL, 2 * CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *buf;
+	int r = 0;
+
+	if (raw == MAP_FAILED)
+		return session_fail(s, -errno, "memory: copy buffer");
+	buf = (char *)(((uintptr_t)raw + CHUNK - 1) & ~(uintptr_t)(CHUNK - 1));
+	madvise(buf, CHUNK, MADV_HUGEPAGE);
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		if (tree->all[i]->state != TASK_DEAD)
+			r = dump_task(s, tree->all[i], buf, has_relative(tree, tree->all[i]));
+	munmap(raw, 2 * CHUNK);
+	s->stats.memdump = (now_ns() - t0) / 1000;
+	return r;
+}

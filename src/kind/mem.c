@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * mem: what a stopped task's address space looks like, from /proc.
+ *
+ * Source: /proc/PID/smaps (maps alone hides flags such as MAP_NORESERVE, and areas would merge when
+ * restored), /proc/PID/stat (the PR_SET_MM_* fields), /proc/PID/auxv.
+ */
+#include "kind/mem.h"
+
+#include "arch/arch.h"
+#include "base/res.h"
+#include "base/text.h"
+#include "kind/fd.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#define VMAS_MAX 1000000
+
+/* VmFlags letters that become mmap() flags or advice */
+struct vm_letter {
+	char at[4];
+	uint32_t flag;
+	int advice; /* MADV_*, -1 none */
+};
+static const struct vm_letter vm_letters[] = {
+	{ " gd", MAP_GROWSDOWN, -1 },	 { " lo", MAP_LOCKED, -1 },	{ " nr", MAP_NORESERVE, -1 },
+	{ " ht", MAP_HUGETLB, -1 },	 { " sr", 0, MADV_SEQUENTIAL }, { " rr", 0, MADV_RANDOM },
+	{ " dc", 0, MADV_DONTFORK },	 { " dd", 0, MADV_DONTDUMP },	{ " mg", 0, MADV_MERGEABLE },
+	{ " hg", 0, MADV_HUGEPAGE },	 { " nh", 0, MADV_NOHUGEPAGE }, { " wf", 0, MADV_WIPEONFORK },
+};
+
+static VmaEntry *mm_add_vma(MmEntry *mm)
+{
+	VmaEntry *e = xalloc(sizeof(*e));
+
+	vma_entry__init(e);
+	e->fd = -1;
+	if ((mm->n_vmas & (mm->n_vmas - 1)) == 0)
+		mm->vmas = xgrow(mm->vmas, (mm->n_vmas ? mm->n_vmas * 2 : 1) * sizeof(*mm->vmas));
+	mm->vmas[mm->n_vmas++] = e;
+	return e;
+}
+
+static int vma_classify(struct session *s, struct mem_view *v)
+{
+	const struct mem_kind *kind = NULL;
+	int r;
+
+	for (size_t i = 0; i < sizeof(vm_letters) / sizeof(vm_letters[0]); i++) {
+		if (!strstr(v->flags, vm_letters[i].at))
+			continue;
+		v->e->flags |= vm_letters[i].flag;
+		if (vm_letters[i].advice >= 0) {
+			v->e->has_madv = true;
+			v->e->madv |= 1ULL << vm_letters[i].advice;
+		}
+	}
+	for (size_t i = 0; mem_kinds[i]; i++)
+		if (mem_kinds[i]->is && mem_kinds[i]->is(v))
+			kind = mem_kinds[i];
+	if (!kind)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: mapping %llx-%llx of %s is of a sort that cannot be checkpointed",
+				    v->task->vpid, (unsigned long long)v->e->start,
+				    (unsigned long long)v->e->end, v->name[0] ? v->name : "memory");
+	if (v->e->flags & MAP_HUGETLB)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: mapping %llx is of hugetlbfs pages, which are not supported yet",
+				    v->task->vpid, (unsigned long long)v->e->start);
+	r = kind->dump(s, v);
+	session_debug(s, "vma %llx-%llx %s status %x flags %x prot %x %s",
+		      (unsigned long long)v->e->start, (unsigned long long)v->e->end, kind->name,
+		      v->e->status, v->e->flags, v->e->prot, v->name);
+	return r;
+}
+
+/* Header line of one area: "start-end perms offset maj:min inode   name". */
+static int vma_header(struct mem_view *v, char *line)
+{
+	unsigned long long start, end, off, ino;
+	unsigned maj, min;
+	char perms[8];
+	int at = 0;
+
+	if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &start, &end, perms, &off, &maj, &min,
+		   &ino, &at) < 7)
+		return -EBADMSG;
+	v->e->start = start;
+	v->e->end = end;
+	v->e->pgoff = ino ? off : 0;
+	v->e->prot = (perms[0] == 'r' ? PROT_READ : 0) | (perms[1] == 'w' ? PROT_WRITE : 0) |
+		     (perms[2] == 'x' ? PROT_EXEC : 0);
+	v->shared = perms[3] == 's';
+	v->dev = (uint64_t)maj << 20 | min;
+	v->ino = ino;
+	v->name = at ? line + at : "";
+	return 0;
+}
+
+/* [vvar] and [vvar_vclock] are one area in images */
+static bool vvar_merged(MmEntry *mm, VmaEntry *e)
+{
+	VmaEntry *last = mm->n_vmas > 1 ? mm->vmas[mm->n_vmas - 2] : NULL;
+
+	if (!(e->status & VMA_VVAR) || !last || !(last->status & VMA_VVAR) || last->end != e->start)
+		return false;
+	last->end = e->end;
+	return true;
+}
+
+static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *head, char *body)
+{
+	struct mem_view v = { .task = task, .e = mm_add_vma(mm) };
+	char *eol = strchr(head, '\n'), *flags, *flags_end;
+	uint64_t huge = 0;
+	int r;
+
+	*eol = 0;
+	flags = strstr(body, "VmFlags:");
+	if (!flags)
+		return session_fail(s, -EBADMSG, "task %d: smaps shows no VmFlags", task->vpid);
+	flags_end = strchr(flags, '\n');
+	if (flags_end)
+		*flags_end = 0;
+	v.flags = flags;
+	text_u64(body, "AnonHugePages:", 10, &huge);
+	v.anon_huge = huge << 10;
+	r = vma_header(&v, head);
+	if (r < 0)
+		return session_fail(s, r, "task %d: smaps line \"%s\"", task->vpid, head);
+	r = vma_classify(s, &v);
+	if (r == 1 || (r == 0 && vvar_merged(mm, v.e))) {
+		free(mm->vmas[--mm->n_vmas]);
+		r = 0;
+	}
+	return r;
+}
+
+static bool vma_line(const char *p)
+{
+	/* "Key:" lines begin with a capital letter, header lines with an address */
+	return (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f');
+}
+
+static int note_vmas(struct session *s, struct task *task, MmEntry *mm)
+{
+	own_mem char *text = NULL;
+	int r = text_read(task->proc, "smaps", &text, NULL);
+
+	if (r < 0)
+		return session_fail(s, r, "task %d: read its mappings", task->vpid);
+	for (char *p = text; *p;) {
+		char *body = strchr(p, '\n'), *next;
+
+		if (!body || !vma_line(p) || mm->n_vmas > VMAS_MAX)
+			return session_fail(s, -EBADMSG, "task %d: smaps is not understood",
+					    task->vpid);
+		for (next = ++body; *next && !vma_line(next);) {
+			next = strchr(next, '\n');
+			if (!next)
+				return session_fail(s, -EBADMSG, "task %d: smaps is cut short",
+						    task->vpid);
+			next++;
+		}
+		if (*next)
+			next[-1] = 0;
+		r = note_vma(s, task, mm, p, body);
+		if (r < 0)
+			return r;
+		p = next;
+	}
+	return 0;
+}
+
+/* fields of /proc/PID/stat, numbered as in proc(5) */
+static int note_stat(struct session *s, struct task *task, MmEntry *mm)
+{
+	own_mem char *text = NULL;
+	unsigned long long f[53] = { 0 };
+	int n = 3, r = text_read(task->proc, "stat", &text, NULL);
+	char *p = r == 0 ? strrchr(text, ')') : NULL;
+
+	if (!p)
+		return session_fail(s, r ? r : -EBADMSG, "task %d: read stat", task->vpid);
+	p += 3; /* the state letter is field 3 */
+	while ((p = strchr(p, ' ')) && n < 52)
+		f[++n] = strtoull(++p, NULL, 10);
+	mm->mm_start_code = f[26];
+	mm->mm_end_code = f[27];
+	mm->mm_start_stack = f[28];
+	mm->mm_start_data = f[45];
+	mm->mm_end_data = f[46];
+	mm->mm_start_brk = f[47];
+	mm->mm_arg_start = f[48];
+	mm->mm_arg_end = f[49];
+	mm->mm_env_start = f[50];
+	mm->mm_env_end = f[51];
+	return 0;
+}
+
+static int note_auxv(struct session *s, struct task *task, MmEntry *mm)
+{
+	own_mem char *text = NULL;
+	size_t n = 0;
+	int r = text_read(task->proc, "auxv", &text, &n);
+
+	if (r < 0)
+		return session_fail(s, r, "task %d: read auxv", task->vpid);
+	mm->n_mm_saved_auxv = n / 8;
+	mm->mm_saved_auxv = xmemdup(text, mm->n_mm_saved_auxv * 8);
+	return 0;
+}
+
+static int note_exe(struct session *s, struct task *task, MmEntry *mm)
+{
+	own_mem char *link = NULL;
+	own_fd int fd = fd_high(openat(task->proc, "exe", O_PATH | O_CLOEXEC));
+	int r = fd < 0 ? -errno : text_readlink(task->proc, "exe", &link);
+
+	if (r < 0)
+		return session_fail(s, r, "task %d: find its executable", task->vpid);
+	return fd_put_path(s, task, fd, link, &mm->exe_file_id);
+}
+
+/* An instruction that the tracer can borrow for its first call: the vdso's, else any code's. */
+static int find_insn(struct session *s, struct task *task, const MmEntry *mm)
+{
+	own_mem char *buf = xalloc(65536);
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < mm->n_vmas; i++) {
+			const VmaEntry *e = mm->vmas[i];
+			size_t n = e->end - e->start < 65536 ? e->end - e->start : 65536;
+			struct iovec l = { buf, n }, m = { (void *)(uintptr_t)e->start, n };
+			ssize_t got;
+			long at;
+
+			if (!(e->prot & PROT_EXEC) || (e->status & VMA_VSYSCALL) ||
+			    (pass == 0 && !(e->status & VMA_VDSO)))
+				continue;
+			got = process_vm_readv(task->pid, &l, 1, &m, 1, 0);
+			at = got > 0 ? arch_find_syscall(buf, got) : -ENOENT;
+			if (at >= 0) {
+				task_leader(task)->tr->insn = e->start + at;
+				return 0;
+			}
+		}
+	}
+	return session_fail(s, -ENOTSUP,
+			    "task %d: has no system call instruction in the code that is mapped; it cannot be entered",
+			    task->vpid);
+}
+
+int mem_note(struct session *s, struct task *task)
+{
+	MmEntry *mm = xalloc(sizeof(*mm));
+	int r;
+
+	mm_entry__init(mm);
+	task->mm = mm;
+	r = note_stat(s, task, mm);
+	if (r == 0)
+		r = note_vmas(s, task, mm);
+	if (r == 0)
+		r = note_auxv(s, task, mm);
+	if (r == 0)
+		r = note_exe(s, task, mm);
+	if (r == 0)
+		r = find_insn(s, task, mm);
+	return r;
+}
+
+void mem_ask(struct session *s, struct task *task, struct batch *b)
+{
+	call1(b, NULL, SYS_brk, 0);
+	call5(b, NULL, SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
+	call5(b, NULL, SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+}
+
+int mem_tell(struct session *s, struct task *task, struct batch *b)
+{
+	MmEntry *mm = task->mm;
+
+	mm->mm_brk = batch_ret(b, 0);
+	if (batch_ret(b, 1) >= 0) {
+		mm->has_dumpable = true;
+		mm->dumpable = batch_ret(b, 1);
+	}
+	if (batch_ret(b, 2) > 0)
+		mm->has_thp_disabled = mm->thp_disabled = true;
+	return 0;
+}
+
+int mem_mmap(struct session *s, struct mem_map *m, struct batch *b)
+{
+	const VmaEntry *e = m->e;
+	int keep = MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE;
+	int flags = (e->flags & keep) | MAP_FIXED | (m->num < 0 ? MAP_ANONYMOUS : 0);
+	/* private pages are filled before protections are set */
+	int prot = vma_private(e) ? (int)(e->prot | PROT_WRITE) : (int)e->prot;
+	unsigned n;
+
+	if (vma_private(e) && m->num >= 0 && !(e->flags & MAP_PRIVATE))
+		flags = (flags & ~MAP_SHARED) | MAP_PRIVATE;
+	n = batch_call(b, "memory: map an area", SYS_mmap, e->start, e->end - e->start, prot, flags,
+		       m->num, m->num < 0 ? 0 : e->pgoff);
+	batch_stop(b, n);
+	return 0;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * file: mappings of files, private and shared, and of memfds.
+ *
+ * Kept:   the file by its path (checked like an open file), offset, private pages that were written.
+ * Lost:   nothing of its own; a deleted file is carried like an open one.
+ * Kernel: mm/mmap.c; /proc/PID/map_files.
+ */
+#include "kind/fd.h"
+#include "kind/mem.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static bool file_is(const struct mem_view *v)
+{
+	return v->ino && strncmp(v->name, "/dev/zero (deleted)", 19) &&
+	       strncmp(v->name, "/SYSV", 5) && strncmp(v->name, "socket:[", 8) &&
+	       strncmp(v->name, "/[aio]", 6);
+}
+
+/* one entry of files.img serves all mappings of a file with one access mode */
+static uint64_t file_key(const struct mem_view *v, unsigned mode)
+{
+	return (v->ino << 2 | mode) ^ v->dev << 40;
+}
+
+static int file_dump(struct session *s, const struct mem_view *v)
+{
+	struct map *known = session_map(s, "mapped file");
+	own_mem char *link = NULL;
+	own_fd int fd = -1;
+	bool memfd = text_starts(v->name, "/memfd:");
+	unsigned mode;
+	char path[80];
+	struct stat st;
+	uintptr_t have;
+	uint32_t id;
+	int r;
+
+	snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)v->e->start,
+		 (unsigned long long)v->e->end);
+	if (fstatat(v->task->proc, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return session_fail(s, -errno, "task %d: look at the mapping of %s", v->task->vpid,
+				    v->name);
+	mode = st.st_mode & 0200 ? (st.st_mode & 0400 ? O_RDWR : O_WRONLY) : O_RDONLY;
+	v->e->status = VMA_REGULAR | (v->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE) |
+		       (memfd ? VMA_MEMFD : 0);
+	v->e->flags |= v->shared ? MAP_SHARED : MAP_PRIVATE;
+	v->e->has_fdflags = true;
+	v->e->fdflags = mode;
+	have = (uintptr_t)map_get(known, file_key(v, mode));
+	if (have) {
+		v->e->shmid = have;
+		return 0;
+	}
+	r = text_readlink(v->task->proc, path, &link);
+	if (r < 0)
+		return session_fail(s, r, "task %d: name of the mapping %s", v->task->vpid, v->name);
+	fd = fd_high(openat(v->task->proc, path, (memfd ? O_RDWR : O_PATH) | O_CLOEXEC));
+	if (fd < 0)
+		return session_fail(s, -errno, "task %d: open the mapped file %s", v->task->vpid,
+				    v->name);
+	r = memfd ? fd_note(s, v->task, fd, &id) : fd_put_path(s, v->task, fd, link, &id);
+	if (r < 0)
+		return r;
+	map_put(known, file_key(v, mode), (void *)(uintptr_t)id);
+	v->e->shmid = id;
+	return 0;
+}
+
+static bool file_owns(const VmaEntry *e)
+{
+	return e->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED);
+}
+
+static int file_open(struct session *s, struct task *task, const VmaEntry *e, int *ret_fd)
+{
+	int flags = O_RDONLY, fd;
+
+	if (e->has_fdflags)
+		flags = e->fdflags & O_ACCMODE;
+	else if ((e->status & VMA_FILE_SHARED) && (e->prot & PROT_WRITE))
+		flags = O_RDWR;
+	if (e->status & VMA_MEMFD) {
+		const struct fd_obj *o = fd_obj_get(s, e->shmid);
+		char path[32];
+
+		if (!o)
+			return -EIO;
+		/* a descriptor of its own with the wanted mode: sealed objects refuse others */
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
+		fd = fd_high(open(path, flags | O_CLOEXEC));
+		if (fd < 0)
+			return session_fail(s, -errno, "memfd 0x%llx: open it for a mapping",
+					    (unsigned long long)e->shmid);
+	} else {
+		fd = fd_open_reg(s, e->shmid, flags);
+		if (fd < 0)
+			return fd;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+const struct mem_kind mem_kind_file = {
+	.name = "file",
+	.is = file_is,
+	.dump = file_dump,
+	.owns = file_owns,
+	.open = file_open,
+	.map = mem_mmap,
+	.pages = true,
+};

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kind/shmem.h"
+
+#include "base/res.h"
+#include "image/page.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define CHUNK (4u << 20)
+
+static bool page_is_zero(const char *p)
+{
+	const uint64_t *w = (const uint64_t *)p;
+
+	for (size_t i = 0; i < PAGE / 8; i += 4)
+		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3])
+			return false;
+	return true;
+}
+
+/* Pages of a buffer that hold something, in runs. */
+static int shmem_put(struct page_out *o, uint64_t off, const char *buf, size_t n_pages)
+{
+	for (size_t i = 0, k; i < n_pages; i = k) {
+		int r;
+
+		k = i + 1;
+		if (page_is_zero(buf + i * PAGE))
+			continue;
+		while (k < n_pages && !page_is_zero(buf + k * PAGE))
+			k++;
+		r = page_out_add(o, off + i * PAGE, k - i, buf + i * PAGE);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int shmem_range(struct session *s, struct page_out *o, int fd, char *buf, uint64_t at,
+		       uint64_t end)
+{
+	while (at < end) {
+		size_t want = end - at < CHUNK ? end - at : CHUNK;
+		ssize_t n = pread(fd, buf, want, at);
+		int r;
+
+		if (n < 0)
+			return session_fail(s, -errno, "shared memory: read");
+		if (n == 0)
+			break;
+		memset(buf + n, 0, page_up(n) - n);
+		r = shmem_put(o, at, buf, page_up(n) / PAGE);
+		if (r < 0)
+			return r;
+		s->stats.shpages_scanned += page_up(n) / PAGE;
+		at += page_up(n);
+	}
+	return 0;
+}
+
+int shmem_dump(struct session *s, uint64_t shmid, int fd, uint64_t size)
+{
+	struct map *done = session_map(s, "shmem dumped");
+	struct page_out o;
+	char *buf;
+	off_t at = 0;
+	int r;
+
+	if (map_get(done, shmid))
+		return 0;
+	map_put(done, shmid, s);
+	buf = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buf == MAP_FAILED)
+		return session_fail(s, -errno, "shared memory: buffer");
+	r = page_out_open(s, &o, "shmem-%llu", (unsigned long long)shmid);
+	while (r == 0 && (uint64_t)at < size) {
+		off_t data = lseek(fd, at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO)
+			break;
+		if (data < 0) {
+			r = session_fail(s, -errno, "shared memory: find its data");
+			break;
+		}
+		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0 || (uint64_t)hole > size)
+			hole = size;
+		data &= ~(PAGE - 1);
+		r = shmem_range(s, &o, fd, buf, data, hole);
+		at = hole;
+	}
+	s->stats.shpages_written += o.total;
+	session_debug(s, "shmem %llu: %llu bytes, %llu pages", (unsigned long long)shmid,
+		      (unsigned long long)size, (unsigned long long)o.total);
+	if (page_out_close(&o) < 0 && r == 0)
+		r = s->why_r;
+	munmap(buf, CHUNK);
+	return r;
+}
+
+int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size)
+{
+	struct pages p;
+	char *buf;
+	int r = pages_read(s, &p, "shmem-%llu", (unsigned long long)shmid);
+
+	if (r < 0)
+		return r;
+	buf = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buf == MAP_FAILED)
+		r = session_fail(s, -errno, "shared memory: buffer");
+	for (size_t i = 0; r == 0 && i < p.n; i++) {
+		uint64_t at = p.v[i].vaddr, off = p.v[i].off, end = at + p.v[i].n * PAGE;
+
+		if (end > size)
+			end = size;
+		while (r == 0 && at < end) {
+			size_t want = end - at < CHUNK ? end - at : CHUNK;
+			ssize_t n = pread(p.files.v[p.v[i].file], buf, want, off);
+
+			if (n <= 0 || pwrite(fd, buf, n, at) != n)
+				r = session_fail(s, n <= 0 ? -EBADMSG : -errno,
+						 "shared memory %llu: fill",
+						 (unsigned long long)shmid);
+			at += n > 0 ? n : 0;
+			off += n > 0 ? n : 0;
+		}
+	}
+	s->stats.pages_restored += p.total;
+	if (buf != MAP_FAILED)
+		munmap(buf, CHUNK);
+	pages_free(&p);
+	return r;
+}
+
+void shmem_anon_size(struct session *s, uint64_t shmid, uint64_t end)
+{
+	struct map *m = session_map(s, "shmem size");
+
+	if ((uintptr_t)map_get(m, shmid) < end)
+		map_put(m, shmid, (void *)(uintptr_t)end);
+}
+
+/*
+ * The object of a shared anonymous mapping has no name to open: it is reached through the mapping's
+ * entry in map_files, and tasks then map it like a file. It looks like the original: /dev/zero.
+ */
+int shmem_anon(struct session *s, uint64_t shmid, uint64_t size)
+{
+	struct map *m = session_map(s, "shmem fd");
+	uint64_t all = (uintptr_t)map_get(session_map(s, "shmem size"), shmid);
+	uintptr_t have = (uintptr_t)map_get(m, shmid);
+	char path[80];
+	void *p;
+	int fd, r;
+
+	if (have)
+		return have - 1;
+	size = page_up(size > all ? size : all);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return session_fail(s, -errno, "shared memory %llu: %llu bytes",
+				    (unsigned long long)shmid, (unsigned long long)size);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)p,
+		 (unsigned long)p + size);
+	fd = fd_high(open(path, O_RDWR | O_CLOEXEC));
+	r = -errno;
+	munmap(p, size);
+	if (fd < 0)
+		return session_fail(s, r, "shared memory %llu: open", (unsigned long long)shmid);
+	map_put(m, shmid, (void *)(uintptr_t)(fd + 1));
+	r = shmem_restore(s, shmid, fd, size);
+	return r < 0 ? r : fd;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shmem: contents of shared memory objects, stored once each in pagemap-shmem-ID. */
+#ifndef KIND_SHMEM_H
+#define KIND_SHMEM_H
+
+#include "session/session.h"
+
+/**
+ * shmem_dump - store the contents of a shared memory object, once per shmid
+ * @fd: readable descriptor of it, borrowed
+ * @size: bytes; need not be a multiple of the page size
+ */
+int shmem_dump(struct session *s, uint64_t shmid, int fd, uint64_t size);
+/** shmem_restore - write what was stored into fd, a fresh object of at least that size */
+int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size);
+/**
+ * shmem_anon - the object behind mappings that are MAP_SHARED|MAP_ANONYMOUS, made and filled at the
+ * first call
+ * @size: bytes, of all mappings together
+ * Return: a descriptor that belongs to the session, or -errno with the reason.
+ */
+int shmem_anon(struct session *s, uint64_t shmid, uint64_t size);
+/** shmem_anon_size - note how far a mapping of shmid reaches, before shmem_anon() */
+void shmem_anon_size(struct session *s, uint64_t shmid, uint64_t end);
+
+#endif

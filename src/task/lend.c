@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The task makes a pair of sockets; we take one end out of it with pidfd_getfd() and send through it.
+ * Its ends are moved out of the way first, so that what arrives takes the lowest free numbers.
+ */
+#include "task/lend.h"
+
+#include "base/res.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define LEND_HIGH 512 /* a number that leaves room below for what arrives; the limit is at least that */
+
+struct lend_msg { /* what recvmsg() needs, in the arena */
+	struct msghdr msg;
+	struct iovec iov;
+	char byte[16];
+	char control[CMSG_SPACE(LEND_MAX * sizeof(int))] __attribute__((aligned(16)));
+};
+
+static int lend_send(struct session *s, const struct thread *t, int sock, const int *fds, size_t n)
+{
+	char control[CMSG_SPACE(LEND_MAX * sizeof(int))] = { 0 }, byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(n * sizeof(int)),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+	if (sendmsg(sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return session_fail(s, -errno, "task %d: pass it %zu descriptors", t->task->vpid, n);
+	return 0;
+}
+
+static int lend_receive(struct session *s, struct batch *b, int sock, size_t n, int *nums)
+{
+	struct lend_msg *m;
+	int64_t at;
+	uint64_t base;
+	unsigned c;
+	int r;
+
+	batch_clear(b);
+	at = batch_mem(b, NULL, sizeof(*m), &m);
+	base = at;
+	m->iov.iov_base = (void *)(uintptr_t)(base + offsetof(struct lend_msg, byte));
+	m->iov.iov_len = 1;
+	m->msg.msg_iov = (void *)(uintptr_t)(base + offsetof(struct lend_msg, iov));
+	m->msg.msg_iovlen = 1;
+	m->msg.msg_control = (void *)(uintptr_t)(base + offsetof(struct lend_msg, control));
+	m->msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+	c = call3(b, "descriptors: receive", SYS_recvmsg, sock, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	r = batch_run(b);
+	if (r < 0)
+		return r;
+	(void)c;
+	{
+		const struct cmsghdr *h = (const struct cmsghdr *)m->control;
+
+		if (m->msg.msg_controllen < CMSG_LEN(n * sizeof(int)) ||
+		    h->cmsg_len != CMSG_LEN(n * sizeof(int)) || h->cmsg_type != SCM_RIGHTS)
+			return session_fail(s, -EMFILE,
+					    "task %d: has no room for %zu more descriptors; raise the limit of open files (ulimit -n)",
+					    b->t->task->vpid, n);
+		memcpy(nums, CMSG_DATA(h), n * sizeof(int));
+	}
+	return 0;
+}
+
+/* A pair in the task: *there stays, *here is our copy of the other end, which the task closes. */
+static int lend_pair(struct session *s, struct batch *b, int *there, int *here)
+{
+	int pair[2], high[2], *sv;
+	int64_t at = batch_mem(b, NULL, 8, &sv);
+	int r;
+
+	call4(b, "descriptors: socketpair", SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+	      at);
+	r = batch_run(b);
+	if (r < 0)
+		return r;
+	memcpy(pair, sv, sizeof(pair));
+	batch_clear(b);
+	call3(b, "descriptors: move the socket", SYS_fcntl, pair[0], F_DUPFD_CLOEXEC, LEND_HIGH);
+	call1(b, NULL, SYS_close, pair[0]);
+	call3(b, "descriptors: move the socket", SYS_fcntl, pair[1], F_DUPFD_CLOEXEC, LEND_HIGH);
+	call1(b, NULL, SYS_close, pair[1]);
+	r = batch_run(b);
+	if (r < 0)
+		return r;
+	high[0] = batch_ret(b, 0);
+	high[1] = batch_ret(b, 2);
+	*here = fd_high(syscall(SYS_pidfd_getfd, b->t->task->pidfd, high[1], 0));
+	if (*here < 0)
+		return session_fail(s, -errno, "task %d: take its socket", b->t->task->vpid);
+	batch_clear(b);
+	call1(b, NULL, SYS_close, high[1]);
+	*there = high[0];
+	return batch_run(b);
+}
+
+int lend_fds(struct session *s, struct thread *t, const int *fds, size_t n, int *nums)
+{
+	own_fd int here = -1;
+	struct batch b;
+	int there, r;
+
+	if (!n)
+		return 0;
+	batch_start(s, &b, t);
+	r = lend_pair(s, &b, &there, &here);
+	for (size_t i = 0; r == 0 && i < n; i += LEND_MAX) {
+		size_t k = n - i < LEND_MAX ? n - i : LEND_MAX;
+
+		r = lend_send(s, t, here, fds + i, k);
+		if (r == 0)
+			r = lend_receive(s, &b, there, k, nums + i);
+	}
+	if (r < 0)
+		return r;
+	batch_clear(&b);
+	call1(&b, NULL, SYS_close, there);
+	return batch_run(&b);
+}

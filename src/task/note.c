@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "task/note.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "task/warden.h"
+
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+struct noting {
+	struct session *s;
+	struct tree *tree;
+	unsigned level; /* which number of the NSpid line is the root's own pid namespace */
+	bool running;
+};
+
+/* The number of a "NSpid:\t31001\t1" line at the root's level; 0 when it is not seen there. */
+static pid_t ns_number(const char *status, const char *key, unsigned level)
+{
+	const char *p = text_after(status, key);
+	char *end;
+	long v = 0;
+
+	for (unsigned i = 0; p && i <= level; i++) {
+		v = strtol(p, &end, 10);
+		if (end == p || (*end != '\t' && *end != '\n'))
+			return 0;
+		p = end;
+		if (*p == '\n' && i < level)
+			return 0;
+	}
+	return v;
+}
+
+static unsigned ns_levels(const char *status)
+{
+	const char *p = text_after(status, "NSpid:");
+	unsigned n = 0;
+
+	while (p && *p && *p != '\n') {
+		n++;
+		p = strpbrk(p, "\t\n");
+		if (p && *p == '\t')
+			p++;
+	}
+	return n;
+}
+
+static int thread_note(struct noting *n, struct thread *t, pid_t tgid)
+{
+	own_mem char *status = NULL;
+	int r = text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", tgid, t->tid);
+
+	if (r < 0)
+		return session_fail(n->s, r, "task %d: thread %d: read status", tgid, t->tid);
+	t->vtid = ns_number(status, "NSpid:", n->level);
+	if (!t->vtid)
+		return session_fail(n->s, -ENOTSUP,
+				    "task %d: thread %d is not in the pid namespace of the root task",
+				    tgid, t->tid);
+	return 0;
+}
+
+static int by_vtid(const void *a, const void *b)
+{
+	const struct thread *x = a, *y = b;
+
+	return x->vtid < y->vtid ? -1 : x->vtid > y->vtid;
+}
+
+/* Threads of a process: from the warden's table, or from /proc while it runs. */
+static unsigned thread_list(struct noting *n, pid_t pid, struct tracee **tr, pid_t *tid, unsigned max)
+{
+	unsigned k = 0;
+
+	if (!n->running) {
+		struct trace_table *tt = warden_table(n->s);
+
+		for (uint32_t i = 0; i < tt->n && k < max; i++)
+			if (tt->t[i].tgid == pid && !tt->t[i].zombie && tt->t[i].state != TRACEE_GONE) {
+				tr[k] = &tt->t[i];
+				tid[k++] = tt->t[i].tid;
+			}
+	} else {
+		char path[64];
+		own_dir DIR *d = NULL;
+		struct dirent *e;
+
+		snprintf(path, sizeof(path), "/proc/%d/task", pid);
+		d = opendir(path);
+		while (d && (e = readdir(d)) && k < max)
+			if (atoi(e->d_name) > 0) {
+				tr[k] = NULL;
+				tid[k++] = atoi(e->d_name);
+			}
+	}
+	return k;
+}
+
+static int task_numbers(struct noting *n, struct task *k, const char *status)
+{
+	const char *name = text_after(status, "Name:");
+	size_t len = name ? strcspn(name, "\n") : 0;
+	int r = 0;
+
+	(void)r;
+	k->pgid = ns_number(status, "NSpgid:", n->level);
+	k->sid = ns_number(status, "NSsid:", n->level);
+	if (len >= sizeof(k->comm))
+		len = sizeof(k->comm) - 1;
+	memcpy(k->comm, name ? name : "", len);
+	return 0;
+}
+
+static int zombie_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpid,
+		       const char *status)
+{
+	struct task *k = task_new(n->tree, parent, pid, vpid, 1);
+	own_mem char *stat = NULL;
+	char *p;
+
+	k->state = TASK_DEAD;
+	k->threads[0].tid = pid;
+	k->threads[0].vtid = vpid;
+	task_numbers(n, k, status);
+	/* the wait status is the last field of stat */
+	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", pid) == 0 && (p = strrchr(stat, ' ')))
+		k->exit_code = atoi(p + 1);
+	return 0;
+}
+
+static int task_open(struct noting *n, struct task *k)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", k->pid);
+	k->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	k->pidfd = fd_high(syscall(SYS_pidfd_open, k->pid, 0));
+	if (k->proc < 0 || k->pidfd < 0)
+		return session_fail(n->s, -errno, "task %d: open /proc/%d", k->vpid, k->pid);
+	return 0;
+}
+
+static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpid,
+		     const char *status, struct task **ret)
+{
+	own_mem struct tracee **tr = xalloc(TRACE_MAX * sizeof(*tr));
+	own_mem pid_t *tid = xalloc(TRACE_MAX * sizeof(*tid));
+	unsigned nt = thread_list(n, pid, tr, tid, TRACE_MAX);
+	struct task *k;
+	int r;
+
+	if (!nt)
+		return session_fail(n->s, -ESRCH, "task %d: ended meanwhile", pid);
+	k = task_new(n->tree, parent, pid, vpid, nt);
+	task_numbers(n, k, status);
+	r = task_open(n, k);
+	for (unsigned i = 0; r == 0 && i < nt; i++) {
+		k->threads[i].tid = tid[i];
+		k->threads[i].tr = tr[i];
+		r = thread_note(n, &k->threads[i], pid);
+		if (tid[i] == pid && i) {
+			struct thread first = k->threads[0];
+
+			k->threads[0] = k->threads[i];
+			k->threads[i] = first;
+		}
+	}
+	if (r == 0 && k->threads[0].tid != pid)
+		return session_fail(n->s, -ENOTSUP,
+				    "task %d: its main thread has ended while others run; this cannot be checkpointed yet",
+				    pid);
+	if (r == 0)
+		qsort(k->threads + 1, nt - 1, sizeof(*k->threads), by_vtid);
+	if (r == 0 && k->threads[0].tr && k->threads[0].tr->group_stop)
+		k->state = TASK_STOPPED;
+	*ret = k;
+	return r;
+}
+
+static int note_below(struct noting *n, struct task *parent, pid_t pid, unsigned depth);
+
+static int children_note(struct noting *n, struct task *k, unsigned depth)
+{
+	char path[64];
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", k->pid);
+	d = opendir(path);
+	while (r == 0 && d && (e = readdir(d))) {
+		own_mem char *kids = NULL;
+
+		if (atoi(e->d_name) <= 0 ||
+		    text_readf(AT_FDCWD, &kids, "/proc/%d/task/%s/children", k->pid, e->d_name) < 0)
+			continue;
+		for (char *p = kids, *end; r == 0 && *p; p = end) {
+			pid_t kid = strtol(p, &end, 10);
+
+			if (end == p)
+				break;
+			while (*end == ' ')
+				end++;
+			r = note_below(n, k, kid, depth + 1);
+		}
+	}
+	return r;
+}
+
+static int note_below(struct noting *n, struct task *parent, pid_t pid, unsigned depth)
+{
+	own_mem char *status = NULL;
+	struct task *k = NULL;
+	const char *state;
+	pid_t vpid;
+	int r = text_readf(AT_FDCWD, &status, "/proc/%d/status", pid);
+
+	if (r == -ENOENT && n->running && parent)
+		return 0;
+	if (r < 0)
+		return session_fail(n->s, r == -ENOENT ? -ESRCH : r, "task %d: read its status", pid);
+	if (depth > 8192)
+		return session_fail(n->s, -E2BIG, "task %d: the tree is too deep", pid);
+	if (!parent)
+		n->level = ns_levels(status) - 1;
+	if (ns_levels(status) > n->level + 1)
+		return session_fail(n->s, -ENOTSUP,
+				    "task %d: is in a nested pid namespace, which cannot be checkpointed yet",
+				    pid);
+	vpid = ns_number(status, "NSpid:", n->level);
+	state = text_after(status, "State:");
+	if (!vpid || !state)
+		return session_fail(n->s, -EBADMSG, "task %d: its status is not understood", pid);
+	if (*state == 'Z' || *state == 'X')
+		return parent ? zombie_note(n, parent, pid, vpid, status)
+			      : session_fail(n->s, -ESRCH, "task %d: has already ended", pid);
+	r = live_note(n, parent, pid, vpid, status, &k);
+	return r < 0 ? r : children_note(n, k, depth);
+}
+
+int note_tree(struct session *s, struct tree *tree, pid_t root)
+{
+	struct noting n = { .s = s, .tree = tree };
+
+	return note_below(&n, NULL, root, 0);
+}
+
+int note_running(struct session *s, struct tree *tree, pid_t root)
+{
+	struct noting n = { .s = s, .tree = tree, .running = true };
+
+	return note_below(&n, NULL, root, 0);
+}
+
+int note_shared(struct session *s, const struct tree *tree, int type, uint32_t first, uint32_t *ids)
+{
+	own_mem size_t *sorted = xalloc((tree->n + 1) * sizeof(*sorted));
+	size_t n = 0;
+
+	/* kcmp() orders objects, so each is found among those known by bisection */
+	for (size_t i = 0; i < tree->n; i++) {
+		size_t lo = 0, hi = n;
+		bool same = false;
+
+		ids[i] = 0;
+		if (tree->all[i]->state == TASK_DEAD)
+			continue;
+		while (lo < hi && !same) {
+			size_t mid = lo + (hi - lo) / 2;
+			long r = syscall(SYS_kcmp, tree->all[i]->pid, tree->all[sorted[mid]]->pid, type,
+					 0, 0);
+
+			if (r < 0)
+				return session_fail(s, -errno, "task %d: compare with task %d",
+						    tree->all[i]->vpid, tree->all[sorted[mid]]->vpid);
+			if (r == 0) {
+				ids[i] = ids[sorted[mid]];
+				same = true;
+			} else if (r == 1) {
+				hi = mid;
+			} else {
+				lo = mid + 1;
+			}
+		}
+		if (same)
+			continue;
+		memmove(sorted + lo + 1, sorted + lo, (n - lo) * sizeof(*sorted));
+		sorted[lo] = i;
+		ids[i] = first + n++;
+	}
+	return 0;
+}
