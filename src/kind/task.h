@@ -17,10 +17,10 @@ enum task_stage {
 	STAGE_EARLY,	/* before memory and descriptors: personality */
 	STAGE_ATTR,	/* most: sigactions, altstack, prctl, robust list, sched, rseq */
 	STAGE_PENDING,	/* signals are queued: all are blocked, actions are set */
+	STAGE_SECCOMP,	/* the thread is seized with its filters suspended; it still has all rights */
 	STAGE_CREDS,	/* from here on the task has few rights: rlimits, ids, groups, capabilities */
 	STAGE_TIMERS,	/* armed last, so that none fires in the agent */
-	STAGE_SECCOMP,	/* the thread is seized with its filters suspended */
-	STAGE_REGS,	/* by the tracer: registers, mask */
+	STAGE_REGS,	/* no calls: what the tracer loads in the end goes into t->tr */
 	STAGE_END,
 };
 

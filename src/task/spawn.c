@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "task/spawn.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+unsigned spawn_slots(const struct tree *tree)
+{
+	return tree->n_threads + tree->n + 8; /* and room for leaders of dead sessions and groups */
+}
+
+void spawn_plan(struct tree *tree, struct area *a)
+{
+	unsigned slot = 0;
+
+	for (size_t i = 0; i < tree->n; i++)
+		for (unsigned k = 0; k < tree->all[i]->n_threads; k++) {
+			tree->all[i]->threads[k].area = a;
+			tree->all[i]->threads[k].slot = slot++;
+		}
+}
+
+/* ---- birth ---- */
+
+/* The pid is taken: by whom, so that the user can do something about it. */
+static int pid_taken(struct session *s, pid_t pid)
+{
+	own_mem char *comm = NULL, *status = NULL;
+	const char *state = NULL;
+
+	if (text_readf(AT_FDCWD, &comm, "/proc/%d/comm", pid) == 0)
+		comm[strcspn(comm, "\n")] = 0;
+	if (text_readf(AT_FDCWD, &status, "/proc/%d/status", pid) == 0)
+		state = text_after(status, "State:");
+	if (state && *state == 'Z')
+		session_fail(s, -EINVAL,
+			     "task %d: its pid is held by a zombie (%s) that its parent has not waited for; end that parent first",
+			     pid, comm ? comm : "?");
+	else
+		session_fail(s, -EINVAL,
+			     "task %d: its pid is in use by %s; end that, or restore into a pid namespace",
+			     pid, comm ? comm : "another task");
+	if (s->why_r == -EINVAL)
+		s->why_r = -EEXIST;
+	return -EEXIST;
+}
+
+static int task_opened(struct session *s, struct task *k)
+{
+	own_mem char *info = NULL;
+	char path[64];
+	uint64_t pid;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", k->pidfd);
+	r = text_read(AT_FDCWD, path, &info, NULL);
+	if (r == 0)
+		r = text_u64(info, "Pid:", 10, &pid);
+	if (r < 0)
+		return session_fail(s, r, "task %d: find its pid", k->vpid);
+	k->pid = pid;
+	k->threads[0].tid = pid;
+	snprintf(path, sizeof(path), "/proc/%d", k->pid);
+	k->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	if (k->proc < 0)
+		return session_fail(s, -errno, "task %d: open /proc/%d", k->vpid, k->pid);
+	session_debug(s, "task %d: born as pid %d", k->vpid, k->pid);
+	return 0;
+}
+
+/* What libc registered with the kernel would be written to after its memory is gone. */
+static void forget_libc(void)
+{
+	char *rseq = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	if (__rseq_size)
+		syscall(SYS_rseq, rseq, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
+	syscall(SYS_set_robust_list, NULL, sizeof(struct { long a[3]; }));
+	syscall(SYS_set_tid_address, NULL);
+}
+
+int spawn_root(struct session *s, struct tree *tree, uint64_t flags)
+{
+	struct task *k = tree->root;
+	const struct area *a = task_leader(k)->area;
+	pid_t set_tid = k->vpid;
+	int pidfd = -1;
+	struct clone_args ca = {
+		.flags = flags | CLONE_PIDFD,
+		.pidfd = (uintptr_t)&pidfd,
+		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+		.set_tid = (uintptr_t)&set_tid,
+		.set_tid_size = 1,
+	};
+	sigset_t all, old;
+	long pid;
+	int e;
+
+	log_flush(&s->log);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	pid = syscall(SYS_clone3, &ca, sizeof(ca));
+	e = errno;
+	if (pid == 0) {
+		void (*enter)(uint64_t) = (void (*)(uint64_t))(uintptr_t)area_entry(a);
+
+		forget_libc();
+		enter(area_slot(a, task_leader(k)->slot));
+		__builtin_unreachable();
+	}
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0 && e == EEXIST)
+		return pid_taken(s, k->vpid);
+	if (pid < 0)
+		return session_fail(s, -e, "task %d: clone it", k->vpid);
+	k->pidfd = fd_high(pidfd);
+	return task_opened(s, k);
+}
+
+/* Calls that clone a task or thread; the number of the clone3() call is returned. */
+static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t flags, int64_t *pidfd_at)
+{
+	struct clone_args ca = { .flags = flags, .set_tid_size = 1 };
+	pid_t tid = t->vtid;
+	unsigned n;
+
+	ca.set_tid = batch_mem(b, &tid, sizeof(tid), NULL);
+	if (flags & CLONE_PIDFD) {
+		*pidfd_at = batch_mem(b, NULL, sizeof(int), NULL);
+		ca.pidfd = *pidfd_at;
+	}
+	if (!(flags & CLONE_THREAD))
+		ca.exit_signal = SIGCHLD;
+	n = call3(b, NULL, SYS_clone3, batch_mem(b, &ca, sizeof(ca), NULL), sizeof(ca),
+		  area_slot(t->area, t->slot));
+	b->calls[n].flags |= AGENT_CLONE;
+	return n;
+}
+
+int spawn_child(struct session *s, struct task *child, bool share_files)
+{
+	struct thread *up = task_leader(child->parent);
+	struct batch b;
+	int64_t at = 0;
+	unsigned n;
+	int r, num;
+
+	batch_start(s, &b, up);
+	n = clone_call(&b, task_leader(child), CLONE_PIDFD | (share_files ? CLONE_FILES : 0), &at);
+	r = batch_run(&b);
+	if (r < 0)
+		return r;
+	if (batch_ret(&b, n) == -EEXIST)
+		return pid_taken(s, child->vpid);
+	if (batch_ret(&b, n) < 0)
+		return session_fail(s, batch_ret(&b, n), "task %d: clone it in task %d", child->vpid,
+				    child->parent->vpid);
+	num = *(int *)batch_local(&b, at);
+	child->pidfd = fd_high(syscall(SYS_pidfd_getfd, child->parent->pidfd, num, 0));
+	if (child->pidfd < 0)
+		return session_fail(s, -errno, "task %d: take its pidfd", child->vpid);
+	batch_clear(&b);
+	call1(&b, NULL, SYS_close, num);
+	r = batch_run(&b);
+	return r < 0 ? r : task_opened(s, child);
+}
+
+int spawn_session(struct session *s, struct task *k)
+{
+	struct batch b;
+
+	if (k->sid != k->vpid)
+		return 0;
+	batch_start(s, &b, task_leader(k));
+	call1(&b, "session: lead", SYS_setsid, 0);
+	return batch_run(&b);
+}
+
+/* ---- threads ---- */
+
+/* The pid that we see of a thread whose namespace's number is known. */
+static int threads_find(struct session *s, struct task *k)
+{
+	char path[64];
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", k->pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		own_mem char *status = NULL;
+		const char *p;
+		pid_t tid = atoi(e->d_name), vtid;
+
+		if (tid <= 0 || tid == k->pid ||
+		    text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", k->pid, tid) < 0)
+			continue;
+		p = text_after(status, "NSpid:");
+		if (!p)
+			continue;
+		for (size_t n = strcspn(p, "\n"); n && p[n - 1] != '\t';)
+			n--, vtid = atoi(p + n);
+		for (unsigned i = 1; i < k->n_threads; i++)
+			if (k->threads[i].vtid == vtid)
+				k->threads[i].tid = tid;
+	}
+	for (unsigned i = 1; i < k->n_threads; i++)
+		if (k->threads[i].tid < 0)
+			return session_fail(s, -ESRCH, "task %d: thread %d is gone", k->vpid,
+					    k->threads[i].vtid);
+	return 0;
+}
+
+int spawn_threads(struct session *s, struct task *k)
+{
+	const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			       CLONE_SYSVSEM;
+	struct batch b;
+	int r = 0;
+
+	if (k->n_threads < 2)
+		return 0;
+	batch_start(s, &b, task_leader(k));
+	for (unsigned i = 1, from = 1; r == 0 && i <= k->n_threads; i++) {
+		if (i < k->n_threads && batch_room(&b, 1, 256)) {
+			clone_call(&b, &k->threads[i], flags, NULL);
+			continue;
+		}
+		r = batch_run(&b);
+		for (unsigned n = 0; r == 0 && n < b.n; n++) {
+			if (batch_ret(&b, n) == -EEXIST)
+				r = pid_taken(s, k->threads[from + n].vtid);
+			else if (batch_ret(&b, n) < 0)
+				r = session_fail(s, batch_ret(&b, n), "task %d: clone thread %d",
+						 k->vpid, k->threads[from + n].vtid);
+		}
+		batch_clear(&b);
+		from = i;
+		if (i < k->n_threads)
+			i--; /* again, in the next batch */
+	}
+	return r < 0 ? r : threads_find(s, k);
+}
+
+/* ---- groups ---- */
+
+static int set_group(struct session *s, struct task *k)
+{
+	struct batch b;
+
+	batch_start(s, &b, task_leader(k));
+	call2(&b, "process group: join", SYS_setpgid, 0, k->pgid == k->vpid ? 0 : k->pgid);
+	return batch_run(&b);
+}
+
+static bool group_inherited(const struct task *k)
+{
+	return k->pgid == 0 || k->sid == k->vpid || (!k->parent && !k->pgid);
+}
+
+/* A group whose leader is dead: a child of a member takes its pid, leads the group, and ends. */
+static int lead_dead_group(struct session *s, struct tree *tree, struct task *member)
+{
+	struct task *h = task_new(tree, member, -1, member->pgid, 1);
+	struct batch b;
+	int r;
+
+	h->helper = true;
+	h->pgid = member->pgid;
+	h->sid = member->sid;
+	h->threads[0].vtid = member->pgid;
+	h->threads[0].area = task_leader(member)->area;
+	h->threads[0].slot = tree->n_threads - 1;
+	r = spawn_child(s, h, false);
+	if (r == 0)
+		r = set_group(s, h);
+	if (r == 0)
+		r = set_group(s, member);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(h));
+	call1(&b, NULL, SYS_exit_group, 0);
+	batch_send(&b);
+	batch_start(s, &b, task_leader(member));
+	call4(&b, "process group: wait for its helper", SYS_wait4, h->vpid, 0, 0, 0);
+	return batch_run(&b);
+}
+
+int spawn_groups(struct session *s, struct tree *tree)
+{
+	size_t n = tree->n;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) /* leaders first: their groups must exist */
+		if (!group_inherited(tree->all[i]) && tree->all[i]->pgid == tree->all[i]->vpid)
+			r = set_group(s, tree->all[i]);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct task *k = tree->all[i];
+		bool led = false;
+
+		if (group_inherited(k) || k->pgid == k->vpid)
+			continue;
+		if (!k->parent && !task_find(tree, k->pgid))
+			continue; /* the root's group is its caller's: it stays in ours */
+		if (k->parent && k->parent->pgid == k->pgid && !task_find(tree, k->pgid) &&
+		    k->sid == k->parent->sid)
+			led = true; /* inherited with the parent's, which is outside or done */
+		if (!led && !task_find(tree, k->pgid))
+			r = lead_dead_group(s, tree, k);
+		else if (!led)
+			r = set_group(s, k);
+	}
+	return r;
+}
+
+/* ---- the dead ---- */
+
+static int die(struct session *s, struct task *k)
+{
+	int sig = k->exit_code & 0x7f;
+	struct pollfd p = { .fd = k->pidfd, .events = POLLIN };
+	struct batch b;
+	uint64_t none = 0;
+	uint64_t dfl[4] = { 0 }, no_core[2] = { 0, 0 };
+
+	batch_start(s, &b, task_leader(k));
+	call2(&b, NULL, SYS_prctl, PR_SET_NAME, batch_str(&b, k->comm));
+	if (sig) {
+		/* no core file of ours */
+		call2(&b, NULL, SYS_setrlimit, 4 /* RLIMIT_CORE */, batch_mem(&b, no_core, 16, NULL));
+		call4(&b, NULL, SYS_rt_sigaction, sig, batch_mem(&b, dfl, 32, NULL), 0, 8);
+		call3(&b, NULL, SYS_tgkill, k->vpid, k->vpid, sig);
+		call4(&b, NULL, SYS_rt_sigprocmask, SIG_SETMASK, batch_mem(&b, &none, 8, NULL), 0, 8);
+	}
+	call1(&b, NULL, SYS_exit_group, k->exit_code >> 8 & 0xff);
+	batch_send(&b);
+	if (poll(&p, 1, 5000) != 1)
+		return session_fail(s, -ETIMEDOUT, "task %d: does not end as the zombie it was", k->vpid);
+	return 0;
+}
+
+int spawn_zombies(struct session *s, struct tree *tree)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		if (tree->all[i]->state == TASK_DEAD && !tree->all[i]->helper)
+			r = die(s, tree->all[i]);
+	return r;
+}
+
+void spawn_kill(struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+
+		if (k->pidfd < 0)
+			continue;
+		syscall(SYS_pidfd_send_signal, k->pidfd, SIGKILL, NULL, 0);
+	}
+	for (size_t i = 0; i < tree->n; i++) {
+		struct pollfd p = { .fd = tree->all[i]->pidfd, .events = POLLIN };
+
+		if (tree->all[i]->pidfd < 0)
+			continue;
+		poll(&p, 1, 5000);
+		waitpid(tree->all[i]->pid, NULL, WNOHANG); /* ours only if it was our child */
+	}
+}
