@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <linux/wait.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
