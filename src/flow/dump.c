@@ -1,2 +1,202 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * dump: the story of a checkpoint, in order. Until flow_finish() nothing in the tasks has changed; the
+ * warden lets them go as they were found when anything here fails, or when this process dies.
+ */
 #include "flow/flow.h"
+
+#include "base/res.h"
+#include "kind/cgroup.h"
+#include "kind/fd.h"
+#include "kind/mem.h"
+#include "kind/net-lock.h"
+#include "kind/ns.h"
+#include "kind/pstree.h"
+#include "kind/seccomp.h"
+#include "kind/task.h"
+#include "task/inject.h"
+#include "task/note.h"
+#include "task/warden.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define TIMEOUT_DEFAULT 10 /* seconds */
+
+static bool in_tree(const struct tree *tree, pid_t pid)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		if (tree->all[i]->pid == pid)
+			return true;
+	return false;
+}
+
+/* Every obstacle that can be seen while the tasks run; the first becomes the reason. */
+int flow_preflight(struct session *s)
+{
+	struct tree tree = { 0 };
+	int r = note_running(s, &tree, s->opts->pid), more;
+
+	if (r == 0 && in_tree(&tree, getpid()))
+		r = session_fail(s, -EINVAL, "The criu itself is within dumped tree");
+	if (r == 0) {
+		r = ns_preflight_all(s, &tree);
+		more = fd_preflight_all(s, &tree);
+		r = r < 0 ? r : more;
+	}
+	tree_free(&tree);
+	return r;
+}
+
+static int flow_stop(struct session *s)
+{
+	unsigned seconds = s->opts->has_timeout && s->opts->timeout ? s->opts->timeout
+								    : TIMEOUT_DEFAULT;
+	struct trace_table *tt;
+	int r = warden_stop(s, s->opts->pid, s->opts->freeze_cgroup, seconds * 1000);
+
+	if (r < 0)
+		return r;
+	tt = warden_table(s);
+	s->stats.freezing = (tt->stopped_ns - tt->stop_ns) / 1000;
+	return note_tree(s, s->tree, s->opts->pid);
+}
+
+/* What is known of the tasks from outside. */
+static int flow_note(struct session *s)
+{
+	int r = pstree_note_ids(s, s->tree);
+
+	if (r == 0)
+		r = ns_note(s, s->tree);
+	if (r == 0)
+		r = fd_dump_all(s, s->tree);
+	if (r == 0)
+		r = pstree_dump_fs(s, s->tree);
+	for (size_t i = 0; r == 0 && i < s->tree->n; i++)
+		if (s->tree->all[i]->state != TASK_DEAD)
+			r = mem_note(s, s->tree->all[i]);
+	return r;
+}
+
+/* What only the tasks themselves can tell. */
+static int flow_ask(struct session *s)
+{
+	int r = inject_all(s, s->tree);
+
+	for (size_t i = 0; r == 0 && i < s->tree->n; i++) {
+		struct task *k = s->tree->all[i];
+		struct batch b;
+
+		if (k->state == TASK_DEAD)
+			continue;
+		batch_start(s, &b, task_leader(k));
+		mem_ask(s, k, &b);
+		r = batch_run(&b);
+		if (r == 0)
+			r = mem_tell(s, k, &b);
+	}
+	return r < 0 ? r : task_dump_all(s, s->tree);
+}
+
+static int flow_images(struct session *s)
+{
+	int r = ns_dump_start(s);
+
+	if (r == 0)
+		r = mem_dump(s, s->tree);
+	if (r == 0)
+		r = pstree_dump(s, s->tree);
+	if (r == 0)
+		r = fd_dump_end(s);
+	if (r == 0)
+		r = seccomp_dump_end(s);
+	if (r == 0)
+		r = ns_dump_wait(s);
+	if (r == 0)
+		r = inventory_dump(s, ns_own_ids(s), cgroup_root_set(s));
+	return r;
+}
+
+static enum trace_how flow_how(const struct session *s)
+{
+	if (s->opts->leave_stopped)
+		return TRACE_STOP;
+	return s->opts->leave_running ? TRACE_RUN : TRACE_KILL;
+}
+
+static int flow_finish(struct session *s)
+{
+	enum trace_how how = flow_how(s);
+	int r;
+
+	if (how == TRACE_KILL)
+		r = warden_finish(s, how);
+	else
+		r = warden_finish(s, how);
+	s->stats.frozen = (now_ns() - warden_table(s)->stop_ns) / 1000;
+	return r;
+}
+
+static bool own_net(struct session *s)
+{
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+
+	return net && net->own;
+}
+
+static int flow_stopped(struct session *s)
+{
+	int r = flow_note(s);
+
+	if (r == 0 && own_net(s)) {
+		r = session_notify(s, "network-lock", 0, -1);
+		if (r == 0)
+			r = net_lock(s);
+	}
+	if (r == 0)
+		r = session_notify(s, "query-ext-files", 0, -1);
+	if (r == 0)
+		r = cgroup_note(s, s->tree);
+	if (r == 0)
+		r = flow_ask(s);
+	if (r == 0)
+		r = flow_images(s);
+	if (r == 0)
+		r = session_notify(s, "post-dump", 0, -1);
+	return r;
+}
+
+int flow_dump(struct session *s)
+{
+	struct tree tree = { 0 };
+	bool locked;
+	int r = flow_preflight(s);
+
+	if (r < 0)
+		return r;
+	s->tree = &tree;
+	r = session_notify(s, "pre-dump", 0, -1);
+	if (r == 0 && unlinkat(s->images, "inventory.img", 0) < 0 && errno != ENOENT)
+		r = session_fail(s, -errno, "images: remove the old inventory.img");
+	if (r == 0)
+		r = warden_start(s, false);
+	if (r == 0)
+		r = flow_stop(s);
+	if (r == 0)
+		r = flow_stopped(s);
+	locked = s->warden && own_net(s);
+	if (r == 0)
+		r = flow_finish(s);
+	if (r < 0) /* no checkpoint: nobody shall take it for one */
+		unlinkat(s->images, "inventory.img", 0);
+	warden_end(s);
+	if (locked) {
+		net_unlock(s);
+		if (r < 0 || flow_how(s) == TRACE_RUN)
+			s->notify.call ? s->notify.call(s->notify.arg, "network-unlock", 0, -1) : 0;
+	}
+	s->tree = NULL;
+	tree_free(&tree);
+	return r;
+}

@@ -51,6 +51,8 @@ int ns_note(struct session *s, struct tree *tree);
 int ns_dump_start(struct session *s);
 int ns_dump_wait(struct session *s);
 int ns_preflight_all(struct session *s, struct tree *tree);
+/** ns_own_ids - the dumper's own ids, for the inventory */
+const TaskKobjIdsEntry *ns_own_ids(struct session *s);
 
 /* restore */
 /** ns_plan - from ids: which are to be made, which joined; runs prepare() */
@@ -62,8 +64,12 @@ uint64_t ns_clone_flags(struct session *s);
  * them, and keep descriptors (ns->fd)
  */
 int ns_make(struct session *s, struct task *root);
-/** ns_join - add calls by which a task enters the namespaces made (fds are in its table) */
-int ns_join(struct session *s, struct task *t, struct batch *b);
+/** ns_spawn_root - spawn_root() in the right pid namespace (an external one is entered and left) */
+int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags);
+/** ns_join - the root task, idle in its agent, enters the namespaces made */
+int ns_join(struct session *s, struct task *root);
+/** ns_any - is any namespace restored? */
+bool ns_any(struct session *s);
 /** ns_root_fd - directory "/" of the root task's mount namespace, for opening files; borrowed */
 int ns_root_fd(struct session *s);
 /** ns_enter_net - the supervisor enters a network namespace to make sockets; id 0: back to its own */

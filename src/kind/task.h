@@ -41,6 +41,8 @@ extern const struct task_kind *const task_kinds[]; /* NULL at the end */
 
 /** task_dump_all - every kind, every thread, in parallel; fills the cores */
 int task_dump_all(struct session *s, struct tree *tree);
+/** task_read_cores - core-P.img of every thread into t->core, checked */
+int task_read_cores(struct session *s, struct tree *tree);
 /** task_restore_stage - run one stage's kinds on every thread of the tree */
 int task_restore_stage(struct session *s, struct tree *tree, enum task_stage stage);
 

@@ -897,7 +897,9 @@ int trace_release(struct trace_table *tt, enum trace_how how)
 	/* the first entries are the root's: a pid namespace's init keeps the others from running on
 	   should we die here */
 	for (uint32_t i = tt->n; i-- > 0;)
-		detach(&tt->t[i]);
+		for (uint32_t k = i; tt->t[i].tid == tt->t[i].tgid && k < tt->n; k++)
+			if (tt->t[k].tgid == tt->t[i].tgid)
+				detach(&tt->t[k]);
 	tt->let_go = true;
 	return 0;
 }

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * restore: the story of a restore, in order. Until warden_release() every task that was made dies with
+ * this process; what is made outside the tasks stands on the session's undo stack.
+ */
+#include "flow/flow.h"
+
+#include "base/res.h"
+#include "kind/cgroup.h"
+#include "kind/fd.h"
+#include "kind/mem.h"
+#include "kind/net-lock.h"
+#include "kind/ns.h"
+#include "kind/pstree.h"
+#include "kind/tcp.h"
+#include "kind/task.h"
+#include "task/inject.h"
+#include "task/spawn.h"
+#include "task/warden.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* 1: everything is read and checked before anything is made */
+static int flow_read(struct session *s, InventoryEntry **inventory)
+{
+	int r = inventory_read(s, inventory);
+
+	if (r == 0)
+		r = pstree_read(s, s->tree);
+	if (r == 0)
+		r = task_read_cores(s, s->tree);
+	if (r == 0)
+		r = fd_read(s, s->tree);
+	if (r == 0)
+		r = mem_read(s, s->tree);
+	if (r == 0)
+		r = ns_plan(s, s->tree);
+	return r;
+}
+
+/* 2: the root task, in its agent, in its namespaces */
+static int flow_root(struct session *s, struct area **area)
+{
+	struct tree *tree = s->tree;
+	uint64_t at, flags = ns_clone_flags(s);
+	int r = mem_hole(s, tree, AREA_HEAD + AREA_CODE + (size_t)spawn_slots(tree) * SLOT_SIZE, &at);
+
+	if (r == 0)
+		r = area_new(s, at, spawn_slots(tree), area);
+	if (r == 0)
+		r = area_own(s, *area);
+	if (r < 0)
+		return r;
+	spawn_plan(tree, *area);
+	if (s->opts->rst_sibling)
+		flags |= CLONE_PARENT;
+	r = ns_spawn_root(s, tree, flags);
+	if (r == 0) {
+		struct batch b;
+
+		/* nothing of the supervisor's stays open in it */
+		batch_start(s, &b, task_leader(tree->root));
+		call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
+		r = batch_run(&b);
+	}
+	if (r == 0)
+		r = cgroup_enter(s, tree->root);
+	if (r == 0)
+		r = ns_make(s, tree->root);
+	if (r == 0)
+		r = ns_join(s, tree->root);
+	if (r == 0 && ns_any(s))
+		r = session_notify(s, "setup-namespaces", tree->root->pid, -1);
+	if (r == 0 && ns_any(s))
+		r = session_notify(s, "post-setup-namespaces", 0, -1);
+	return r;
+}
+
+/* 3: a task's memory, then its children, who inherit it; the session is led at the right moment */
+static int flow_task(struct session *s, struct task *k)
+{
+	int r = 0;
+
+	if (k->parent)
+		r = spawn_child(s, k, k->ids && k->parent->ids &&
+					      k->ids->files_id == k->parent->ids->files_id);
+	if (r < 0 || k->state == TASK_DEAD)
+		return r < 0 || k->sid != k->vpid ? r : spawn_session(s, k);
+	r = mem_build(s, k);
+	/* children of another session were born before this task led its own */
+	for (struct task *c = k->first_child; r == 0 && c; c = c->next)
+		if (c->sid != k->sid && c->sid != c->vpid)
+			r = flow_task(s, c);
+	if (r == 0)
+		r = spawn_session(s, k);
+	for (struct task *c = k->first_child; r == 0 && c; c = c->next)
+		if (c->sid == k->sid || c->sid == c->vpid)
+			r = flow_task(s, c);
+	return r;
+}
+
+static int each_live(struct session *s, int (*fn)(struct session *s, struct task *k))
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->tree->n; i++)
+		if (s->tree->all[i]->state != TASK_DEAD && !s->tree->all[i]->helper)
+			r = fn(s, s->tree->all[i]);
+	return r;
+}
+
+static int flow_tree(struct session *s)
+{
+	uint64_t t0 = now_ns();
+	int r = flow_task(s, s->tree->root);
+
+	if (r == 0)
+		r = spawn_groups(s, s->tree);
+	if (r == 0)
+		r = each_live(s, spawn_threads);
+	if (r == 0)
+		r = spawn_zombies(s, s->tree);
+	if (r == 0)
+		r = each_live(s, cgroup_enter_threads);
+	s->stats.forking = (now_ns() - t0) / 1000;
+	return r;
+}
+
+/* 4: what the tasks have open, where they are, what they are */
+static int flow_objects(struct session *s)
+{
+	int r = task_restore_stage(s, s->tree, STAGE_EARLY);
+
+	if (r == 0)
+		r = each_live(s, mem_finish);
+	if (r == 0)
+		r = fd_restore_make(s);
+	if (r == 0)
+		r = fd_restore_tables(s, s->tree);
+	if (r == 0)
+		r = fd_restore_link(s);
+	if (r == 0)
+		r = each_live(s, pstree_restore_fs);
+	return r;
+}
+
+/* Rows of the warden's table for every thread, the root's first. */
+static int flow_seize(struct session *s, const struct area *area)
+{
+	for (size_t i = 0; i < s->tree->n; i++) {
+		struct task *k = s->tree->all[i];
+
+		for (unsigned t = 0; k->state != TASK_DEAD && !k->helper && t < k->n_threads; t++) {
+			struct tracee *tr = warden_tracee(s, k->threads[t].tid, k->pid);
+
+			if (!tr)
+				return session_fail(s, -E2BIG, "too many threads");
+			k->threads[t].tr = tr;
+			tr->entry = area_entry(area);
+			tr->slot = area_slot(area, k->threads[t].slot);
+			if (t == 0) {
+				tr->area = area->remote;
+				tr->area_len = area->len;
+			}
+		}
+	}
+	return warden_seize(s);
+}
+
+static int flow_attributes(struct session *s, const struct area *area)
+{
+	int r = task_restore_stage(s, s->tree, STAGE_ATTR);
+
+	if (r == 0)
+		r = flow_seize(s, area);
+	if (r == 0)
+		r = task_restore_stage(s, s->tree, STAGE_PENDING);
+	if (r == 0)
+		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
+	if (r == 0)
+		r = cgroup_restore_props(s);
+	if (r == 0)
+		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
+	return r;
+}
+
+static void flow_tell(struct session *s, const char *step)
+{
+	if (s->notify.call)
+		s->notify.call(s->notify.arg, step, 0, -1); /* too late for a failure to matter */
+}
+
+/* 5: the point of no return */
+static int flow_release(struct session *s)
+{
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	int r = task_restore_stage(s, s->tree, STAGE_CREDS);
+
+	if (r == 0)
+		r = task_restore_stage(s, s->tree, STAGE_REGS);
+	if (r == 0 && net && net->own)
+		flow_tell(s, "network-unlock");
+	if (r == 0)
+		net_unlock(s);
+	if (r == 0)
+		r = tcp_restore_unlock(s);
+	if (r == 0)
+		flow_tell(s, "pre-resume");
+	if (r == 0)
+		r = task_restore_stage(s, s->tree, STAGE_TIMERS);
+	if (r == 0)
+		r = warden_release(s, s->opts->leave_stopped ? TRACE_STOP : TRACE_RUN);
+	return r;
+}
+
+static int flow_restore_all(struct session *s, struct area **area)
+{
+	InventoryEntry *inventory = NULL;
+	int r = flow_read(s, &inventory);
+
+	if (inventory)
+		inventory_entry__free_unpacked(inventory, NULL);
+	if (r == 0)
+		r = session_notify(s, "pre-restore", 0, -1);
+	if (r == 0)
+		r = warden_start(s, true);
+	if (r == 0)
+		r = cgroup_restore_dirs(s);
+	if (r == 0)
+		r = flow_root(s, area);
+	if (r == 0)
+		r = flow_tree(s);
+	if (r == 0)
+		r = flow_objects(s);
+	if (r == 0)
+		r = flow_attributes(s, *area);
+	return r < 0 ? r : flow_release(s);
+}
+
+int flow_restore(struct session *s, pid_t *ret_root)
+{
+	struct tree tree = { 0 };
+	struct area *area = NULL;
+	uint64_t t0 = now_ns();
+	int r;
+
+	s->tree = &tree;
+	r = flow_restore_all(s, &area);
+	if (r < 0 && !(s->warden && warden_table(s)->let_go)) {
+		spawn_kill(&tree);
+		warden_end(s);
+		session_undo_all(s);
+	} else {
+		session_undo_drop(s);
+		warden_end(s);
+		*ret_root = tree.root->pid;
+		flow_tell(s, "post-resume");
+	}
+	s->stats.restore = (now_ns() - t0) / 1000;
+	fd_restore_end(s);
+	mem_end(s, &tree);
+	area_free(area);
+	s->tree = NULL;
+	tree_free(&tree);
+	return r;
+}
