@@ -19,6 +19,7 @@
 #include "task/warden.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <string.h>
 
 #define TIMEOUT_DEFAULT 10 /* seconds */
@@ -130,10 +131,7 @@ static int flow_finish(struct session *s)
 	enum trace_how how = flow_how(s);
 	int r;
 
-	if (how == TRACE_KILL)
-		r = warden_finish(s, how);
-	else
-		r = warden_finish(s, how);
+	r = warden_finish(s, how);
 	s->stats.frozen = (now_ns() - warden_table(s)->stop_ns) / 1000;
 	return r;
 }

@@ -47,7 +47,7 @@ static int lend_receive(struct session *s, struct batch *b, int sock, size_t n, 
 	struct lend_msg *m;
 	int64_t at;
 	uint64_t base;
-	unsigned c;
+	const struct cmsghdr *h;
 	int r;
 
 	batch_clear(b);
@@ -59,21 +59,17 @@ static int lend_receive(struct session *s, struct batch *b, int sock, size_t n, 
 	m->msg.msg_iovlen = 1;
 	m->msg.msg_control = (void *)(uintptr_t)(base + offsetof(struct lend_msg, control));
 	m->msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-	c = call3(b, "descriptors: receive", SYS_recvmsg, sock, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	call3(b, "descriptors: receive", SYS_recvmsg, sock, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	r = batch_run(b);
 	if (r < 0)
 		return r;
-	(void)c;
-	{
-		const struct cmsghdr *h = (const struct cmsghdr *)m->control;
-
-		if (m->msg.msg_controllen < CMSG_LEN(n * sizeof(int)) ||
-		    h->cmsg_len != CMSG_LEN(n * sizeof(int)) || h->cmsg_type != SCM_RIGHTS)
-			return session_fail(s, -EMFILE,
-					    "task %d: has no room for %zu more descriptors; raise the limit of open files (ulimit -n)",
-					    b->t->task->vpid, n);
-		memcpy(nums, CMSG_DATA(h), n * sizeof(int));
-	}
+	h = (const struct cmsghdr *)m->control;
+	if (m->msg.msg_controllen < CMSG_LEN(n * sizeof(int)) ||
+	    h->cmsg_len != CMSG_LEN(n * sizeof(int)) || h->cmsg_type != SCM_RIGHTS)
+		return session_fail(s, -EMFILE,
+				    "task %d: has no room for %zu more descriptors; raise the limit of open files (ulimit -n)",
+				    b->t->task->vpid, n);
+	memcpy(nums, CMSG_DATA(h), n * sizeof(int));
 	return 0;
 }
 
@@ -113,7 +109,7 @@ int lend_fds(struct session *s, struct thread *t, const int *fds, size_t n, int 
 {
 	own_fd int here = -1;
 	struct batch b;
-	int there, r;
+	int there = -1, r;
 
 	if (!n)
 		return 0;

@@ -201,7 +201,7 @@ static int threads_find(struct session *s, struct task *k)
 	while (d && (e = readdir(d))) {
 		own_mem char *status = NULL;
 		const char *p;
-		pid_t tid = atoi(e->d_name), vtid;
+		pid_t tid = atoi(e->d_name), vtid = 0;
 
 		if (tid <= 0 || tid == k->pid ||
 		    text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", k->pid, tid) < 0)
