@@ -27,6 +27,7 @@
 #define TASK_END 0x7ffffffff000ULL
 #define FILL_MAX (256ULL << 20) /* bytes asked of one batch: it has to end within its timeout */
 #define IOVS 64
+#define COMPARE 32 /* pages read at once to compare a child's with its parent's */
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
@@ -314,7 +315,7 @@ static int maps_lend(struct session *s, struct task *k, int **ret_pages_num)
 
 static bool same_program(const MmEntry *a, const MmEntry *b)
 {
-	return a->exe_file_id == b->exe_file_id && a->mm_start_code == b->mm_start_code &&
+	return a->mm_start_code == b->mm_start_code && a->mm_start_brk == b->mm_start_brk &&
 	       a->mm_start_stack == b->mm_start_stack && a->mm_arg_start == b->mm_arg_start;
 }
 
@@ -516,12 +517,14 @@ static int fill_add(struct filler *f, const struct page_run *run, uint64_t vaddr
 	return 0;
 }
 
-static int page_load(struct session *s, const struct pages *p, const struct page_run *r,
-		     uint64_t vaddr, char *buf)
+static int pages_load(struct session *s, const struct pages *p, const struct page_run *r,
+		      uint64_t vaddr, size_t n, char *buf)
 {
-	if (pread(p->files.v[r->file], buf, PAGE, r->off + (vaddr - r->vaddr)) != (ssize_t)PAGE)
-		return session_fail(s, -EBADMSG, "pages: read %llx", (unsigned long long)vaddr);
-	return 0;
+	ssize_t got = pread(p->files.v[r->file], buf, n * PAGE, r->off + (vaddr - r->vaddr));
+
+	return got == (ssize_t)(n * PAGE)
+		       ? 0
+		       : session_fail(s, -EBADMSG, "pages: read %llx", (unsigned long long)vaddr);
 }
 
 static bool in_kept(const struct mem_task *mt, uint64_t at, size_t *i, uint64_t *end)
@@ -536,28 +539,48 @@ static bool in_kept(const struct mem_task *mt, uint64_t at, size_t *i, uint64_t 
 	return false;
 }
 
+/* Pages [at, +n) that both have: those that differ are read. */
+static int fill_differing(struct filler *f, const struct page_run *run, const struct page_run *up,
+			  uint64_t at, size_t n)
+{
+	char a[COMPARE * PAGE], b[COMPARE * PAGE];
+	int r = pages_load(f->s, &mem_of(f->task->parent)->pages, up, at, n, a);
+
+	if (r == 0)
+		r = pages_load(f->s, &mem_of(f->task)->pages, run, at, n, b);
+	f->s->stats.pages_compared += n;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (memcmp(a + i * PAGE, b + i * PAGE, PAGE))
+			r = fill_add(f, run, at + i * PAGE, PAGE);
+		else
+			f->s->stats.pages_cow++;
+	}
+	return r;
+}
+
 /* One run of the child within a kept range: only pages that differ from the parent's are read. */
 static int fill_compare(struct filler *f, const struct page_run *run, uint64_t at, uint64_t end)
 {
-	const struct pages *up = &mem_of(f->task->parent)->pages, *own = &mem_of(f->task)->pages;
-	char a[PAGE], b[PAGE];
+	const struct pages *up = &mem_of(f->task->parent)->pages;
 	int r = 0;
 
-	for (size_t i = pages_find(up, at); r == 0 && at < end; at += PAGE) {
+	for (size_t i = pages_find(up, at); r == 0 && at < end;) {
+		const struct page_run *u;
+		uint64_t n;
+
 		while (i < up->n && up->v[i].vaddr + up->v[i].n * PAGE <= at)
 			i++;
-		f->s->stats.pages_compared++;
-		if (i < up->n && up->v[i].vaddr <= at) {
-			r = page_load(f->s, up, &up->v[i], at, a);
-			if (r == 0)
-				r = page_load(f->s, own, run, at, b);
-			if (r == 0 && !memcmp(a, b, PAGE)) {
-				f->s->stats.pages_cow++;
-				continue;
-			}
+		u = i < up->n && up->v[i].vaddr < end ? &up->v[i] : NULL;
+		if (!u || u->vaddr > at) {
+			n = (u ? u->vaddr : end) - at;
+			r = fill_add(f, run, at, n);
+			at += n;
+			continue;
 		}
-		if (r == 0)
-			r = fill_add(f, run, at, PAGE);
+		n = u->vaddr + u->n * PAGE < end ? u->vaddr + u->n * PAGE - at : end - at;
+		n = n / PAGE < COMPARE ? n / PAGE : COMPARE;
+		r = fill_differing(f, run, u, at, n);
+		at += n * PAGE;
 	}
 	return r;
 }
