@@ -560,6 +560,7 @@ static int block_all(struct tracee *t)
 
 	if (t->sud_mode)
 		do_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(off), &off);
+	t->blocked = true;
 	return do_ptrace(PTRACE_SETSIGMASK, t->tid, (void *)8, &all);
 }
 
@@ -747,15 +748,11 @@ static void cure_park(struct tracee *t)
 		park(t, false);
 }
 
-int trace_cure(struct trace_table *tt, enum trace_how how)
+/* All are parked: put back, unmap, let go. */
+static int trace_cure_stopped(struct trace_table *tt, enum trace_how how)
 {
 	uint32_t i;
 
-	if (tt->let_go)
-		return 0;
-	alarm_set(5000);
-	for (i = 0; i < tt->n; i++)
-		cure_park(&tt->t[i]);
 	for (i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
 
@@ -781,6 +778,38 @@ int trace_cure(struct trace_table *tt, enum trace_how how)
 		freezer_set(tt, false);
 	tt->let_go = true;
 	return 0;
+}
+
+int trace_cure(struct trace_table *tt, enum trace_how how)
+{
+	if (tt->let_go)
+		return 0;
+	alarm_set(5000);
+	for (uint32_t i = 0; i < tt->n; i++)
+		cure_park(&tt->t[i]);
+	return trace_cure_stopped(tt, how);
+}
+
+int trace_recover(struct trace_table *tt)
+{
+	if (tt->let_go)
+		return 0;
+	alarm_set(5000);
+	for (uint32_t i = 0; i < tt->n; i++) {
+		struct tracee *t = &tt->t[i];
+		bool agent = t->state == TRACEE_AGENT;
+
+		/* those that were not touched run on by themselves */
+		if (t->state == TRACEE_GONE || t->state == TRACEE_FREE || !t->blocked)
+			t->state = TRACEE_FREE;
+		else if (do_ptrace(PTRACE_SEIZE, t->tid, NULL,
+				   (void *)(long)PTRACE_O_TRACESYSGOOD) < 0 ||
+			 park(t, true) < 0)
+			t->state = TRACEE_GONE;
+		else if (!agent) /* it has gone on from where it was: only its mask is ours */
+			note_regset(t, NT_PRSTATUS, &t->regs, &(size_t){ sizeof(t->regs) });
+	}
+	return trace_cure_stopped(tt, TRACE_RUN);
 }
 
 static void await_end(struct tracee *t)

@@ -42,6 +42,8 @@ int trace_run(struct trace_table *tt);
 int trace_pump(struct trace_table *tt);
 /** trace_cure - take the agents out again and let everything go as it was found */
 int trace_cure(struct trace_table *tt, enum trace_how how);
+/** trace_recover - the tracer was killed: another process takes its threads and cures them */
+int trace_recover(struct trace_table *tt);
 /** trace_kill - SIGKILL and wait until all are gone */
 int trace_kill(struct trace_table *tt);
 /** trace_seize - restore: seize the threads that are TRACEE_NONE; they die with the tracer */

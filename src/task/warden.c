@@ -157,13 +157,13 @@ static void warden_child(struct trace_table *tt, int sock, int supervisor)
 	setsid();
 	if (chdir("/") < 0)
 		_exit(1);
-	sock = dup3(sock, 3, O_CLOEXEC) < 0 ? sock : 3;
-	supervisor = dup3(supervisor, 4, O_CLOEXEC) < 0 ? supervisor : 4;
-	if (sock == 3 && supervisor == 4) {
-		close_range(0, 2, 0);
-		close_range(5, ~0U, 0);
-	}
-	warden_main(tt, sock, supervisor);
+	/* moved up first, so that they do not tread on one another below */
+	sock = fcntl(sock, F_DUPFD, 16);
+	supervisor = fcntl(supervisor, F_DUPFD, 16);
+	if (dup2(sock, 0) < 0 || dup2(supervisor, 1) < 0)
+		_exit(1);
+	close_range(2, ~0U, 0);
+	warden_main(tt, 0, 1);
 }
 
 /* ---- in the supervisor ---- */
@@ -184,9 +184,6 @@ int warden_start(struct session *s, bool restoring)
 	}
 	sv[0] = fd_high(sv[0]);
 	sv[1] = fd_high(sv[1]);
-	/* a move to 3 and 4 must not tread on one another */
-	sv[1] = fcntl(sv[1], F_DUPFD_CLOEXEC, 10);
-	self = fcntl(self, F_DUPFD_CLOEXEC, 10);
 	w->tt->supervisor = getpid();
 	w->tt->restoring = restoring;
 	log_flush(&s->log);
@@ -208,13 +205,16 @@ int warden_start(struct session *s, bool restoring)
 void warden_end(struct session *s)
 {
 	struct warden *w = s->warden;
+	int status = 0;
 
 	if (!w)
 		return;
 	s->warden = NULL;
 	fd_close(w->sock); /* it lets go of what it still holds, and ends */
-	while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (WIFSIGNALED(status) && !w->tt->restoring)
+		trace_recover(w->tt); /* it was killed: what it held is cured from here */
 	munmap(w->tt, sizeof(*w->tt));
 	free(w);
 }
