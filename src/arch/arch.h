@@ -3,6 +3,8 @@
 #ifndef ARCH_ARCH_H
 #define ARCH_ARCH_H
 
+#include "images/core.pb-c.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,8 +20,15 @@ void arch_call(struct user_regs_struct *r, uint64_t insn, long nr, const uint64_
 int64_t arch_call_ret(const struct user_regs_struct *r);
 /** arch_enter - registers that start code at entry with one argument, as a fresh function */
 void arch_enter(struct user_regs_struct *r, uint64_t entry, uint64_t arg);
-/** arch_no_restart - is this stop's state outside any system call that the kernel would restart */
 uint64_t arch_ip(const struct user_regs_struct *r);
 void arch_set_ip(struct user_regs_struct *r, uint64_t ip);
+
+/** arch_save_regs - registers as images hold them: an interrupted system call is made again */
+void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r);
+void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r);
+/** arch_save_xstate - floating point state; 1: some of it has no place and is in use */
+int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);
+/** arch_load_xstate - for PTRACE_SETREGSET; bytes used, or -EINVAL */
+int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max);
 
 #endif

@@ -93,6 +93,8 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
 
 /** fd_obj_get - the object with that id, made if it is not yet; NULL with the reason said */
 struct fd_obj *fd_obj_get(struct session *s, uint32_t id);
+/** fd_entry - the image's entry of that id, or NULL */
+const FileEntry *fd_entry(struct session *s, uint32_t id);
 /** fd_obj_each - next object of a type; start with NULL. Not made by this */
 struct fd_obj *fd_obj_each(struct session *s, uint32_t type, struct fd_obj *after);
 /**

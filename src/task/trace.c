@@ -276,7 +276,7 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 	if (tt->n == TRACE_MAX)
 		return trace_fail(tt, -E2BIG, "task %d: more than %u threads", tid, TRACE_MAX);
 	t = &tt->t[tt->n];
-	memset(t, 0, offsetof(struct tracee, xstate));
+	memset(t, 0, offsetof(struct tracee, pending));
 	t->tid = tid;
 	t->tgid = tgid;
 	t->ppid = ppid;
@@ -454,6 +454,22 @@ static void note_rseq(struct tracee *t)
 		return;
 }
 
+/* The queue of the thread, or of its process: read without being emptied. */
+static int note_pending(struct trace_table *tt, struct tracee *t, unsigned shared)
+{
+	struct __ptrace_peeksiginfo_args args = {
+		.flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0,
+		.nr = TRACEE_PENDING,
+	};
+	int r = do_ptrace(PTRACE_PEEKSIGINFO, t->tid, &args, t->pending[shared]);
+
+	if (r == TRACEE_PENDING)
+		return trace_fail(tt, -ENOTSUP, "task %d: thread %d: more than %d signals are pending",
+				  t->tgid, t->tid, TRACEE_PENDING - 1);
+	t->n_pending[shared] = r > 0 ? r : 0;
+	return r < 0 ? r : 0;
+}
+
 static int trace_note(struct trace_table *tt, struct tracee *t)
 {
 	size_t n = sizeof(t->regs);
@@ -467,6 +483,10 @@ static int trace_note(struct trace_table *tt, struct tracee *t)
 	}
 	if (r == 0)
 		r = do_ptrace(PTRACE_GETSIGMASK, t->tid, (void *)8, &t->sigmask);
+	if (r == 0)
+		r = note_pending(tt, t, 0);
+	if (r == 0 && t->tid == t->tgid)
+		r = note_pending(tt, t, 1);
 	if (r == -ESRCH) {
 		t->state = TRACEE_GONE;
 		return 0;

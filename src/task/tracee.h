@@ -13,7 +13,7 @@
 #include <sys/user.h>
 
 #define XSTATE_MAX 11264 /* bytes; AVX-512 with AMX needs 11008 */
-#define TRACEE_PENDING 32 /* private and shared signals kept here; more go through trace_siginfo() */
+#define TRACEE_PENDING 64 /* pending signals kept of each queue; more are refused */
 
 enum tracee_state {
 	TRACEE_NONE = 0,
@@ -44,6 +44,8 @@ struct tracee {
 	uint64_t area_len;
 	uint64_t entry, slot; /* where its agent starts, and with which slot */
 	uint64_t sud_mode, sud_selector, sud_offset, sud_len; /* syscall user dispatch */
+	uint32_t n_pending[2]; /* private, shared (leaders only) */
+	unsigned char pending[2][TRACEE_PENDING][128]; /* siginfo_t */
 	uint32_t xstate_size;
 	unsigned char xstate[XSTATE_MAX] __attribute__((aligned(64)));
 };

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Registers between ptrace's layout and the images'. Source: Intel SDM vol. 1, 13.4 (XSAVE area). */
+#include "arch/arch.h"
+
+#include "base/res.h"
+
+#include <cpuid.h>
+#include <string.h>
+
+#define XSAVE_HDR 512 /* xstate_bv; the legacy area stands before it */
+#define XSAVE_EXT 576
+#define XF_YMM 2
+#define YMM_SIZE 256
+
+/* kernel-internal return values of an interrupted call */
+enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516 };
+
+#define REGS(X)                                                                                    \
+	X(r15, r15) X(r14, r14) X(r13, r13) X(r12, r12) X(bp, rbp) X(bx, rbx) X(r11, r11)          \
+	X(r10, r10) X(r9, r9) X(r8, r8) X(ax, rax) X(cx, rcx) X(dx, rdx) X(si, rsi) X(di, rdi)     \
+	X(orig_ax, orig_rax) X(ip, rip) X(cs, cs) X(flags, eflags) X(sp, rsp) X(ss, ss)            \
+	X(fs_base, fs_base) X(gs_base, gs_base) X(ds, ds) X(es, es) X(fs, fs) X(gs, gs)
+
+void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r)
+{
+	UserX86RegsEntry *g = xalloc(sizeof(*g));
+
+	user_x86_regs_entry__init(g);
+#define SAVE(image, ptrace) g->image = r->ptrace;
+	REGS(SAVE)
+#undef SAVE
+	g->has_mode = true;
+	g->mode = USER_X86_REGS_MODE__NATIVE;
+	if ((int64_t)r->orig_rax >= 0) {
+		switch (-(int64_t)r->rax) {
+		case ERESTARTSYS:
+		case ERESTARTNOINTR:
+		case ERESTARTNOHAND:
+			g->ax = r->orig_rax;
+			g->ip -= 2;
+			break;
+		case ERESTART_RESTARTBLOCK:
+			g->ax = -EINTR;
+			break;
+		}
+	}
+	ti->gpregs = g;
+}
+
+void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r)
+{
+	const UserX86RegsEntry *g = ti->gpregs;
+
+#define LOAD(image, ptrace) r->ptrace = g->image;
+	REGS(LOAD)
+#undef LOAD
+	r->orig_rax = -1UL; /* the image is rewound already */
+	r->cs = 0x33;
+	r->ss = 0x2b;
+}
+
+static bool ymm_place(size_t n, unsigned *off)
+{
+	unsigned size, offset, c, d;
+
+	if (!__get_cpuid_count(0xd, XF_YMM, &size, &offset, &c, &d) || size != YMM_SIZE)
+		return false;
+	*off = offset;
+	return offset + size <= n;
+}
+
+int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n)
+{
+	const unsigned char *x = xstate;
+	UserX86FpregsEntry *f = xalloc(sizeof(*f));
+	uint64_t bv = 0;
+	unsigned off;
+
+	user_x86_fpregs_entry__init(f);
+	ti->fpregs = f;
+	f->cwd = *(const uint16_t *)(x + 0);
+	f->swd = *(const uint16_t *)(x + 2);
+	f->twd = *(const uint16_t *)(x + 4);
+	f->fop = *(const uint16_t *)(x + 6);
+	memcpy(&f->rip, x + 8, 8);
+	memcpy(&f->rdp, x + 16, 8);
+	memcpy(&f->mxcsr, x + 24, 4);
+	memcpy(&f->mxcsr_mask, x + 28, 4);
+	f->n_st_space = 32;
+	f->st_space = xmemdup(x + 32, 128);
+	f->n_xmm_space = 64;
+	f->xmm_space = xmemdup(x + 160, 256);
+	if (n < XSAVE_EXT)
+		return 0;
+	memcpy(&bv, x + XSAVE_HDR, 8);
+	f->xsave = xalloc(sizeof(*f->xsave));
+	user_x86_xsave_entry__init(f->xsave);
+	f->xsave->xstate_bv = bv & 7;
+	if (ymm_place(n, &off)) {
+		f->xsave->n_ymmh_space = 64;
+		f->xsave->ymmh_space = xmemdup(x + off, YMM_SIZE);
+	}
+	return bv & ~7ULL ? 1 : 0;
+}
+
+int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max)
+{
+	const UserX86FpregsEntry *f = ti->fpregs;
+	unsigned char *x = xstate;
+	unsigned a = 0, size = 0, c, d, off;
+	uint64_t bv = 3;
+
+	if (!f)
+		return 0;
+	if (f->n_st_space < 32 || f->n_xmm_space < 64 || (f->mxcsr & ~0xffffU))
+		return -EINVAL;
+	__get_cpuid_count(0xd, 0, &a, &size, &c, &d); /* what XCR0 enables now */
+	if (size < XSAVE_EXT || size > max)
+		size = XSAVE_EXT;
+	memset(x, 0, size);
+	*(uint16_t *)(x + 0) = f->cwd;
+	*(uint16_t *)(x + 2) = f->swd;
+	*(uint16_t *)(x + 4) = f->twd;
+	*(uint16_t *)(x + 6) = f->fop;
+	memcpy(x + 8, &f->rip, 8);
+	memcpy(x + 16, &f->rdp, 8);
+	memcpy(x + 24, &f->mxcsr, 4);
+	memcpy(x + 28, &f->mxcsr_mask, 4);
+	memcpy(x + 32, f->st_space, 128);
+	memcpy(x + 160, f->xmm_space, 256);
+	if (f->xsave && (f->xsave->xstate_bv & 1 << XF_YMM) && f->xsave->n_ymmh_space) {
+		if (f->xsave->n_ymmh_space != 64 || !ymm_place(size, &off))
+			return -EINVAL;
+		memcpy(x + off, f->xsave->ymmh_space, YMM_SIZE);
+		bv |= 1 << XF_YMM;
+	}
+	memcpy(x + XSAVE_HDR, &bv, 8);
+	return size;
+}

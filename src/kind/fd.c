@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * fd: descriptors of all tasks. Dump: each open file is described once, however many descriptors, tasks
+ * or queues share it; which are the same is asked of the kernel (kcmp), never guessed by looks.
+ */
+#include "kind/fd.h"
+
+#include "base/list.h"
+#include "base/text.h"
+#include "image/record.h"
+#include "task/lend.h"
+
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* an open file that has its entry */
+struct known {
+	struct known *next; /* same inode */
+	uint32_t id;
+	pid_t pid; /* who holds it, under which number: for kcmp() */
+	int num;
+	uint32_t type;
+};
+
+struct fd_dumping {
+	struct image files;
+	uint32_t last_id;
+	struct map known; /* by inode */
+};
+
+static struct fd_dumping *dumping(struct session *s)
+{
+	struct map *m = session_map(s, "fd dumping");
+
+	if (!map_get(m, 0))
+		map_put(m, 0, xalloc(sizeof(struct fd_dumping)));
+	return map_get(m, 0);
+}
+
+uint32_t fd_new_id(struct session *s)
+{
+	return ++dumping(s)->last_id;
+}
+
+/* The union's slot is the member whose type is the message's. */
+int fd_put_id(struct session *s, uint32_t type, uint32_t id, const ProtobufCMessage *m)
+{
+	FileEntry e = FILE_ENTRY__INIT;
+	const ProtobufCMessageDescriptor *d = &file_entry__descriptor;
+
+	e.type = type;
+	e.id = id;
+	for (unsigned i = 0; i < d->n_fields; i++)
+		if (d->fields[i].type == PROTOBUF_C_TYPE_MESSAGE &&
+		    d->fields[i].descriptor == m->descriptor)
+			*(const ProtobufCMessage **)((char *)&e + d->fields[i].offset) = m;
+	return image_write(&dumping(s)->files, &e.base);
+}
+
+int fd_put(struct session *s, const struct fd_view *v, const ProtobufCMessage *m)
+{
+	return fd_put_id(s, v->kind->type, v->id, m);
+}
+
+static const struct fd_kind *kind_of_type(uint32_t type)
+{
+	for (size_t i = 0; fd_kinds[i]; i++)
+		if (fd_kinds[i]->type == type)
+			return fd_kinds[i];
+	return NULL;
+}
+
+static const struct fd_kind *kind_of(const struct fd_view *v)
+{
+	for (size_t i = 0; fd_kinds[i]; i++)
+		if (fd_kinds[i]->is(v))
+			return fd_kinds[i];
+	return NULL;
+}
+
+static struct known *known_find(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num)
+{
+	struct known *k = map_get(&d->known, v->st.st_ino ^ v->st.st_dev << 32 ^ 1);
+
+	for (; k; k = k->next)
+		if (syscall(SYS_kcmp, pid, k->pid, KCMP_FILE, num, k->num) == 0)
+			return k;
+	return NULL;
+}
+
+static void known_add(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num)
+{
+	uint64_t key = v->st.st_ino ^ v->st.st_dev << 32 ^ 1;
+	struct known *k = xalloc(sizeof(*k));
+
+	k->next = map_get(&d->known, key);
+	k->id = v->id;
+	k->pid = pid;
+	k->num = num;
+	k->type = v->kind->type;
+	map_put(&d->known, key, k);
+}
+
+static pid_t owner_vpid(struct session *s, pid_t pid)
+{
+	for (size_t i = 0; i < s->tree->n; i++)
+		if (s->tree->all[i]->pid == pid)
+			return s->tree->all[i]->vpid;
+	return 0;
+}
+
+static void view_owner(struct session *s, struct fd_view *v)
+{
+	struct f_owner_ex o = { 0 };
+
+	if (v->flags & O_PATH)
+		return;
+	v->fown->signum = fcntl(v->fd, F_GETSIG) > 0 ? fcntl(v->fd, F_GETSIG) : 0;
+	if (fcntl(v->fd, F_GETOWN_EX, &o) == 0 && o.pid) {
+		v->fown->pid_type = o.type;
+		v->fown->pid = owner_vpid(s, o.pid);
+	}
+}
+
+/* Everything that /proc and fstat() say of a descriptor; link and info are owned by the caller. */
+static int view_fill(struct session *s, struct fd_view *v, int proc, const char *where, char **link,
+		     char **info)
+{
+	char path[64];
+	int64_t n;
+	int r;
+
+	if (fstat(v->fd, &v->st) < 0)
+		return session_fail(s, -errno, "task %d: descriptor %d: stat", v->task->vpid, v->num);
+	snprintf(path, sizeof(path), "%s/fd/%d", where, v->num);
+	r = text_readlink(proc, path, link);
+	snprintf(path, sizeof(path), "%s/fdinfo/%d", where, v->num);
+	if (r == 0)
+		r = text_read(proc, path, info, NULL);
+	if (r == 0)
+		r = text_i64(*info, "flags:", 8, &n);
+	if (r < 0)
+		return session_fail(s, r, "task %d: descriptor %d: read its state", v->task->vpid, v->num);
+	v->flags = n & ~O_CLOEXEC;
+	v->pos = text_i64(*info, "pos:", 10, &n) == 0 ? (uint64_t)n : 0;
+	v->mnt_id = text_i64(*info, "mnt_id:", 10, &n) == 0 ? n : -1;
+	v->link = *link;
+	v->info = *info;
+	return 0;
+}
+
+static int refuse(struct session *s, const struct fd_view *v)
+{
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is %s, of a kind that cannot be checkpointed yet; close it first",
+			    v->task->vpid, v->num, v->link);
+}
+
+/* Describe the file behind our copy v->fd unless it is known. pid, num: who holds it, for kcmp(). */
+static int view_dump(struct session *s, struct fd_view *v, int proc, const char *where, pid_t pid,
+		     uint32_t *ret_type)
+{
+	struct fd_dumping *d = dumping(s);
+	FownEntry fown = FOWN_ENTRY__INIT;
+	own_mem char *link = NULL, *info = NULL;
+	struct known *k;
+	int r;
+
+	v->fown = &fown;
+	r = view_fill(s, v, proc, where, &link, &info);
+	if (r < 0)
+		return r;
+	k = known_find(d, v, pid, v->num);
+	if (k) {
+		v->id = k->id;
+		*ret_type = k->type;
+		return 0;
+	}
+	v->kind = kind_of(v);
+	if (!v->kind)
+		return refuse(s, v);
+	view_owner(s, v);
+	v->id = fd_new_id(s);
+	known_add(d, v, pid, v->num);
+	*ret_type = v->kind->type;
+	session_debug(s, "file 0x%x: %s %s flags 0%o pos %llu", v->id, v->kind->name, v->link, v->flags,
+		      (unsigned long long)v->pos);
+	return v->kind->dump(s, v);
+}
+
+int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
+{
+	struct fd_view v = { .task = task, .num = fd, .fd = fd };
+	own_fd int self = fd_high(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	uint32_t type;
+	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 3), r;
+
+	if (kept < 0)
+		return session_fail(s, -errno, "descriptor: keep it");
+	v.num = v.fd = kept; /* stays open until the end, for later comparisons */
+	r = view_dump(s, &v, self, ".", getpid(), &type);
+	*ret_id = v.id;
+	return r;
+}
+
+static int table_dump_one(struct session *s, struct task *k, struct image *img, int num)
+{
+	struct fd_view v = { .task = k, .num = num };
+	FdinfoEntry e = FDINFO_ENTRY__INIT;
+	own_fd int fd = fd_high(syscall(SYS_pidfd_getfd, k->pidfd, num, 0));
+	char path[64];
+	own_mem char *info = NULL;
+	int64_t flags = 0;
+	uint32_t type = 0;
+	int r;
+
+	if (fd < 0)
+		return session_fail(s, -errno, "task %d: descriptor %d: take a copy", k->vpid, num);
+	v.fd = fd;
+	r = view_dump(s, &v, k->proc, ".", k->pid, &type);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "fdinfo/%d", num);
+	if (text_read(k->proc, path, &info, NULL) == 0)
+		text_i64(info, "flags:", 8, &flags);
+	e.id = v.id;
+	e.fd = num;
+	e.type = type;
+	e.flags = flags & O_CLOEXEC ? FD_CLOEXEC : 0;
+	return image_write(img, &e.base);
+}
+
+static int int_cmp(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* numbers of a task's descriptors, ascending; owned by the caller */
+static int table_list(struct session *s, const struct task *k, int **ret, size_t *ret_n)
+{
+	struct {
+		int *v;
+		size_t n, max;
+	} nums = { 0 };
+	int fd = openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d)
+		return session_fail(s, -errno, "task %d: list its descriptors", k->vpid);
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			*vec_add(&nums) = atoi(e->d_name);
+	qsort(nums.v, nums.n, sizeof(int), int_cmp);
+	*ret = nums.v;
+	*ret_n = nums.n;
+	return 0;
+}
+
+static int table_dump(struct session *s, struct task *k)
+{
+	own_image struct image img = { 0 };
+	own_mem int *nums = NULL;
+	size_t n = 0;
+	int r = table_list(s, k, &nums, &n);
+
+	if (r < 0 || !n)
+		return r;
+	r = image_create(s, &img, MAGIC_FDINFO, "fdinfo-%u.img", k->ids->files_id);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = table_dump_one(s, k, &img, nums[i]);
+	return r < 0 ? r : image_close(&img);
+}
+
+int fd_dump_all(struct session *s, struct tree *tree)
+{
+	int r = image_create(s, &dumping(s)->files, MAGIC_FILES, "files.img");
+
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		bool seen = false;
+
+		if (tree->all[i]->state == TASK_DEAD)
+			continue;
+		for (size_t k = 0; k < i; k++)
+			seen |= tree->all[k]->ids &&
+				tree->all[k]->ids->files_id == tree->all[i]->ids->files_id;
+		if (!seen)
+			r = table_dump(s, tree->all[i]);
+	}
+	return r;
+}
+
+int fd_dump_end(struct session *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && fd_kinds[i]; i++)
+		if (fd_kinds[i]->dump_end)
+			r = fd_kinds[i]->dump_end(s);
+	return r < 0 ? r : image_close(&dumping(s)->files);
+}
+
+int fd_preflight_all(struct session *s, struct tree *tree)
+{
+	int all = 0;
+
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+		own_mem int *nums = NULL;
+		size_t n = 0;
+
+		if (k->state == TASK_DEAD || table_list(s, k, &nums, &n) < 0)
+			continue;
+		for (size_t j = 0; j < n; j++) {
+			struct fd_view v = { .task = k, .num = nums[j] };
+			own_mem char *link = NULL, *info = NULL;
+			own_fd int fd = fd_high(syscall(SYS_pidfd_getfd, k->pidfd, nums[j], 0));
+			int r;
+
+			v.fd = fd;
+			if (fd < 0 || view_fill(s, &v, k->proc, ".", &link, &info) < 0)
+				continue; /* closed meanwhile: the tasks run */
+			v.kind = kind_of(&v);
+			r = !v.kind ? refuse(s, &v) : v.kind->preflight ? v.kind->preflight(s, &v) : 0;
+			if (r < 0)
+				session_warn(s, "obstacle: task %d: descriptor %d: %s", k->vpid, v.num, link);
+			all = all ? all : r;
+		}
+	}
+	return all;
+}
+
+/* ---- restore ---- */
+
+struct fd_restoring {
+	struct {
+		struct fd_obj **v;
+		size_t n, max;
+	} objs;
+	struct map by_id;
+	struct map tables; /* files_id -> struct fd_table */
+};
+
+struct fd_table {
+	struct task *task; /* owner in whom it is filled */
+	struct {
+		FdinfoEntry **v;
+		size_t n, max;
+	} fds;
+};
+
+static struct fd_restoring *restoring(struct session *s)
+{
+	struct map *m = session_map(s, "fd restoring");
+
+	if (!map_get(m, 0))
+		map_put(m, 0, xalloc(sizeof(struct fd_restoring)));
+	return map_get(m, 0);
+}
+
+static int obj_add(struct session *s, FileEntry *e)
+{
+	struct fd_restoring *f = restoring(s);
+	struct fd_obj *o = xalloc(sizeof(*o));
+
+	o->id = e->id;
+	o->entry = e;
+	o->kind = kind_of_type(e->type);
+	o->fd = -1;
+	o->num = -1;
+	if (map_get(&f->by_id, e->id) || f->objs.n > 1000000)
+		return session_fail(s, -EBADMSG, "files.img: id 0x%x stands there twice", e->id);
+	map_put(&f->by_id, e->id, o);
+	*vec_add(&f->objs) = o;
+	return 0;
+}
+
+static int table_read(struct session *s, struct task *k)
+{
+	own_image struct image img = { 0 };
+	struct fd_table *t = xalloc(sizeof(*t));
+	ProtobufCMessage *m;
+	int64_t last = -1;
+	int r;
+
+	t->task = k;
+	k->files = t;
+	map_put(&restoring(s)->tables, k->ids->files_id, t);
+	r = image_open(s, &img, MAGIC_FDINFO, "fdinfo-%u.img", k->ids->files_id);
+	if (r == 1)
+		return 0;
+	while (r == 0 && (r = image_read(&img, &fdinfo_entry__descriptor, &m)) == 1) {
+		FdinfoEntry *e = (FdinfoEntry *)m;
+		struct fd_obj *o = map_get(&restoring(s)->by_id, e->id);
+
+		*vec_add(&t->fds) = e;
+		r = 0;
+		if (!o || e->fd > 1 << 20 || (int64_t)e->fd <= last)
+			return session_fail(s, -EBADMSG,
+					    "fdinfo-%u.img: descriptor %u has no file 0x%x or is out of order",
+					    k->ids->files_id, e->fd, e->id);
+		if (!o->kind)
+			return session_fail(s, -ENOTSUP,
+					    "task %d: descriptor %u is of a kind (type %u) that cannot be restored yet",
+					    k->vpid, e->fd, e->type);
+		last = e->fd;
+		if (!o->task) {
+			o->task = k;
+			o->num = e->fd;
+		}
+	}
+	return r;
+}
+
+int fd_read(struct session *s, struct tree *tree)
+{
+	own_image struct image img = { 0 };
+	ProtobufCMessage *m;
+	int r = image_open(s, &img, MAGIC_FILES, "files.img");
+
+	if (r == 1)
+		return session_fail(s, -ENOENT, "image files.img is missing");
+	while (r == 0 && (r = image_read(&img, &file_entry__descriptor, &m)) == 1)
+		r = obj_add(s, (FileEntry *)m);
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		struct task *k = tree->all[i];
+
+		if (k->state == TASK_DEAD)
+			continue;
+		k->files = map_get(&restoring(s)->tables, k->ids->files_id);
+		if (!k->files)
+			r = table_read(s, k);
+	}
+	return r;
+}
+
+static int obj_finish(struct session *s, struct fd_obj *o)
+{
+	const FownEntry *f = NULL;
+	struct task *owner;
+
+	if (o->kind->type == FD_TYPES__REG)
+		f = o->entry->reg->fown;
+	else if (o->kind->type == FD_TYPES__PIPE)
+		f = o->entry->pipe->fown;
+	if (!f || !f->pid)
+		return 0;
+	owner = task_find(s->tree, f->pid);
+	if (owner) {
+		struct f_owner_ex ex = { .type = f->pid_type, .pid = owner->pid };
+
+		if (fcntl(o->fd, F_SETOWN_EX, &ex) < 0 || fcntl(o->fd, F_SETSIG, f->signum) < 0)
+			return session_fail(s, -errno, "file 0x%x: set its owner", o->id);
+	}
+	return 0;
+}
+
+struct fd_obj *fd_obj_get(struct session *s, uint32_t id)
+{
+	struct fd_obj *o = map_get(&restoring(s)->by_id, id);
+	int r;
+
+	if (!o || !o->kind || o->making) {
+		session_fail(s, -EBADMSG, "files.img: file 0x%x %s", id,
+			     !o ? "is missing" : !o->kind ? "is of an unknown kind" : "refers to itself");
+		return NULL;
+	}
+	if (o->fd >= 0)
+		return o;
+	o->making = true;
+	r = o->kind->restore(s, o);
+	o->making = false;
+	if (r == 0)
+		r = obj_finish(s, o);
+	return r < 0 ? NULL : o;
+}
+
+const FileEntry *fd_entry(struct session *s, uint32_t id)
+{
+	struct fd_obj *o = map_get(&restoring(s)->by_id, id);
+
+	return o ? o->entry : NULL;
+}
+
+struct fd_obj *fd_obj_each(struct session *s, uint32_t type, struct fd_obj *after)
+{
+	struct fd_restoring *f = restoring(s);
+	bool past = !after;
+
+	for (size_t i = 0; i < f->objs.n; i++) {
+		if (past && f->objs.v[i]->entry->type == type)
+			return f->objs.v[i];
+		past |= f->objs.v[i] == after;
+	}
+	return NULL;
+}
+
+int fd_restore_make(struct session *s)
+{
+	struct fd_restoring *f = restoring(s);
+
+	for (size_t i = 0; i < f->objs.n; i++)
+		if (f->objs.v[i]->task && !fd_obj_get(s, f->objs.v[i]->id))
+			return s->why_r ? s->why_r : -EIO;
+	return 0;
+}
+
+/*
+ * Descriptors land on the lowest free numbers of an empty table, in order, so each at or below the
+ * number it is to have: moved up from the last to the first, none treads on another.
+ */
+static int table_move(struct session *s, const struct fd_table *t, const int *nums)
+{
+	struct batch b;
+	int r = 0;
+
+	batch_start(s, &b, task_leader(t->task));
+	for (size_t i = t->fds.n; r == 0 && i-- > 0;) {
+		const FdinfoEntry *e = t->fds.v[i];
+		bool cloexec = e->flags & FD_CLOEXEC;
+
+		if (!batch_room(&b, 2, 0)) {
+			r = batch_run(&b);
+			batch_clear(&b);
+		}
+		if (nums[i] == (int)e->fd) {
+			call3(&b, "descriptors: flags", SYS_fcntl, e->fd, F_SETFD, cloexec);
+			continue;
+		}
+		call3(&b, "descriptors: move", SYS_dup3, nums[i], e->fd, cloexec ? O_CLOEXEC : 0);
+		call1(&b, NULL, SYS_close, nums[i]);
+	}
+	return r < 0 ? r : batch_run(&b);
+}
+
+static int table_fill(struct session *s, const struct fd_table *t)
+{
+	own_mem int *fds = xalloc((t->fds.n + 1) * sizeof(int));
+	own_mem int *nums = xalloc((t->fds.n + 1) * sizeof(int));
+	int r;
+
+	for (size_t i = 0; i < t->fds.n; i++) {
+		struct fd_obj *o = map_get(&restoring(s)->by_id, t->fds.v[i]->id);
+
+		fds[i] = o->fd;
+	}
+	r = lend_fds(s, task_leader(t->task), fds, t->fds.n, nums);
+	return r < 0 || !t->fds.n ? r : table_move(s, t, nums);
+}
+
+int fd_restore_tables(struct session *s, struct tree *tree)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		struct task *k = tree->all[i];
+
+		if (k->state != TASK_DEAD && !k->helper && k->files && k->files->task == k)
+			r = table_fill(s, k->files);
+	}
+	return r;
+}
+
+int fd_restore_link(struct session *s)
+{
+	struct fd_restoring *f = restoring(s);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < f->objs.n; i++)
+		if (f->objs.v[i]->fd >= 0 && f->objs.v[i]->kind->link)
+			r = f->objs.v[i]->kind->link(s, f->objs.v[i]);
+	return r;
+}
+
+void fd_restore_end(struct session *s)
+{
+	struct fd_restoring *f = restoring(s);
+
+	for (size_t i = 0; i < f->objs.n; i++) {
+		fd_close(f->objs.v[i]->fd);
+		f->objs.v[i]->fd = -1;
+	}
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/* task: runs the kinds over all threads; cores in and out of images. */
+#include "kind/task.h"
+
+#include "base/res.h"
+#include "image/record.h"
+
+#include <string.h>
+
+#define KINDS_MAX 64
+
+struct asking {
+	struct batch batch;
+	unsigned first[KINDS_MAX];
+};
+
+static bool kind_applies(const struct task_kind *kind, const struct thread *t)
+{
+	return kind->per_thread || t == task_leader(t->task);
+}
+
+static CoreEntry *core_new(const struct thread *t)
+{
+	CoreEntry *c = xalloc(sizeof(*c));
+	bool dead = t->task->state == TASK_DEAD;
+
+	core_entry__init(c);
+	c->mtype = CORE_ENTRY__MARCH__X86_64;
+	if (t == task_leader(t->task)) {
+		c->tc = xalloc(sizeof(*c->tc));
+		task_core_entry__init(c->tc);
+		c->tc->comm = xstrdup(t->task->comm);
+		c->tc->task_state = t->task->state;
+		c->tc->exit_code = t->task->exit_code;
+	}
+	if (!dead) {
+		c->thread_core = xalloc(sizeof(*c->thread_core));
+		thread_core_entry__init(c->thread_core);
+		c->thread_info = xalloc(sizeof(*c->thread_info));
+		thread_info_x86__init(c->thread_info);
+	}
+	return c;
+}
+
+static int thread_ask(struct session *s, struct thread *t, struct asking *a)
+{
+	int r = 0;
+
+	batch_start(s, &a->batch, t);
+	for (size_t i = 0; r == 0 && task_kinds[i]; i++) {
+		a->first[i] = a->batch.n;
+		if (task_kinds[i]->ask && kind_applies(task_kinds[i], t))
+			r = task_kinds[i]->ask(s, t, &a->batch);
+	}
+	if (r == 0)
+		batch_send(&a->batch);
+	return r;
+}
+
+static int thread_dump(struct session *s, struct thread *t, struct asking *a)
+{
+	int r = a ? batch_wait(&a->batch) : 0;
+
+	for (size_t i = 0; r == 0 && task_kinds[i]; i++) {
+		const struct task_kind *kind = task_kinds[i];
+
+		if (kind->dump && kind_applies(kind, t) && (a || kind->zombies))
+			r = kind->dump(s, t, a ? &a->batch : NULL, a ? a->first[i] : 0);
+	}
+	if (r == 0)
+		r = image_write_one(s, MAGIC_CORE, &t->core->base, "core-%d.img", t->vtid);
+	return r;
+}
+
+static int process_dump(struct session *s, struct task *k)
+{
+	bool dead = k->state == TASK_DEAD;
+	own_mem struct asking *a = dead ? NULL : xalloc(k->n_threads * sizeof(*a));
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < k->n_threads; i++) {
+		k->threads[i].core = core_new(&k->threads[i]);
+		if (!dead)
+			r = thread_ask(s, &k->threads[i], &a[i]);
+	}
+	for (unsigned i = 0; r == 0 && i < k->n_threads; i++)
+		r = thread_dump(s, &k->threads[i], dead ? NULL : &a[i]);
+	return r;
+}
+
+int task_dump_all(struct session *s, struct tree *tree)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		r = process_dump(s, tree->all[i]);
+	return r;
+}
+
+/* ---- restore ---- */
+
+static int core_check(struct session *s, const struct thread *t)
+{
+	const CoreEntry *c = t->core;
+	bool leader = t == task_leader(t->task), dead = t->task->state == TASK_DEAD;
+	const char *lacks = NULL;
+
+	if (c->mtype != CORE_ENTRY__MARCH__X86_64)
+		lacks = "registers of this machine (x86_64)";
+	else if (leader != !!c->tc)
+		lacks = "the right tc part";
+	else if (!dead && (!c->thread_core || !c->thread_info || !c->thread_info->gpregs))
+		lacks = "thread_core or thread_info";
+	else if (leader && !dead && (!c->tc->timers || !c->tc->rlimits))
+		lacks = "timers or rlimits";
+	else if (leader && !dead && c->tc->n_sigactions && c->tc->n_sigactions != 62)
+		lacks = "62 sigactions";
+	else if (!dead && !c->thread_core->creds)
+		lacks = "credentials";
+	if (lacks)
+		return session_fail(s, -EBADMSG, "core-%d.img: lacks %s", t->vtid, lacks);
+	if (leader && !dead && c->tc->task_state == TASK_STOPPED)
+		t->task->state = TASK_STOPPED;
+	if (leader && dead)
+		t->task->exit_code = c->tc->exit_code;
+	if (leader)
+		snprintf(t->task->comm, sizeof(t->task->comm), "%s", c->tc->comm);
+	return 0;
+}
+
+int task_read_cores(struct session *s, struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		for (unsigned k = 0; k < tree->all[i]->n_threads; k++) {
+			struct thread *t = &tree->all[i]->threads[k];
+			int r = image_read_one(s, MAGIC_CORE, &core_entry__descriptor,
+					       (ProtobufCMessage **)&t->core, "core-%d.img", t->vtid);
+
+			if (r == 0)
+				r = core_check(s, t);
+			if (r < 0)
+				return r;
+		}
+	return 0;
+}
+
+static int thread_stage(struct session *s, struct thread *t, enum task_stage stage)
+{
+	struct batch b;
+	int r = 0;
+
+	batch_start(s, &b, t);
+	for (size_t i = 0; r == 0 && task_kinds[i]; i++) {
+		const struct task_kind *kind = task_kinds[i];
+
+		if (kind->stage != stage || !kind->restore || !kind_applies(kind, t))
+			continue;
+		r = kind->restore(s, t, &b);
+		if (r == 0)
+			r = batch_run(&b);
+		batch_clear(&b);
+		if (r < 0)
+			session_fail(s, r, "^%s", kind->name);
+	}
+	return r;
+}
+
+int task_restore_stage(struct session *s, struct tree *tree, enum task_stage stage)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		for (unsigned k = 0; r == 0 && k < tree->all[i]->n_threads; k++)
+			if (tree->all[i]->state != TASK_DEAD && !tree->all[i]->helper)
+				r = thread_stage(s, &tree->all[i]->threads[k], stage);
+	return r;
+}

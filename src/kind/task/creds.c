@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * creds: who a thread is: ids, groups, capabilities, securebits, no_new_privs.
+ *
+ * Kept:   the four uids and gids, supplementary groups, all five capability sets, securebits,
+ *         no_new_privs.
+ * Lost:   security module labels (a host with such a module is refused at restore).
+ * Kernel: /proc/PID/task/TID/status; PR_GET_SECUREBITS. Order at restore: groups, securebits that keep
+ *         capabilities over setuid, ids, bounding set, capset, ambient, securebits.
+ */
+#include "kind/task.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#define CAP_WORDS 2
+#define GROUPS_MAX 65536
+
+static int creds_ask(struct session *s, struct thread *t, struct batch *b)
+{
+	call5(b, "securebits: read", SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
+	return 0;
+}
+
+static int caps(const char *status, const char *key, size_t *n, uint32_t **words)
+{
+	uint64_t v = 0;
+	int r = text_u64(status, key, 16, &v);
+
+	*words = xalloc(CAP_WORDS * sizeof(**words));
+	(*words)[0] = v;
+	(*words)[1] = v >> 32;
+	*n = CAP_WORDS;
+	return r;
+}
+
+static void ids(const char *line, uint32_t v[4])
+{
+	char *end = (char *)line;
+
+	for (int i = 0; line && i < 4; i++)
+		v[i] = strtoul(end, &end, 10);
+}
+
+static void groups(CredsEntry *e, const char *line)
+{
+	size_t n = 0, max = 1;
+	char *end;
+
+	for (const char *p = line; p && *p && *p != '\n'; p++)
+		max += *p == ' ';
+	e->groups = xalloc(max * sizeof(*e->groups));
+	for (const char *p = line; p && n < max;) {
+		unsigned long g;
+
+		while (*p == ' ')
+			p++;
+		if (*p < '0' || *p > '9')
+			break;
+		g = strtoul(p, &end, 10);
+		e->groups[n++] = g;
+		p = end;
+	}
+	e->n_groups = n;
+}
+
+static int creds_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
+{
+	own_mem char *status = NULL;
+	CredsEntry *e = xalloc(sizeof(*e));
+	uint32_t u[4] = { 0 }, g[4] = { 0 };
+	uint64_t nnp = 0;
+	int r = text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", t->task->pid, t->tid);
+
+	creds_entry__init(e);
+	t->core->thread_core->creds = e;
+	if (r == 0)
+		r = caps(status, "CapInh:", &e->n_cap_inh, &e->cap_inh);
+	if (r == 0)
+		r = caps(status, "CapPrm:", &e->n_cap_prm, &e->cap_prm);
+	if (r == 0)
+		r = caps(status, "CapEff:", &e->n_cap_eff, &e->cap_eff);
+	if (r == 0)
+		r = caps(status, "CapBnd:", &e->n_cap_bnd, &e->cap_bnd);
+	if (r < 0)
+		return session_fail(s, r, "thread %d: read its credentials", t->vtid);
+	caps(status, "CapAmb:", &e->n_cap_amb, &e->cap_amb);
+	ids(text_after(status, "Uid:"), u);
+	ids(text_after(status, "Gid:"), g);
+	e->uid = u[0], e->euid = u[1], e->suid = u[2], e->fsuid = u[3];
+	e->gid = g[0], e->egid = g[1], e->sgid = g[2], e->fsgid = g[3];
+	groups(e, text_after(status, "Groups:"));
+	e->secbits = batch_ret(b, first);
+	text_u64(status, "NoNewPrivs:", 10, &nnp);
+	if (nnp)
+		e->has_no_new_privs = e->no_new_privs = true;
+	return 0;
+}
+
+static uint64_t cap_value(size_t n, const uint32_t *w)
+{
+	return (n > 0 ? w[0] : 0) | (n > 1 ? (uint64_t)w[1] << 32 : 0);
+}
+
+static int creds_caps(struct batch *b, const CredsEntry *e)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+	uint64_t eff = cap_value(e->n_cap_eff, e->cap_eff), prm = cap_value(e->n_cap_prm, e->cap_prm);
+	uint64_t inh = cap_value(e->n_cap_inh, e->cap_inh), bnd = cap_value(e->n_cap_bnd, e->cap_bnd);
+	uint64_t amb = cap_value(e->n_cap_amb, e->cap_amb);
+
+	for (int c = 0; c <= CAP_LAST_CAP; c++)
+		if (!(bnd >> c & 1))
+			call5(b, NULL, SYS_prctl, PR_CAPBSET_DROP, c, 0, 0, 0);
+	for (int i = 0; i < 2; i++)
+		d[i] = (struct __user_cap_data_struct){ eff >> 32 * i, prm >> 32 * i, inh >> 32 * i };
+	call2(b, "set capabilities", SYS_capset, batch_mem(b, &h, sizeof(h), NULL),
+	      batch_mem(b, d, sizeof(d), NULL));
+	for (int c = 0; c <= CAP_LAST_CAP; c++)
+		if (amb >> c & 1)
+			call5(b, "set ambient capabilities", SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE,
+			      c, 0, 0);
+	return 0;
+}
+
+static int creds_restore(struct session *s, struct thread *t, struct batch *b)
+{
+	const CredsEntry *e = t->core->thread_core->creds;
+
+	if (e->n_groups > 4096)
+		return session_fail(s, -ENOTSUP, "thread %d: more than 4096 groups", t->vtid);
+	call2(b, "set groups", SYS_setgroups, e->n_groups,
+	      e->n_groups ? batch_mem(b, e->groups, e->n_groups * sizeof(uint32_t), NULL) : 0);
+	call5(b, "keep capabilities", SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+	call3(b, "set gids", SYS_setresgid, e->gid, e->egid, e->sgid);
+	call1(b, NULL, SYS_setfsgid, e->fsgid);
+	call3(b, "set uids", SYS_setresuid, e->uid, e->euid, e->suid);
+	call1(b, NULL, SYS_setfsuid, e->fsuid);
+	call5(b, "set securebits", SYS_prctl, PR_SET_SECUREBITS, e->secbits, 0, 0, 0);
+	if (e->has_no_new_privs && e->no_new_privs)
+		call5(b, "set no_new_privs", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return creds_caps(b, e);
+}
+
+const struct task_kind task_kind_creds = {
+	.name = "credentials",
+	.stage = STAGE_CREDS,
+	.per_thread = true,
+	.ask = creds_ask,
+	.dump = creds_dump,
+	.restore = creds_restore,
+};

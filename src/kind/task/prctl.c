@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * prctl: small attributes of threads and processes that the kernel keeps in task_struct.
+ *
+ * Kept:   name, parent death signal, child subreaper, personality, OOM score, robust futex list,
+ *         address cleared at thread exit, restartable sequences registration, membarrier registrations.
+ * Lost:   login uid; timer slack.
+ * Kernel: prctl(2), get_robust_list(2), PTRACE_GET_RSEQ_CONFIGURATION, membarrier(2).
+ */
+#include "kind/task.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#define MEMBARRIER_GET_REGISTRATIONS (1 << 9)
+
+static int prctl_ask(struct session *s, struct thread *t, struct batch *b)
+{
+	call5(b, "parent death signal: read", SYS_prctl, PR_GET_PDEATHSIG,
+	      batch_mem(b, NULL, 4, NULL), 0, 0, 0);
+	call5(b, "tid address: read", SYS_prctl, PR_GET_TID_ADDRESS, batch_mem(b, NULL, 8, NULL), 0, 0, 0);
+	call3(b, "robust list: read", SYS_get_robust_list, 0, batch_mem(b, NULL, 8, NULL),
+	      batch_mem(b, NULL, 8, NULL));
+	call5(b, "subreaper: read", SYS_prctl, PR_GET_CHILD_SUBREAPER, batch_mem(b, NULL, 4, NULL), 0, 0,
+	      0);
+	call3(b, NULL, SYS_membarrier, MEMBARRIER_GET_REGISTRATIONS, 0, 0);
+	return 0;
+}
+
+static int leader_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
+{
+	TaskCoreEntry *tc = t->core->tc;
+	own_mem char *text = NULL;
+	int r = text_read(t->task->proc, "personality", &text, NULL);
+
+	if (r < 0)
+		return session_fail(s, r, "task %d: read its personality", t->task->vpid);
+	tc->personality = atoi(text); /* the format takes the hexadecimal digits as decimal ones */
+	if (*(uint32_t *)batch_local(b, b->calls[first + 3].args[1]))
+		tc->has_child_subreaper = tc->child_subreaper = true;
+	if (batch_ret(b, first + 4) > 0) {
+		tc->has_membarrier_registration_mask = true;
+		tc->membarrier_registration_mask = batch_ret(b, first + 4);
+	}
+	free(take_mem(text));
+	if (text_read(t->task->proc, "oom_score_adj", &text, NULL) == 0) {
+		tc->has_oom_score_adj = true;
+		tc->oom_score_adj = atoi(text);
+	}
+	if (t->tr->stop_signo && t->task->state == TASK_STOPPED) {
+		tc->has_stop_signo = true;
+		tc->stop_signo = t->tr->stop_signo;
+	}
+	return 0;
+}
+
+static int prctl_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
+{
+	ThreadCoreEntry *tc = t->core->thread_core;
+	own_mem char *comm = NULL;
+	uint32_t sig = *(uint32_t *)batch_local(b, b->calls[first].args[1]);
+
+	if (sig) {
+		tc->has_pdeath_sig = true;
+		tc->pdeath_sig = sig;
+	}
+	t->core->thread_info->clear_tid_addr = *(uint64_t *)batch_local(b, b->calls[first + 1].args[1]);
+	tc->futex_rla = *(uint64_t *)batch_local(b, b->calls[first + 2].args[1]);
+	tc->futex_rla_len = *(uint64_t *)batch_local(b, b->calls[first + 2].args[2]);
+	if (text_readf(AT_FDCWD, &comm, "/proc/%d/task/%d/comm", t->task->pid, t->tid) == 0) {
+		comm[strcspn(comm, "\n")] = 0;
+		tc->comm = xstrdup(comm);
+	}
+	if (t->tr->rseq_ptr) {
+		RseqEntry *e = xalloc(sizeof(*e));
+
+		rseq_entry__init(e);
+		e->rseq_abi_pointer = t->tr->rseq_ptr;
+		e->rseq_abi_size = t->tr->rseq_size;
+		e->signature = t->tr->rseq_sig;
+		tc->rseq_entry = e;
+	}
+	return t->core->tc ? leader_dump(s, t, b, first) : 0;
+}
+
+static void leader_restore(struct session *s, struct thread *t, struct batch *b)
+{
+	const TaskCoreEntry *tc = t->core->tc;
+	char text[16];
+
+	call1(b, "set the personality", SYS_personality, tc->personality);
+	if (tc->has_child_subreaper && tc->child_subreaper)
+		call5(b, "set subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	for (int i = 0; i < 31; i++) /* a registration command is the bit itself */
+		if (tc->has_membarrier_registration_mask && tc->membarrier_registration_mask >> i & 1)
+			call3(b, NULL, SYS_membarrier, 1 << i, 0, 0);
+	if (tc->has_oom_score_adj) {
+		snprintf(text, sizeof(text), "%d", tc->oom_score_adj);
+		if (text_write(t->task->proc, "oom_score_adj", text) < 0)
+			session_warn(s, "task %d: oom_score_adj %s cannot be set", t->task->vpid, text);
+	}
+}
+
+static int prctl_restore(struct session *s, struct thread *t, struct batch *b)
+{
+	const ThreadCoreEntry *tc = t->core->thread_core;
+	const char *comm = tc->comm ? tc->comm : t->core->tc ? t->core->tc->comm : "";
+
+	if (strlen(comm) > 15)
+		return session_fail(s, -EBADMSG, "core-%d.img: name %.20s is too long", t->vtid, comm);
+	call2(b, "set the name", SYS_prctl, PR_SET_NAME, batch_str(b, comm));
+	if (tc->has_pdeath_sig)
+		call2(b, "set the parent death signal", SYS_prctl, PR_SET_PDEATHSIG, tc->pdeath_sig);
+	call1(b, NULL, SYS_set_tid_address, t->core->thread_info->clear_tid_addr);
+	if (tc->futex_rla)
+		call2(b, "set the robust list", SYS_set_robust_list, tc->futex_rla, tc->futex_rla_len);
+	if (tc->rseq_entry && tc->rseq_entry->rseq_abi_pointer)
+		call4(b, "register restartable sequences", SYS_rseq, tc->rseq_entry->rseq_abi_pointer,
+		      tc->rseq_entry->rseq_abi_size, 0, tc->rseq_entry->signature);
+	if (t->core->tc)
+		leader_restore(s, t, b);
+	return 0;
+}
+
+const struct task_kind task_kind_prctl = {
+	.name = "attributes",
+	.stage = STAGE_ATTR,
+	.per_thread = true,
+	.ask = prctl_ask,
+	.dump = prctl_dump,
+	.restore = prctl_restore,
+};

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sigpending: signals that were sent and not yet taken, of a thread and of the whole process.
+ *
+ * Kept:   both queues with their siginfo, in order.
+ * Kernel: PTRACE_PEEKSIGINFO; rt_sigqueueinfo(2) by the thread itself, which may use any si_code.
+ *         What our own restore left (SIGCHLD of zombies) is taken away first.
+ */
+#include "kind/task.h"
+
+#include "base/res.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+
+static SignalQueueEntry *queue_dump(const struct tracee *tr, unsigned shared)
+{
+	SignalQueueEntry *q = xalloc(sizeof(*q));
+
+	signal_queue_entry__init(q);
+	q->signals = xalloc((tr->n_pending[shared] + 1) * sizeof(*q->signals));
+	for (uint32_t i = 0; i < tr->n_pending[shared]; i++) {
+		SiginfoEntry *e = xalloc(sizeof(*e));
+
+		siginfo_entry__init(e);
+		e->siginfo.len = 128;
+		e->siginfo.data = xmemdup(tr->pending[shared][i], 128);
+		q->signals[q->n_signals++] = e;
+	}
+	return q;
+}
+
+static int sigpending_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
+{
+	t->core->thread_core->signals_p = queue_dump(t->tr, 0);
+	if (t->core->tc)
+		t->core->tc->signals_s = queue_dump(t->tr, 1);
+	return 0;
+}
+
+static int queue_restore(struct session *s, struct thread *t, struct batch *b,
+			 const SignalQueueEntry *q, bool shared)
+{
+	for (size_t i = 0; q && i < q->n_signals; i++) {
+		int sig, r;
+
+		if (q->signals[i]->siginfo.len != 128)
+			return session_fail(s, -EBADMSG, "core-%d.img: a pending signal is damaged", t->vtid);
+		memcpy(&sig, q->signals[i]->siginfo.data, 4);
+		if (!batch_room(b, 1, 128)) {
+			r = batch_run(b);
+			batch_clear(b);
+			if (r < 0)
+				return r;
+		}
+		if (shared)
+			call3(b, "queue it", SYS_rt_sigqueueinfo, t->task->vpid, sig,
+			      batch_mem(b, q->signals[i]->siginfo.data, 128, NULL));
+		else
+			call4(b, "queue it", SYS_rt_tgsigqueueinfo, t->task->vpid, t->vtid, sig,
+			      batch_mem(b, q->signals[i]->siginfo.data, 128, NULL));
+	}
+	return 0;
+}
+
+static int sigpending_restore(struct session *s, struct thread *t, struct batch *b)
+{
+	uint64_t all = ~0ULL, zero[2] = { 0, 0 };
+	int r;
+
+	if (t->core->tc) {
+		for (int i = 0; i < 64; i++)
+			call4(b, NULL, SYS_rt_sigtimedwait, batch_mem(b, &all, 8, NULL), 0,
+			      batch_mem(b, zero, 16, NULL), 8);
+		r = batch_run(b);
+		batch_clear(b);
+		if (r < 0)
+			return r;
+	}
+	r = queue_restore(s, t, b, t->core->thread_core->signals_p, false);
+	if (r == 0 && t->core->tc)
+		r = queue_restore(s, t, b, t->core->tc->signals_s, true);
+	return r;
+}
+
+const struct task_kind task_kind_sigpending = {
+	.name = "pending signals",
+	.stage = STAGE_PENDING,
+	.per_thread = true,
+	.dump = sigpending_dump,
+	.restore = sigpending_restore,
+};
