@@ -6,20 +6,16 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
-#include "kind/cgroup.h"
 #include "kind/fd.h"
 #include "kind/mem.h"
-#include "kind/net-lock.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
-#include "kind/seccomp.h"
 #include "kind/task.h"
 #include "task/inject.h"
 #include "task/note.h"
 #include "task/warden.h"
 
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <string.h>
 
 #define TIMEOUT_DEFAULT 10 /* seconds */
@@ -42,6 +38,8 @@ int flow_preflight(struct session *s)
 		r = session_fail(s, -EINVAL, "The criu itself is within dumped tree");
 	if (r == 0) {
 		r = ns_preflight_all(s, &tree);
+		more = task_preflight_all(s, &tree);
+		r = r < 0 ? r : more;
 		more = fd_preflight_all(s, &tree);
 		r = r < 0 ? r : more;
 	}
@@ -102,20 +100,14 @@ static int flow_ask(struct session *s)
 
 static int flow_images(struct session *s)
 {
-	int r = ns_dump_start(s);
+	int r = mem_dump(s, s->tree);
 
-	if (r == 0)
-		r = mem_dump(s, s->tree);
 	if (r == 0)
 		r = pstree_dump(s, s->tree);
 	if (r == 0)
 		r = fd_dump_end(s);
 	if (r == 0)
-		r = seccomp_dump_end(s);
-	if (r == 0)
-		r = ns_dump_wait(s);
-	if (r == 0)
-		r = inventory_dump(s, ns_own_ids(s), cgroup_root_set(s));
+		r = inventory_dump(s);
 	return r;
 }
 
@@ -136,26 +128,10 @@ static int flow_finish(struct session *s)
 	return r;
 }
 
-static bool own_net(struct session *s)
-{
-	const struct ns *net = ns_of(s, CLONE_NEWNET);
-
-	return net && net->own;
-}
-
 static int flow_stopped(struct session *s)
 {
 	int r = flow_note(s);
 
-	if (r == 0 && own_net(s)) {
-		r = session_notify(s, "network-lock", 0, -1);
-		if (r == 0)
-			r = net_lock(s);
-	}
-	if (r == 0)
-		r = session_notify(s, "query-ext-files", 0, -1);
-	if (r == 0)
-		r = cgroup_note(s, s->tree);
 	if (r == 0)
 		r = flow_ask(s);
 	if (r == 0)
@@ -168,7 +144,6 @@ static int flow_stopped(struct session *s)
 int flow_dump(struct session *s)
 {
 	struct tree tree = { 0 };
-	bool locked;
 	int r = flow_preflight(s);
 
 	if (r < 0)
@@ -183,17 +158,11 @@ int flow_dump(struct session *s)
 		r = flow_stop(s);
 	if (r == 0)
 		r = flow_stopped(s);
-	locked = s->warden && own_net(s);
 	if (r == 0)
 		r = flow_finish(s);
 	if (r < 0) /* no checkpoint: nobody shall take it for one */
 		unlinkat(s->images, "inventory.img", 0);
 	warden_end(s);
-	if (locked) {
-		net_unlock(s);
-		if (r < 0 || flow_how(s) == TRACE_RUN)
-			s->notify.call ? s->notify.call(s->notify.arg, "network-unlock", 0, -1) : 0;
-	}
 	s->tree = NULL;
 	tree_free(&tree);
 	return r;

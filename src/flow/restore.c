@@ -6,13 +6,10 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
-#include "kind/cgroup.h"
 #include "kind/fd.h"
 #include "kind/mem.h"
-#include "kind/net-lock.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
-#include "kind/tcp.h"
 #include "kind/task.h"
 #include "task/inject.h"
 #include "task/spawn.h"
@@ -37,15 +34,15 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 	if (r == 0)
 		r = mem_read(s, s->tree);
 	if (r == 0)
-		r = ns_plan(s, s->tree);
+		r = ns_plan(s, s->tree, (*inventory)->root_ids);
 	return r;
 }
 
-/* 2: the root task, in its agent, in its namespaces */
+/* 2: the root task, in its agent */
 static int flow_root(struct session *s, struct area **area)
 {
 	struct tree *tree = s->tree;
-	uint64_t at, flags = ns_clone_flags(s);
+	uint64_t at, flags = 0;
 	int r = mem_hole(s, tree, AREA_HEAD + AREA_CODE + (size_t)spawn_slots(tree) * SLOT_SIZE, &at);
 
 	if (r == 0)
@@ -57,7 +54,7 @@ static int flow_root(struct session *s, struct area **area)
 	spawn_plan(tree, *area);
 	if (s->opts->rst_sibling)
 		flags |= CLONE_PARENT;
-	r = ns_spawn_root(s, tree, flags);
+	r = spawn_root(s, tree, flags);
 	if (r == 0) {
 		struct batch b;
 
@@ -66,16 +63,6 @@ static int flow_root(struct session *s, struct area **area)
 		call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
 		r = batch_run(&b);
 	}
-	if (r == 0)
-		r = cgroup_enter(s, tree->root);
-	if (r == 0)
-		r = ns_make(s, tree->root);
-	if (r == 0)
-		r = ns_join(s, tree->root);
-	if (r == 0 && ns_any(s))
-		r = session_notify(s, "setup-namespaces", tree->root->pid, -1);
-	if (r == 0 && ns_any(s))
-		r = session_notify(s, "post-setup-namespaces", 0, -1);
 	return r;
 }
 
@@ -123,8 +110,6 @@ static int flow_tree(struct session *s)
 		r = each_live(s, spawn_threads);
 	if (r == 0)
 		r = spawn_zombies(s, s->tree);
-	if (r == 0)
-		r = each_live(s, cgroup_enter_threads);
 	s->stats.forking = (now_ns() - t0) / 1000;
 	return r;
 }
@@ -181,8 +166,6 @@ static int flow_attributes(struct session *s, const struct area *area)
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
 	if (r == 0)
-		r = cgroup_restore_props(s);
-	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
 	return r;
 }
@@ -196,17 +179,10 @@ static void flow_tell(struct session *s, const char *step)
 /* 5: the point of no return */
 static int flow_release(struct session *s)
 {
-	const struct ns *net = ns_of(s, CLONE_NEWNET);
 	int r = task_restore_stage(s, s->tree, STAGE_CREDS);
 
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_REGS);
-	if (r == 0 && net && net->own)
-		flow_tell(s, "network-unlock");
-	if (r == 0)
-		net_unlock(s);
-	if (r == 0)
-		r = tcp_restore_unlock(s);
 	if (r == 0)
 		flow_tell(s, "pre-resume");
 	if (r == 0)
@@ -227,8 +203,6 @@ static int flow_restore_all(struct session *s, struct area **area)
 		r = session_notify(s, "pre-restore", 0, -1);
 	if (r == 0)
 		r = warden_start(s, true);
-	if (r == 0)
-		r = cgroup_restore_dirs(s);
 	if (r == 0)
 		r = flow_root(s, area);
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include "image/record.h"
 #include "images/pstree.pb-c.h"
 #include "kind/fd.h"
+#include "kind/ns.h"
 #include "task/lend.h"
 #include "task/note.h"
 
@@ -140,19 +141,20 @@ int pstree_dump_fs(struct session *s, struct tree *tree)
 	return 0;
 }
 
-int inventory_dump(struct session *s, const TaskKobjIdsEntry *root_ids, uint32_t cg_set)
+int inventory_dump(struct session *s)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
-	TaskKobjIdsEntry ids = *root_ids;
+	TaskKobjIdsEntry ids = TASK_KOBJ_IDS_ENTRY__INIT;
 
+	ns_own_ids(&ids);
 	ids.vm_id = ids.files_id = ids.fs_id = ids.sighand_id = 1;
 	e.img_version = 2;
 	e.has_fdinfo_per_id = e.fdinfo_per_id = true;
 	e.root_ids = &ids;
 	e.has_ns_per_id = e.ns_per_id = true;
 	e.has_root_cg_set = true;
-	e.root_cg_set = cg_set;
+	e.root_cg_set = 1; /* tasks stay in the restorer's cgroups */
 	e.has_lsmtype = true;
 	e.lsmtype = LSMTYPE__NO_LSM;
 	e.plugins_entry = &plugins;

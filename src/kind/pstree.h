@@ -12,11 +12,8 @@ int pstree_note_ids(struct session *s, struct tree *tree);
 int pstree_dump(struct session *s, struct tree *tree);
 /** pstree_dump_fs - fs-P.img: working directory, root, umask */
 int pstree_dump_fs(struct session *s, struct tree *tree);
-/**
- * inventory_dump - inventory.img, written last: a directory without it is no checkpoint
- * @root_ids: the dumper's own ids; @cg_set: its cgroup set
- */
-int inventory_dump(struct session *s, const TaskKobjIdsEntry *root_ids, uint32_t cg_set);
+/** inventory_dump - inventory.img, written last: a directory without it is no checkpoint */
+int inventory_dump(struct session *s);
 
 /** inventory_read - checked; owned by the caller */
 int inventory_read(struct session *s, InventoryEntry **ret);

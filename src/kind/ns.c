@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kind/ns.h"
+
+#include "base/res.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* in the order in which images number them */
+static const char *const ns_names[] = { "pid", "net", "ipc", "uts", "time", "mnt", "user", "cgroup" };
+
+int ns_preflight_all(struct session *s, struct tree *tree)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct task *k = tree->all[i];
+
+		for (size_t n = 0; k->state != TASK_DEAD && n < ARRAY_SIZE(ns_names); n++) {
+			struct stat own, its;
+			char path[32];
+
+			snprintf(path, sizeof(path), "/proc/self/ns/%s", ns_names[n]);
+			if (stat(path, &own) < 0)
+				continue; /* this kernel has no such namespaces */
+			if (fstatat(k->proc, path + 11, &its, 0) < 0 || its.st_ino == own.st_ino)
+				continue;
+			session_warn(s, "obstacle: task %d: has its own %s namespace", k->vpid, ns_names[n]);
+			if (r == 0)
+				r = session_fail(s, -ENOTSUP,
+						 "task %d: has its own %s namespace, which cannot be checkpointed yet; run stasis in that namespace",
+						 k->vpid, ns_names[n]);
+		}
+	}
+	return r;
+}
+
+void ns_own_ids(TaskKobjIdsEntry *e)
+{
+	e->has_pid_ns_id = e->has_net_ns_id = e->has_ipc_ns_id = e->has_uts_ns_id = true;
+	e->has_time_ns_id = e->has_mnt_ns_id = e->has_user_ns_id = e->has_cgroup_ns_id = true;
+	e->pid_ns_id = 1;
+	e->net_ns_id = 2;
+	e->ipc_ns_id = 3;
+	e->uts_ns_id = 4;
+	e->time_ns_id = 5;
+	e->mnt_ns_id = 6;
+	e->user_ns_id = 7;
+	e->cgroup_ns_id = 8;
+}
+
+int ns_note(struct session *s, struct tree *tree)
+{
+	int r = ns_preflight_all(s, tree); /* once more, now that nothing can change */
+
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		if (tree->all[i]->state != TASK_DEAD)
+			ns_own_ids(tree->all[i]->ids);
+	return r;
+}
+
+int ns_plan(struct session *s, const struct tree *tree, const TaskKobjIdsEntry *d)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		const TaskKobjIdsEntry *e = tree->all[i]->ids;
+		const char *own = NULL;
+
+		if (!e)
+			continue;
+		own = e->pid_ns_id != d->pid_ns_id   ? "pid"
+		      : e->net_ns_id != d->net_ns_id ? "net"
+		      : e->ipc_ns_id != d->ipc_ns_id ? "ipc"
+		      : e->uts_ns_id != d->uts_ns_id ? "uts"
+		      : e->mnt_ns_id != d->mnt_ns_id ? "mnt"
+		      : e->user_ns_id != d->user_ns_id ? "user"
+		      : e->has_cgroup_ns_id && e->cgroup_ns_id != d->cgroup_ns_id ? "cgroup"
+		      : e->has_time_ns_id && e->time_ns_id != d->time_ns_id ? "time"
+									     : NULL;
+		if (own)
+			return session_fail(s, -ENOTSUP,
+					    "task %d: had its own %s namespace, which cannot be restored yet",
+					    tree->all[i]->vpid, own);
+	}
+	return 0;
+}
+
+int ns_root_fd(struct session *s)
+{
+	struct map *m = session_map(s, "root fd");
+
+	if (!map_get(m, 0)) {
+		int fd = fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+
+		if (fd < 0)
+			return session_fail(s, -errno, "open /");
+		map_put(m, 0, (void *)(uintptr_t)(fd + 1));
+	}
+	return (int)(uintptr_t)map_get(m, 0) - 1;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/* preflight: attributes of tasks that cannot be kept yet, found without stopping anybody. */
+#include "kind/task.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <sched.h>
+
+static int refuse(struct session *s, const struct thread *t, const char *what)
+{
+	session_warn(s, "obstacle: task %d: thread %d %s", t->task->vpid, t->vtid, what);
+	return session_fail(s, -ENOTSUP, "task %d: thread %d %s, which cannot be checkpointed yet",
+			    t->task->vpid, t->vtid, what);
+}
+
+static int thread_preflight(struct session *s, const struct thread *t)
+{
+	own_mem char *status = NULL;
+	uint64_t v = 0;
+
+	if (text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", t->task->pid, t->tid) < 0)
+		return 0; /* ended meanwhile */
+	if (text_u64(status, "TracerPid:", 10, &v) == 0 && v)
+		return session_fail(s, -EBUSY, "task %d: is traced by %d; detach that debugger or tracer first",
+				    t->task->vpid, (int)v);
+	if (text_u64(status, "Seccomp:", 10, &v) == 0 && v)
+		return refuse(s, t, "has a seccomp filter");
+	return 0;
+}
+
+/* Not kept and not refused: said, so that nobody is surprised. */
+static void thread_report(struct session *s, const struct thread *t)
+{
+	cpu_set_t its, ours;
+
+	if (sched_getaffinity(t->tid, sizeof(its), &its) == 0 &&
+	    sched_getaffinity(0, sizeof(ours), &ours) == 0 && !CPU_EQUAL(&its, &ours))
+		session_warn(s, "task %d: thread %d is bound to certain CPUs; that is not kept",
+			     t->task->vpid, t->vtid);
+}
+
+int task_preflight_all(struct session *s, struct tree *tree)
+{
+	int all = 0;
+
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+		own_mem char *timers = NULL;
+		int r = 0;
+
+		if (k->state == TASK_DEAD)
+			continue;
+		for (unsigned n = 0; r == 0 && n < k->n_threads; n++) {
+			r = thread_preflight(s, &k->threads[n]);
+			thread_report(s, &k->threads[n]);
+		}
+		if (r == 0 && text_read(k->proc, "timers", &timers, NULL) == 0 && timers[0])
+			r = refuse(s, task_leader(k), "has POSIX timers (timer_create)");
+		all = all ? all : r;
+	}
+	return all;
+}
