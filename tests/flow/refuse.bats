@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What cannot be done is said in one sentence, and nothing is changed.
+load ../kit/helper
+
+setup() { setup_work; }
+teardown() { teardown_work; }
+
+says() { # says TEXT COMMAND...: fails, and the text is in what it prints
+	local text=$1 out
+	shift
+	if out=$("$@" 2>&1); then
+		echo "did not fail: $*" >&2
+		return 1
+	fi
+	case $out in *"$text"*) ;; *) echo "$out" >&2; return 1 ;; esac
+}
+
+@test "no such process" {
+	says "there is no such process" "$BUILD/stasis" dump -t 32760 -D "$IMG/img" || \
+		says "read its status" "$BUILD/stasis" dump -t 32760 -D "$IMG/img"
+}
+
+@test "a pid in use" {
+	dump -R
+	says "its pid is in use" restore
+	verify
+}
+
+@test "a tree that holds the supervisor" {
+	says "The criu itself is within dumped tree" "$BUILD/stasis" dump -t $$ -D "$IMG/img"
+}
+
+@test "a pages file that was cut" {
+	dump
+	until_true gone "$PID"
+	for f in "$IMG"/img/pages-*.img; do truncate -s 4096 "$f"; done
+	says "is too short" restore
+	gone "$PID"
+}
+
+@test "every image cut in the middle is refused, and nothing is left" {
+	dump
+	until_true gone "$PID"
+	for f in "$IMG"/img/{inventory,pstree,files}.img "$IMG"/img/{mm,core,fs,ids}-"$PID".img; do
+		cp "$f" "$IMG/keep"
+		truncate -s $(($(stat -c %s "$f") - 3)) "$f"
+		says "Error" restore
+		gone "$PID"
+		cp "$IMG/keep" "$f"
+	done
+	restore
+	verify
+}
+
+@test "an option that is not built yet is refused before anything is done" {
+	says "--lazy-pages is not supported yet" dump --lazy-pages
+	[ -z "$(ls "$IMG/img")" ]
+	verify
+}

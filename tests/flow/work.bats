@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A tree with threads, children, a zombie, timers, signals, pipes: dumped and restored, judged by itself.
+load ../kit/helper
+
+setup() { setup_work; }
+teardown() { teardown_work; }
+
+@test "dump with --leave-running: the tree notices nothing" {
+	dump -R
+	was=$(beat)
+	until_true beats_on "$was"
+	verify
+}
+
+@test "dump, gone, restored under the same pids, and all is as it was" {
+	dump
+	until_true gone "$PID"
+	restore --pidfile "$IMG/pid"
+	[ "$(cat "$IMG/pid")" = "$PID" ]
+	was=$(beat)
+	until_true beats_on "$was"
+	verify
+}
+
+@test "ten generations" {
+	for i in $(seq 10); do
+		dump
+		until_true gone "$PID"
+		restore
+		was=$(beat)
+		until_true beats_on "$was"
+	done
+	verify
+}
+
+@test "what parent and child share by copy-on-write is shared after the restore" {
+	dump
+	until_true gone "$PID"
+	restore
+	shared=$(awk '/^Shared_Dirty/ {print $2}' "/proc/$PID/smaps_rollup")
+	[ "$shared" -gt 3000 ]
+	verify
+}
+
+@test "a stopped tree is restored stopped" {
+	kill -STOP "$PID"
+	until_true grep -q '^State:.T' "/proc/$PID/status"
+	dump
+	until_true gone "$PID"
+	restore
+	until_true grep -q '^State:.T' "/proc/$PID/status"
+	kill -CONT "$PID"
+	verify
+}
+
+@test "kill -9 of the supervisor at random moments harms nothing" {
+	for i in $(seq 200); do
+		dump -R >/dev/null 2>&1 3>&- &
+		d=$!
+		read -rt "0.0$((RANDOM % 40 / 10))$((RANDOM % 10))" <> <(:) || true
+		kill -9 "$d" 2>/dev/null || true
+		wait "$d" || true
+	done
+	was=$(beat)
+	until_true beats_on "$was"
+	! grep -q rwxs "/proc/$PID/maps"
+	verify
+}
+
+@test "kill -9 of a restore at random moments leaves nothing behind" {
+	dump
+	until_true gone "$PID"
+	for i in $(seq 50); do
+		restore >/dev/null 2>&1 3>&- &
+		d=$!
+		read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+		kill -9 "$d" 2>/dev/null || true
+		wait "$d" || true
+		if grep -q '^Name:.work' "/proc/$PID/status" 2>/dev/null; then
+			break # it was quick enough: the tree runs
+		fi
+		until_true gone "$PID"
+	done
+	gone "$PID" && restore
+	verify
+}

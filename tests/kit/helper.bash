@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Helpers for bats. BUILD is the build directory, with stasis, criu and the programs of tests/kit.
+
+setup_work() {
+	IMG=$(mktemp -d)
+	W=$IMG/work
+	mkdir "$IMG/img"
+	"$BUILD/tests/kit/work" "$W" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$W.ready"
+}
+
+teardown_work() {
+	local pid
+	for pid in $(cat "/proc/$PID/task/$PID/children" 2>/dev/null) $PID; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	rm -rf "$IMG"
+}
+
+# until_true COMMAND...: poll, ten seconds at most
+until_true() {
+	local n
+	for n in $(seq 1000); do
+		"$@" && return 0
+		read -rt 0.01 <> <(:) || true
+	done
+	echo "still not true: $*" >&2
+	return 1
+}
+
+beat() { cat "$W.beat" 2>/dev/null || echo 0; }
+beats_on() { local was=$1 now; now=$(beat); [ -n "$now" ] && [ "$now" -gt "$was" ]; }
+gone() { [ ! -d "/proc/$1" ]; }
+
+# the program says itself whether all is as it was
+verify() {
+	kill -TERM "$PID"
+	until_true test -s "$W"
+	[ "$(cat "$W")" = OK ] || { cat "$W" >&2; return 1; }
+}
+
+dump() { "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
+restore() { "$BUILD/stasis" restore -D "$IMG/img" -d "$@"; }
