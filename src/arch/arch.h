@@ -31,4 +31,13 @@ int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);
 /** arch_load_xstate - for PTRACE_SETREGSET; bytes used, or -EINVAL */
 int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max);
 
+#define ARCH_JUMP 12 /* bytes of a jump that arch_vdso_redirect() writes */
+/**
+ * arch_vdso_redirect - make an old vdso's entry points jump to those of the running kernel's
+ * @old: image from a checkpoint, patched in place; hostile
+ * @now: the running kernel's, mapped at now_at in the task
+ * Return: 0, -EBADMSG no vdso, -ENOENT an entry point that the running kernel lacks.
+ */
+int arch_vdso_redirect(void *old, size_t old_n, const void *now, size_t now_n, uint64_t now_at);
+
 #endif

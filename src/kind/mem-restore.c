@@ -368,7 +368,8 @@ static int unmap_rest(struct session *s, struct task *k, struct batch *b)
 {
 	const struct mem_task *mt = mem_of(k);
 	const struct area *a = task_leader(k)->area;
-	uint64_t at = 0;
+	/* a vdso that stands in for the parent's is kept with the agent */
+	uint64_t at = 0, room = mt->inherits ? VDSO_ROOM : 0;
 	size_t i = 0;
 	bool area_done = false;
 	int r = 0;
@@ -379,7 +380,7 @@ static int unmap_rest(struct session *s, struct task *k, struct batch *b)
 		if (i < mt->kept.n)
 			next = mt->kept.v[i];
 		if (!area_done && a->remote <= next.start) {
-			next = (struct span){ a->remote, a->remote + a->len };
+			next = (struct span){ a->remote, a->remote + a->len + room };
 			area_done = true;
 		} else {
 			i++;

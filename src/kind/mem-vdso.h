@@ -6,6 +6,9 @@
 #include "image/page.h"
 #include "task/batch.h"
 
+/* behind the agent's area, where the running kernel's is put when a task brings an older one */
+#define VDSO_ROOM 0x40000
+
 /**
  * vdso_build - put [vvar] and [vdso] where the task had them
  * @inherits: its memory began as its parent's, which had them at the same place

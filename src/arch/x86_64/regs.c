@@ -11,6 +11,8 @@
 #define XSAVE_EXT 576
 #define XF_YMM 2
 #define YMM_SIZE 256
+#define XF_PKRU 9
+#define PKRU_SIZE 8
 
 /* kernel-internal return values of an interrupted call */
 enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516 };
@@ -59,11 +61,12 @@ void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r)
 	r->ss = 0x2b;
 }
 
-static bool ymm_place(size_t n, unsigned *off)
+/* Where a component of that size stands in this machine's area; false: it has none. */
+static bool xstate_place(unsigned component, unsigned want, size_t n, unsigned *off)
 {
 	unsigned size, offset, c, d;
 
-	if (!__get_cpuid_count(0xd, XF_YMM, &size, &offset, &c, &d) || size != YMM_SIZE)
+	if (!__get_cpuid_count(0xd, component, &size, &offset, &c, &d) || size != want)
 		return false;
 	*off = offset;
 	return offset + size <= n;
@@ -95,12 +98,16 @@ int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n)
 	memcpy(&bv, x + XSAVE_HDR, 8);
 	f->xsave = xalloc(sizeof(*f->xsave));
 	user_x86_xsave_entry__init(f->xsave);
-	f->xsave->xstate_bv = bv & 7;
-	if (ymm_place(n, &off)) {
+	f->xsave->xstate_bv = bv & (7 | 1 << XF_PKRU);
+	if (xstate_place(XF_YMM, YMM_SIZE, n, &off)) {
 		f->xsave->n_ymmh_space = 64;
 		f->xsave->ymmh_space = xmemdup(x + off, YMM_SIZE);
 	}
-	return bv & ~7ULL ? 1 : 0;
+	if (xstate_place(XF_PKRU, PKRU_SIZE, n, &off)) {
+		f->xsave->n_pkru = 2;
+		f->xsave->pkru = xmemdup(x + off, PKRU_SIZE);
+	}
+	return bv & ~(uint64_t)(7 | 1 << XF_PKRU) ? 1 : 0;
 }
 
 int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max)
@@ -129,10 +136,16 @@ int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max)
 	memcpy(x + 32, f->st_space, 128);
 	memcpy(x + 160, f->xmm_space, 256);
 	if (f->xsave && (f->xsave->xstate_bv & 1 << XF_YMM) && f->xsave->n_ymmh_space) {
-		if (f->xsave->n_ymmh_space != 64 || !ymm_place(size, &off))
+		if (f->xsave->n_ymmh_space != 64 || !xstate_place(XF_YMM, YMM_SIZE, size, &off))
 			return -EINVAL;
 		memcpy(x + off, f->xsave->ymmh_space, YMM_SIZE);
 		bv |= 1 << XF_YMM;
+	}
+	if (f->xsave && (f->xsave->xstate_bv & 1 << XF_PKRU) && f->xsave->n_pkru) {
+		if (f->xsave->n_pkru != 2 || !xstate_place(XF_PKRU, PKRU_SIZE, size, &off))
+			return -EINVAL;
+		memcpy(x + off, f->xsave->pkru, PKRU_SIZE);
+		bv |= 1 << XF_PKRU;
 	}
 	memcpy(x + XSAVE_HDR, &bv, 8);
 	return size;

@@ -2,9 +2,9 @@
 /*
  * regs: general and floating point registers, and the signal mask.
  *
- * Kept:   all general registers, x87, SSE and AVX state, fs and gs base, the blocked signals.
+ * Kept:   all general registers, x87, SSE, AVX and PKRU state, fs and gs base, the blocked signals.
  * Lost:   the remaining time of an interrupted nanosleep(), which returns EINTR after a restore;
- *         AVX-512, PKRU and AMX contents (reported).
+ *         AVX-512 and AMX contents (reported).
  * Kernel: PTRACE_GETREGSET NT_PRSTATUS, NT_X86_XSTATE; layout by CPUID leaf 0xD.
  */
 #include "kind/task.h"
@@ -20,7 +20,7 @@ static int regs_dump(struct session *s, struct thread *t, struct batch *b, unsig
 
 	arch_save_regs(ti, &t->tr->regs);
 	if (arch_save_xstate(ti, t->tr->xstate, t->tr->xstate_size) == 1)
-		session_warn(s, "thread %d: has register state beyond AVX that is not kept", t->vtid);
+		session_warn(s, "thread %d: has register state (AVX-512 or AMX) that is not kept", t->vtid);
 	t->core->thread_core->has_blk_sigset = true;
 	t->core->thread_core->blk_sigset = t->tr->sigmask;
 	if (t->core->tc)
