@@ -778,8 +778,6 @@ static int finish_mm(struct session *s, struct task *k, struct batch *b)
 	call5(b, "memory: set the fields of mm (PR_SET_MM_MAP)", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP,
 	      put_mm_map(b, mm, num), sizeof(struct prctl_mm_map), 0);
 	call1(b, NULL, SYS_close, num);
-	if (mm->has_dumpable && mm->dumpable >= 0 && mm->dumpable <= 1)
-		call5(b, NULL, SYS_prctl, PR_SET_DUMPABLE, mm->dumpable, 0, 0, 0);
 	return drained(b);
 }
 

@@ -47,7 +47,6 @@ int task_preflight_all(struct session *s, struct tree *tree)
 
 	for (size_t i = 0; i < tree->n; i++) {
 		struct task *k = tree->all[i];
-		own_mem char *timers = NULL;
 		int r = 0;
 
 		if (k->state == TASK_DEAD)
@@ -56,8 +55,6 @@ int task_preflight_all(struct session *s, struct tree *tree)
 			r = thread_preflight(s, &k->threads[n]);
 			thread_report(s, &k->threads[n]);
 		}
-		if (r == 0 && text_read(k->proc, "timers", &timers, NULL) == 0 && timers[0])
-			r = refuse(s, task_leader(k), "has POSIX timers (timer_create)");
 		all = all ? all : r;
 	}
 	return all;

@@ -42,6 +42,15 @@ static CoreEntry *core_new(const struct thread *t)
 	return c;
 }
 
+TaskTimersEntry *task_timers(CoreEntry *core)
+{
+	if (!core->tc->timers) {
+		core->tc->timers = xalloc(sizeof(*core->tc->timers));
+		task_timers_entry__init(core->tc->timers);
+	}
+	return core->tc->timers;
+}
+
 static int thread_ask(struct session *s, struct thread *t, struct asking *a)
 {
 	int r = 0;

@@ -39,6 +39,8 @@ struct task_kind {
 
 extern const struct task_kind *const task_kinds[]; /* NULL at the end */
 
+/** task_timers - a leader's timers part, made at the first call */
+TaskTimersEntry *task_timers(CoreEntry *core);
 /** task_preflight_all - what of the tasks themselves cannot be kept, before anything is stopped */
 int task_preflight_all(struct session *s, struct tree *tree);
 /** task_dump_all - every kind, every thread, in parallel; fills the cores */

@@ -35,13 +35,11 @@ static ItimerEntry *itimer_entry(const struct itimerval *v)
 
 static int itimer_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
-	TaskTimersEntry *e = xalloc(sizeof(*e));
+	TaskTimersEntry *e = task_timers(t->core);
 
-	task_timers_entry__init(e);
 	e->real = itimer_entry(batch_local(b, b->calls[first].args[1]));
 	e->virt = itimer_entry(batch_local(b, b->calls[first + 1].args[1]));
 	e->prof = itimer_entry(batch_local(b, b->calls[first + 2].args[1]));
-	t->core->tc->timers = e;
 	return 0;
 }
 

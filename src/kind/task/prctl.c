@@ -2,7 +2,7 @@
 /*
  * prctl: small attributes of threads and processes that the kernel keeps in task_struct.
  *
- * Kept:   name, parent death signal, child subreaper, personality, OOM score, robust futex list,
+ * Kept:   name, child subreaper, personality, OOM score, robust futex list,
  *         address cleared at thread exit, restartable sequences registration, membarrier registrations.
  * Lost:   login uid; timer slack.
  * Kernel: prctl(2), get_robust_list(2), PTRACE_GET_RSEQ_CONFIGURATION, membarrier(2).
@@ -21,8 +21,6 @@
 
 static int prctl_ask(struct session *s, struct thread *t, struct batch *b)
 {
-	call5(b, "parent death signal: read", SYS_prctl, PR_GET_PDEATHSIG,
-	      batch_mem(b, NULL, 4, NULL), 0, 0, 0);
 	call5(b, "tid address: read", SYS_prctl, PR_GET_TID_ADDRESS, batch_mem(b, NULL, 8, NULL), 0, 0, 0);
 	call3(b, "robust list: read", SYS_get_robust_list, 0, batch_mem(b, NULL, 8, NULL),
 	      batch_mem(b, NULL, 8, NULL));
@@ -41,11 +39,11 @@ static int leader_dump(struct session *s, struct thread *t, struct batch *b, uns
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its personality", t->task->vpid);
 	tc->personality = atoi(text); /* the format takes the hexadecimal digits as decimal ones */
-	if (*(uint32_t *)batch_local(b, b->calls[first + 3].args[1]))
+	if (*(uint32_t *)batch_local(b, b->calls[first + 2].args[1]))
 		tc->has_child_subreaper = tc->child_subreaper = true;
-	if (batch_ret(b, first + 4) > 0) {
+	if (batch_ret(b, first + 3) > 0) {
 		tc->has_membarrier_registration_mask = true;
-		tc->membarrier_registration_mask = batch_ret(b, first + 4);
+		tc->membarrier_registration_mask = batch_ret(b, first + 3);
 	}
 	free(take_mem(text));
 	if (text_read(t->task->proc, "oom_score_adj", &text, NULL) == 0) {
@@ -63,15 +61,10 @@ static int prctl_dump(struct session *s, struct thread *t, struct batch *b, unsi
 {
 	ThreadCoreEntry *tc = t->core->thread_core;
 	own_mem char *comm = NULL;
-	uint32_t sig = *(uint32_t *)batch_local(b, b->calls[first].args[1]);
 
-	if (sig) {
-		tc->has_pdeath_sig = true;
-		tc->pdeath_sig = sig;
-	}
-	t->core->thread_info->clear_tid_addr = *(uint64_t *)batch_local(b, b->calls[first + 1].args[1]);
-	tc->futex_rla = *(uint64_t *)batch_local(b, b->calls[first + 2].args[1]);
-	tc->futex_rla_len = *(uint64_t *)batch_local(b, b->calls[first + 2].args[2]);
+	t->core->thread_info->clear_tid_addr = *(uint64_t *)batch_local(b, b->calls[first].args[1]);
+	tc->futex_rla = *(uint64_t *)batch_local(b, b->calls[first + 1].args[1]);
+	tc->futex_rla_len = *(uint64_t *)batch_local(b, b->calls[first + 1].args[2]);
 	if (text_readf(AT_FDCWD, &comm, "/proc/%d/task/%d/comm", t->task->pid, t->tid) == 0) {
 		comm[strcspn(comm, "\n")] = 0;
 		tc->comm = xstrdup(comm);
@@ -114,8 +107,6 @@ static int prctl_restore(struct session *s, struct thread *t, struct batch *b)
 	if (strlen(comm) > 15)
 		return session_fail(s, -EBADMSG, "core-%d.img: name %.20s is too long", t->vtid, comm);
 	call2(b, "set the name", SYS_prctl, PR_SET_NAME, batch_str(b, comm));
-	if (tc->has_pdeath_sig)
-		call2(b, "set the parent death signal", SYS_prctl, PR_SET_PDEATHSIG, tc->pdeath_sig);
 	call1(b, NULL, SYS_set_tid_address, t->core->thread_info->clear_tid_addr);
 	if (tc->futex_rla)
 		call2(b, "set the robust list", SYS_set_robust_list, tc->futex_rla, tc->futex_rla_len);

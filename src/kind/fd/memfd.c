@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * memfd: files that live in memory, made by memfd_create(2). Images also hold MAP_SHARED|MAP_ANONYMOUS
+ * memory of CRIU's dumps as such, named "/dev/zero".
+ *
+ * Kept:   name, size, contents, seals, mode, position.
+ * Lost:   hugetlb ones are refused; owner.
+ * Kernel: mm/memfd.c; contents by reading the object.
+ */
+#include "kind/fd.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "image/record.h"
+#include "images/memfd.pb-c.h"
+#include "kind/shmem.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SIZE_MAX_MEMFD (1ULL << 46)
+
+static bool memfd_is(const struct fd_view *v)
+{
+	return S_ISREG(v->st.st_mode) && text_starts(v->link, "/memfd:");
+}
+
+/* memfd.img, opened with the first one; its rows by inode */
+static struct image *memfd_image(struct session *s)
+{
+	struct map *m = session_map(s, "memfd image");
+	struct image *img = map_get(m, 0);
+
+	if (img)
+		return img;
+	img = xalloc(sizeof(*img));
+	map_put(m, 0, img);
+	return image_create(s, img, MAGIC_MEMFD, "memfd.img") < 0 ? NULL : img;
+}
+
+static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_id)
+{
+	struct map *known = session_map(s, "memfd inode");
+	uintptr_t have = (uintptr_t)map_get(known, v->st.st_ino);
+	MemfdInodeEntry e = MEMFD_INODE_ENTRY__INIT;
+	own_mem char *name = NULL;
+	struct image *img;
+	int seals = fcntl(v->fd, F_GET_SEALS), r;
+	char *deleted;
+
+	*ret_id = have;
+	if (have)
+		return 0;
+	img = memfd_image(s);
+	if (!img)
+		return -EIO;
+	have = known->n + 1;
+	map_put(known, v->st.st_ino, (void *)have);
+	*ret_id = have;
+	name = xstrdup(v->link + strlen("/memfd:"));
+	deleted = strstr(name, " (deleted)");
+	if (deleted)
+		*deleted = 0;
+	e.name = name;
+	e.uid = v->st.st_uid;
+	e.gid = v->st.st_gid;
+	e.size = v->st.st_size;
+	e.shmid = v->st.st_ino;
+	e.seals = seals < 0 ? 0 : seals;
+	e.inode_id = have;
+	e.has_mode = true;
+	e.mode = v->st.st_mode;
+	r = image_write(img, &e.base);
+	return r < 0 || !e.size ? r : shmem_dump(s, e.shmid, v->fd, e.size);
+}
+
+static int memfd_dump(struct session *s, const struct fd_view *v)
+{
+	MemfdFileEntry e = MEMFD_FILE_ENTRY__INIT;
+	int r = inode_dump(s, v, &e.inode_id);
+
+	e.id = v->id;
+	e.flags = v->flags;
+	e.pos = v->pos;
+	e.fown = v->fown;
+	return r < 0 ? r : fd_put(s, v, &e.base);
+}
+
+static int memfd_dump_end(struct session *s)
+{
+	struct image *img = map_get(session_map(s, "memfd image"), 0);
+
+	return img ? image_close(img) : 0;
+}
+
+/* ---- restore ---- */
+
+static int inode_make(struct session *s, const MemfdInodeEntry *e)
+{
+	int fd, r;
+
+	if (e->size > SIZE_MAX_MEMFD || strlen(e->name) > 240 || e->has_hugetlb_flag)
+		return session_fail(s, e->has_hugetlb_flag ? -ENOTSUP : -EBADMSG,
+				    "memfd.img: memfd %.50s is out of range or of huge pages", e->name);
+	if (!strcmp(e->name, "/dev/zero")) {
+		shmem_anon_size(s, e->shmid, e->size);
+		return shmem_anon(s, e->shmid, e->size);
+	}
+	fd = fd_high(memfd_create(e->name, MFD_CLOEXEC | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING)));
+	if (fd < 0 || ftruncate(fd, e->size) < 0)
+		return session_fail(s, -errno, "memfd %s: make", e->name);
+	r = e->size ? shmem_restore(s, e->shmid, fd, e->size) : 0;
+	if (r == 0 && e->has_mode && fchmod(fd, e->mode & 07777) < 0)
+		r = session_fail(s, -errno, "memfd %s: set its mode", e->name);
+	if (r == 0 && e->seals && e->seals != F_SEAL_SEAL && fcntl(fd, F_ADD_SEALS, e->seals) < 0)
+		r = session_fail(s, -errno, "memfd %s: seal", e->name);
+	return r < 0 ? r : fd;
+}
+
+/* Our descriptor of the object, made at the first call; it stays until the end of the session. */
+static int inode_get(struct session *s, uint32_t id)
+{
+	own_image struct image img = { 0 };
+	struct map *made = session_map(s, "memfd made");
+	uintptr_t have = (uintptr_t)map_get(made, id);
+	ProtobufCMessage *m;
+	int fd = -ENOENT, r;
+
+	if (have)
+		return have - 1;
+	r = image_open(s, &img, MAGIC_MEMFD, "memfd.img");
+	while (r == 0 && (r = image_read(&img, &memfd_inode_entry__descriptor, &m)) == 1) {
+		r = 0;
+		if (((MemfdInodeEntry *)m)->inode_id == id && fd == -ENOENT) {
+			fd = inode_make(s, (MemfdInodeEntry *)m);
+			r = fd < 0 ? fd : 0;
+		}
+		protobuf_c_message_free_unpacked(m, NULL);
+	}
+	if (r < 0)
+		return r;
+	if (fd < 0)
+		return session_fail(s, -EBADMSG, "memfd.img: memfd %u is missing", id);
+	map_put(made, id, (void *)(uintptr_t)(fd + 1));
+	return fd;
+}
+
+static int memfd_restore(struct session *s, struct fd_obj *o)
+{
+	const MemfdFileEntry *e = o->entry->memfd;
+	char path[64];
+	int fd = e ? inode_get(s, e->inode_id)
+		   : session_fail(s, -EBADMSG, "files.img: memfd 0x%x is damaged", o->id);
+
+	if (fd < 0)
+		return fd;
+	/* an open file of its own, as each entry is */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	o->fd = fd_high(open(path, (o->task ? (int)e->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK) : O_RDWR) |
+					   O_CLOEXEC));
+	if (o->fd < 0)
+		return session_fail(s, -errno, "memfd 0x%x: open", o->id);
+	if (e->pos && lseek(o->fd, e->pos, SEEK_SET) < 0)
+		return session_fail(s, -errno, "memfd 0x%x: seek", o->id);
+	return 0;
+}
+
+const struct fd_kind fd_kind_memfd = {
+	.name = "memfd",
+	.type = FD_TYPES__MEMFD,
+	.is = memfd_is,
+	.dump = memfd_dump,
+	.restore = memfd_restore,
+	.dump_end = memfd_dump_end,
+};
