@@ -107,6 +107,8 @@ static int flow_images(struct session *s)
 	if (r == 0)
 		r = fd_dump_end(s);
 	if (r == 0)
+		r = ns_dump_clocks(s);
+	if (r == 0)
 		r = inventory_dump(s);
 	return r;
 }

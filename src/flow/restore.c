@@ -35,6 +35,8 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 		r = mem_read(s, s->tree);
 	if (r == 0)
 		r = ns_plan(s, s->tree, (*inventory)->root_ids);
+	if (r == 0)
+		r = ns_check_clocks(s);
 	return r;
 }
 
@@ -236,6 +238,7 @@ int flow_restore(struct session *s, pid_t *ret_root)
 	s->stats.restore = (now_ns() - t0) / 1000;
 	fd_restore_end(s);
 	mem_end(s, &tree);
+	ns_end(s);
 	area_free(area);
 	s->tree = NULL;
 	tree_free(&tree);

@@ -121,6 +121,9 @@ static void view_owner(struct session *s, struct fd_view *v)
 	if (fcntl(v->fd, F_GETOWN_EX, &o) == 0 && o.pid) {
 		v->fown->pid_type = o.type;
 		v->fown->pid = owner_vpid(s, o.pid);
+		if (!v->fown->pid)
+			session_warn(s, "task %d: descriptor %d: its owner %d (F_SETOWN) is no task of the tree; that is not kept",
+				     v->task->vpid, v->num, o.pid);
 	}
 }
 
@@ -445,6 +448,10 @@ static int obj_finish(struct session *s, struct fd_obj *o)
 		f = o->entry->reg->fown;
 	else if (o->kind->type == FD_TYPES__PIPE)
 		f = o->entry->pipe->fown;
+	else if (o->kind->type == FD_TYPES__EVENTFD)
+		f = o->entry->efd->fown;
+	else if (o->kind->type == FD_TYPES__MEMFD)
+		f = o->entry->memfd->fown;
 	if (!f || !f->pid)
 		return 0;
 	owner = task_find(s->tree, f->pid);

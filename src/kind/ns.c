@@ -2,12 +2,18 @@
 #include "kind/ns.h"
 
 #include "base/res.h"
+#include "image/record.h"
+#include "images/timens.pb-c.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
-/* in the order in which images number them */
-static const char *const ns_names[] = { "pid", "net", "ipc", "uts", "time", "mnt", "user", "cgroup" };
+/* in the order in which images number them, then where children will be born */
+static const char *const ns_names[] = { "pid",	 "net",	 "ipc",
+					"uts",	 "time", "mnt",
+					"user", "cgroup", "pid_for_children",
+					"time_for_children" };
 
 int ns_preflight_all(struct session *s, struct tree *tree)
 {
@@ -18,7 +24,7 @@ int ns_preflight_all(struct session *s, struct tree *tree)
 
 		for (size_t n = 0; k->state != TASK_DEAD && n < ARRAY_SIZE(ns_names); n++) {
 			struct stat own, its;
-			char path[32];
+			char path[48];
 
 			snprintf(path, sizeof(path), "/proc/self/ns/%s", ns_names[n]);
 			if (stat(path, &own) < 0)
@@ -82,6 +88,48 @@ int ns_plan(struct session *s, const struct tree *tree, const TaskKobjIdsEntry *
 					    tree->all[i]->vpid, own);
 	}
 	return 0;
+}
+
+int ns_dump_clocks(struct session *s)
+{
+	TimensEntry e = TIMENS_ENTRY__INIT;
+	Timespec mono = TIMESPEC__INIT, boot = TIMESPEC__INIT;
+	struct timespec m, b;
+
+	clock_gettime(CLOCK_MONOTONIC, &m);
+	clock_gettime(CLOCK_BOOTTIME, &b);
+	mono.tv_sec = m.tv_sec;
+	mono.tv_nsec = m.tv_nsec;
+	boot.tv_sec = b.tv_sec;
+	boot.tv_nsec = b.tv_nsec;
+	e.monotonic = &mono;
+	e.boottime = &boot;
+	return image_write_one(s, MAGIC_TIMENS, &e.base, "timens-0.img");
+}
+
+int ns_check_clocks(struct session *s)
+{
+	own_image struct image img = { 0 };
+	ProtobufCMessage *m;
+	struct timespec now;
+	int r = image_open(s, &img, MAGIC_TIMENS, "timens-0.img");
+
+	if (r != 0 || (r = image_read(&img, &timens_entry__descriptor, &m)) != 1)
+		return r < 0 ? r : 0; /* an empty one is as good as none */
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (((TimensEntry *)m)->monotonic->tv_sec > (uint64_t)now.tv_sec)
+		session_warn(s, "the monotonic clock of this host is behind the one at the checkpoint; the tasks will see it go back");
+	protobuf_c_message_free_unpacked(m, NULL);
+	return 0;
+}
+
+void ns_end(struct session *s)
+{
+	struct map *m = session_map(s, "root fd");
+
+	if (map_get(m, 0))
+		fd_close((int)(uintptr_t)map_get(m, 0) - 1);
+	map_free(m);
 }
 
 int ns_root_fd(struct session *s)

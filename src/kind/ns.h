@@ -14,9 +14,14 @@ int ns_preflight_all(struct session *s, struct tree *tree);
 int ns_note(struct session *s, struct tree *tree);
 /** ns_own_ids - the dumper's own, for the inventory */
 void ns_own_ids(TaskKobjIdsEntry *ret);
+/** ns_dump_clocks - timens-0.img: what the monotonic clocks show at the dump */
+int ns_dump_clocks(struct session *s);
+/** ns_check_clocks - restore: say it when those clocks will be seen to jump */
+int ns_check_clocks(struct session *s);
 /** ns_plan - restore: may the tasks live in ours? root_ids are the inventory's */
 int ns_plan(struct session *s, const struct tree *tree, const TaskKobjIdsEntry *root_ids);
 /** ns_root_fd - the directory "/" in which files are opened; borrowed */
 int ns_root_fd(struct session *s);
+void ns_end(struct session *s);
 
 #endif

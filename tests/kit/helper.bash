@@ -29,8 +29,9 @@ until_true() {
 	return 1
 }
 
-beat() { cat "$W.beat" 2>/dev/null || echo 0; }
-beats_on() { local was=$1 now; now=$(beat); [ -n "$now" ] && [ "$now" -gt "$was" ]; }
+# the file may just be being rewritten: then it is empty
+beat() { local n; n=$(cat "$W.beat" 2>/dev/null || true); echo "${n:-0}"; }
+beats_on() { [ "$(beat)" -gt "$1" ]; }
 gone() { [ ! -d "/proc/$1" ]; }
 
 # the program says itself whether all is as it was
