@@ -3,7 +3,7 @@
  * ns kinds: one file per kind of namespace in kind/ns/. Contents are dumped and restored by a guest:
  * a child of the supervisor that has entered the namespaces and runs these hooks as ordinary C.
  * A guest has the session as it was at the fork; what it writes into memory is lost when it ends,
- * except the reason of a failure and what it says with guest_tell().
+ * except the reason of a failure and descriptors it gives with guest_give_fd().
  */
 #ifndef KIND_NS_H
 #define KIND_NS_H
@@ -17,15 +17,18 @@ struct ns {
 	uint32_t id;	/* ns id in the image */
 	ino_t ino;	/* dump: inode of /proc/PID/ns/NAME */
 	int fd;		/* descriptor of the namespace, -1 before it exists */
-	bool own;	/* not the dumper's: it is dumped and made anew */
-	const char *external; /* label of the caller's --external net[..]:LABEL; joined, not made. NULL */
+	bool own;	/* not the dumper's: it is dumped and made anew, or joined */
+	/* label of the caller's --external net[..]:LABEL, or file of --join-ns: joined at restore and
+	 * not made, so restore() is not called; dump() is, and writes the label only. NULL */
+	const char *external;
+	char *label;	   /* owned: external as read from an image, or NULL */
 	struct task *task; /* a task in it; dump: its proc can be used */
 };
 
 struct ns_kind {
 	const char *name;  /* as in /proc/PID/ns: pid, net, ipc, uts, time, mnt, user, cgroup */
 	uint64_t flag;	   /* CLONE_NEW* */
-	unsigned order;	   /* position of its ids in images and order of restore(), see ns.c */
+	unsigned order;	   /* unused: the orders stand in ns.c and ns-restore.c */
 	/** write the images of ns->id; runs in a guest inside all of ns->task's namespaces */
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */
@@ -41,8 +44,12 @@ extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */
 
 /** ns_find - by image id */
 struct ns *ns_find(struct session *s, uint32_t id);
-/** ns_of - the root task's namespace of that kind */
+/** ns_of - the root task's namespace of that kind; NULL if the kernel has none or nothing is known */
 struct ns *ns_of(struct session *s, uint64_t flag);
+/** ns_proc - directory /proc of the supervisor, that guests can use as well; borrowed, or -errno */
+int ns_proc(struct session *s);
+/** ns_end - end guests that still run and forget everything; also after failures */
+void ns_end(struct session *s);
 
 /* dump */
 /** ns_note - give every task's namespaces their ids (task->ids) and find out which are external */

@@ -30,12 +30,18 @@ int guest_start(struct session *s, struct guest *g, const struct guest_where *w,
 		int (*fn)(struct session *s, void *arg), void *arg);
 /** guest_wait - wait for its end; its failure becomes ours, reason included */
 int guest_wait(struct session *s, struct guest *g);
+/** guest_kill - end it at once, without its answer; nothing to do if it was waited for */
+void guest_kill(struct session *s, struct guest *g);
 /** guest_run - start and wait */
 int guest_run(struct session *s, const struct guest_where *w,
 	      int (*fn)(struct session *s, void *arg), void *arg);
 /** guest_give_fd - in a guest: hand a descriptor to the supervisor, with a number it understands */
 int guest_give_fd(struct session *s, int tag, int fd);
-/** guest_take_fd - in the supervisor: next descriptor handed over; -ENODATA at its end */
+/**
+ * guest_take_fd - in the supervisor: next descriptor handed over, owned by the caller
+ * Waits for one. Before guest_wait(), which closes the way.
+ * Return: descriptor; -ENODATA when the guest has ended or gives no more; -errno with the reason.
+ */
 int guest_take_fd(struct session *s, struct guest *g, int *ret_tag);
 
 #endif
