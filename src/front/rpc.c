@@ -164,8 +164,6 @@ static int serve_small(int sock, const CriuReq *req)
 		version.minor_number = 2;
 		resp.version = &version;
 		break;
-	case CRIU_REQ_TYPE__CHECK:
-		break;
 	case CRIU_REQ_TYPE__FEATURE_CHECK:
 		resp.success = req->features != NULL;
 		features.has_mem_track = features.has_lazy_pages = features.has_pidfd_store = true;
