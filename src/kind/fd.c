@@ -528,6 +528,10 @@ static int table_move(struct session *s, const struct fd_table *t, const int *nu
 		const FdinfoEntry *e = t->fds.v[i];
 		bool cloexec = e->flags & FD_CLOEXEC;
 
+		if (nums[i] > (int)e->fd)
+			return session_fail(s, -EBUSY,
+					    "task %d: descriptor %u cannot be placed: its table is not empty",
+					    t->task->vpid, e->fd);
 		if (!batch_room(&b, 2, 0)) {
 			r = batch_run(&b);
 			batch_clear(&b);

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#define LEND_HIGH 512 /* a number that leaves room below for what arrives; the limit is at least that */
+#define LEND_SPARE 64 /* numbers that may be taken below those that arrive */
 
 struct lend_msg { /* what recvmsg() needs, in the arena */
 	struct msghdr msg;
@@ -73,8 +73,8 @@ static int lend_receive(struct session *s, struct batch *b, int sock, size_t n, 
 	return 0;
 }
 
-/* A pair in the task: *there stays, *here is our copy of the other end, which the task closes. */
-static int lend_pair(struct session *s, struct batch *b, int *there, int *here)
+/* A pair in the task, above the n descriptors that are to arrive: *there stays, *here is our copy of the other end, which the task closes. */
+static int lend_pair(struct session *s, struct batch *b, size_t n, int *there, int *here)
 {
 	int pair[2], high[2], *sv;
 	int64_t at = batch_mem(b, NULL, 8, &sv);
@@ -87,9 +87,9 @@ static int lend_pair(struct session *s, struct batch *b, int *there, int *here)
 		return r;
 	memcpy(pair, sv, sizeof(pair));
 	batch_clear(b);
-	call3(b, "descriptors: move the socket", SYS_fcntl, pair[0], F_DUPFD_CLOEXEC, LEND_HIGH);
+	call3(b, "descriptors: move the socket", SYS_fcntl, pair[0], F_DUPFD_CLOEXEC, n + LEND_SPARE);
 	call1(b, NULL, SYS_close, pair[0]);
-	call3(b, "descriptors: move the socket", SYS_fcntl, pair[1], F_DUPFD_CLOEXEC, LEND_HIGH);
+	call3(b, "descriptors: move the socket", SYS_fcntl, pair[1], F_DUPFD_CLOEXEC, n + LEND_SPARE);
 	call1(b, NULL, SYS_close, pair[1]);
 	r = batch_run(b);
 	if (r < 0)
@@ -114,7 +114,7 @@ int lend_fds(struct session *s, struct thread *t, const int *fds, size_t n, int 
 	if (!n)
 		return 0;
 	batch_start(s, &b, t);
-	r = lend_pair(s, &b, &there, &here);
+	r = lend_pair(s, &b, n, &there, &here);
 	for (size_t i = 0; r == 0 && i < n; i += LEND_MAX) {
 		size_t k = n - i < LEND_MAX ? n - i : LEND_MAX;
 
