@@ -2,7 +2,6 @@
 #include "base/res.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 
 void fd_close(int fd)
@@ -54,18 +53,6 @@ void *xmemdup(const void *p, size_t n)
 	return q;
 }
 
-char *xprintf(const char *fmt, ...)
-{
-	va_list ap;
-	char *s = NULL;
-
-	va_start(ap, fmt);
-	if (vasprintf(&s, fmt, ap) < 0)
-		no_memory();
-	va_end(ap);
-	return s;
-}
-
 int fd_high(int fd)
 {
 	int high;
@@ -79,23 +66,13 @@ int fd_high(int fd)
 	return high;
 }
 
-int fd_read_all(int fd, void *buf, size_t n)
+int fd_reopen(int fd, int flags)
 {
-	char *p = buf;
+	char path[32];
 
-	while (n) {
-		ssize_t r = read(fd, p, n);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (r == 0)
-			return -ENODATA;
-		p += r;
-		n -= r;
-	}
-	return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = fd_high(open(path, flags | O_CLOEXEC));
+	return fd < 0 ? -errno : fd;
 }
 
 int fd_write_all(int fd, const void *buf, size_t n)

@@ -75,13 +75,12 @@ void *xalloc(size_t n);
 /** xgrow - realloc() that does not fail; the new part is not zeroed */
 void *xgrow(void *p, size_t n);
 char *xstrdup(const char *s);
-char *xprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void *xmemdup(const void *p, size_t n);
 
 /** fd_high - move a descriptor above the standard three; owned: the old one is closed */
 int fd_high(int fd);
-/** fd_read_all - read exactly n bytes at the position; -ENODATA on a short file */
-int fd_read_all(int fd, void *buf, size_t n);
+/** fd_reopen - another open file of what fd refers to, close-on-exec; -errno */
+int fd_reopen(int fd, int flags);
 /** fd_write_all - write n bytes; -errno */
 int fd_write_all(int fd, const void *buf, size_t n);
 

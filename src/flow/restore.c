@@ -45,7 +45,7 @@ static int flow_root(struct session *s, struct area **area)
 {
 	struct tree *tree = s->tree;
 	uint64_t at, flags = 0;
-	int r = mem_hole(s, tree, AREA_HEAD + AREA_CODE + (size_t)spawn_slots(tree) * SLOT_SIZE, &at);
+	int r = mem_hole(s, tree, area_size(spawn_slots(tree)), &at);
 
 	if (r == 0)
 		r = area_new(s, at, spawn_slots(tree), area);

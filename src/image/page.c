@@ -83,6 +83,34 @@ int page_out_add(struct page_out *o, uint64_t vaddr, uint64_t n, const void *buf
 	return r;
 }
 
+static bool page_is_zero(const char *p)
+{
+	const uint64_t *w = (const uint64_t *)p;
+
+	for (size_t i = 0; i < PAGE / 8; i += 8)
+		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7])
+			return false;
+	return true;
+}
+
+int page_out_sparse(struct page_out *o, uint64_t vaddr, uint64_t n, const char *buf, uint64_t *zero)
+{
+	uint64_t from = 0;
+	int r = 0;
+
+	for (uint64_t i = 0; r == 0 && i < n; i++) {
+		if (!page_is_zero(buf + i * PAGE))
+			continue;
+		(*zero)++;
+		if (i > from)
+			r = page_out_add(o, vaddr + from * PAGE, i - from, buf + from * PAGE);
+		from = i + 1;
+	}
+	if (r == 0 && n > from)
+		r = page_out_add(o, vaddr + from * PAGE, n - from, buf + from * PAGE);
+	return r;
+}
+
 int page_out_close(struct page_out *o)
 {
 	int r = 0;

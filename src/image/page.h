@@ -26,6 +26,8 @@ int page_out_open(struct session *s, struct page_out *o, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /** page_out_add - n pages of data at vaddr; ascending. buf is page aligned */
 int page_out_add(struct page_out *o, uint64_t vaddr, uint64_t n, const void *buf);
+/** page_out_sparse - the same without the pages that are all zero; *zero grows by their number */
+int page_out_sparse(struct page_out *o, uint64_t vaddr, uint64_t n, const char *buf, uint64_t *zero);
 int page_out_close(struct page_out *o);
 
 /* ---- reading ---- */

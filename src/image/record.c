@@ -87,6 +87,25 @@ int image_create(struct session *s, struct image *img, uint32_t magic, const cha
 			       magic && magic != MAGIC_INVENTORY ? MAGIC_COMMON : 0, magic, name);
 }
 
+struct image *image_shared(struct session *s, uint32_t magic, const char *name)
+{
+	struct map *m = session_map(s, name);
+	struct image *img = map_get(m, 0);
+
+	if (img)
+		return img;
+	img = xalloc(sizeof(*img));
+	map_put(m, 0, img);
+	return image_create(s, img, magic, "%s", name) < 0 ? NULL : img;
+}
+
+int image_shared_end(struct session *s, const char *name)
+{
+	struct image *img = map_get(session_map(s, name), 0);
+
+	return img ? image_close(img) : 0;
+}
+
 static int image_fill(struct image *img)
 {
 	ssize_t r;

@@ -40,6 +40,13 @@ int image_open(struct session *s, struct image *img, uint32_t magic, const char 
 	__attribute__((format(printf, 4, 5)));
 int image_open_at(struct session *s, struct image *img, int dirfd, uint32_t common, uint32_t magic,
 		  const char *name);
+/**
+ * image_shared - the image of that name for the whole dump, created at the first call
+ * image_shared_end - close it, if there is one
+ * Return: borrowed; NULL with the reason.
+ */
+struct image *image_shared(struct session *s, uint32_t magic, const char *name);
+int image_shared_end(struct session *s, const char *name);
 /** image_close - flush and close; a write error shows here. Safe on a zeroed or closed image. */
 int image_close(struct image *img);
 static inline void own_image_release(struct image *img)

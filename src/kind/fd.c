@@ -80,9 +80,14 @@ static const struct fd_kind *kind_of(const struct fd_view *v)
 	return NULL;
 }
 
+static uint64_t known_key(const struct fd_view *v)
+{
+	return v->st.st_ino ^ v->st.st_dev << 32 ^ 1;
+}
+
 static struct known *known_find(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num)
 {
-	struct known *k = map_get(&d->known, v->st.st_ino ^ v->st.st_dev << 32 ^ 1);
+	struct known *k = map_get(&d->known, known_key(v));
 
 	for (; k; k = k->next)
 		if (syscall(SYS_kcmp, pid, k->pid, KCMP_FILE, num, k->num) == 0)
@@ -92,7 +97,7 @@ static struct known *known_find(struct fd_dumping *d, const struct fd_view *v, p
 
 static void known_add(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num)
 {
-	uint64_t key = v->st.st_ino ^ v->st.st_dev << 32 ^ 1;
+	uint64_t key = known_key(v);
 	struct known *k = xalloc(sizeof(*k));
 
 	k->next = map_get(&d->known, key);
@@ -147,6 +152,7 @@ static int view_fill(struct session *s, struct fd_view *v, int proc, const char 
 	if (r < 0)
 		return session_fail(s, r, "task %d: descriptor %d: read its state", v->task->vpid, v->num);
 	v->flags = n & ~O_CLOEXEC;
+	v->cloexec = n & O_CLOEXEC;
 	v->pos = text_i64(*info, "pos:", 10, &n) == 0 ? (uint64_t)n : 0;
 	v->mnt_id = text_i64(*info, "mnt_id:", 10, &n) == 0 ? n : -1;
 	v->link = *link;
@@ -213,9 +219,6 @@ static int table_dump_one(struct session *s, struct task *k, struct image *img, 
 	struct fd_view v = { .task = k, .num = num };
 	FdinfoEntry e = FDINFO_ENTRY__INIT;
 	own_fd int fd = fd_high(syscall(SYS_pidfd_getfd, k->pidfd, num, 0));
-	char path[64];
-	own_mem char *info = NULL;
-	int64_t flags = 0;
 	uint32_t type = 0;
 	int r;
 
@@ -225,13 +228,10 @@ static int table_dump_one(struct session *s, struct task *k, struct image *img, 
 	r = view_dump(s, &v, k->proc, ".", k->pid, &type);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "fdinfo/%d", num);
-	if (text_read(k->proc, path, &info, NULL) == 0)
-		text_i64(info, "flags:", 8, &flags);
 	e.id = v.id;
 	e.fd = num;
 	e.type = type;
-	e.flags = flags & O_CLOEXEC ? FD_CLOEXEC : 0;
+	e.flags = v.cloexec ? FD_CLOEXEC : 0;
 	return image_write(img, &e.base);
 }
 
@@ -489,19 +489,6 @@ const FileEntry *fd_entry(struct session *s, uint32_t id)
 	struct fd_obj *o = map_get(&restoring(s)->by_id, id);
 
 	return o ? o->entry : NULL;
-}
-
-struct fd_obj *fd_obj_each(struct session *s, uint32_t type, struct fd_obj *after)
-{
-	struct fd_restoring *f = restoring(s);
-	bool past = !after;
-
-	for (size_t i = 0; i < f->objs.n; i++) {
-		if (past && f->objs.v[i]->entry->type == type)
-			return f->objs.v[i];
-		past |= f->objs.v[i] == after;
-	}
-	return NULL;
 }
 
 int fd_restore_make(struct session *s)

@@ -25,6 +25,7 @@ struct fd_view {
 	int fd;			/* our copy, from pidfd_getfd(); -1 for O_PATH-less artificial ones */
 	struct stat st;
 	uint32_t flags;		/* as in fdinfo, without O_CLOEXEC */
+	bool cloexec;
 	uint64_t pos;
 	int mnt_id;		/* -1 unknown */
 	FownEntry *fown;	/* complete */
@@ -95,8 +96,6 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
 struct fd_obj *fd_obj_get(struct session *s, uint32_t id);
 /** fd_entry - the image's entry of that id, or NULL */
 const FileEntry *fd_entry(struct session *s, uint32_t id);
-/** fd_obj_each - next object of a type; start with NULL. Not made by this */
-struct fd_obj *fd_obj_each(struct session *s, uint32_t type, struct fd_obj *after);
 /**
  * fd_open_reg - open what a reg entry names, checked against size and mode
  * @flags: open(2) flags to use instead of the entry's (mappings), or -1

@@ -44,34 +44,12 @@ struct copier {
 	bool cow; /* pages may be shared with a relative */
 };
 
-static bool page_is_zero(const char *p)
-{
-	const uint64_t *w = (const uint64_t *)p;
-
-	for (size_t i = 0; i < PAGE / 8; i += 8)
-		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7])
-			return false;
-	return true;
-}
-
 /* Write n pages at buf; zero pages are left out where a missing page reads as zero. */
 static int copier_put(struct copier *c, uint64_t vaddr, size_t n, bool zero_matters)
 {
-	size_t from = 0;
-	int r = 0;
-
 	c->s->stats.pages_scanned += n;
-	for (size_t i = 0; r == 0 && !zero_matters && i < n; i++) {
-		if (!page_is_zero(c->buf + i * PAGE))
-			continue;
-		c->s->stats.pages_zero++;
-		if (i > from)
-			r = page_out_add(&c->out, vaddr + from * PAGE, i - from, c->buf + from * PAGE);
-		from = i + 1;
-	}
-	if (r == 0 && n > from)
-		r = page_out_add(&c->out, vaddr + from * PAGE, n - from, c->buf + from * PAGE);
-	return r;
+	return zero_matters ? page_out_add(&c->out, vaddr, n, c->buf)
+			    : page_out_sparse(&c->out, vaddr, n, c->buf, &c->s->stats.pages_zero);
 }
 
 static int copier_read(struct copier *c, uint64_t vaddr, size_t len, bool readable)
@@ -169,13 +147,6 @@ static int dump_task(struct session *s, struct task *task, char *buf, bool cow)
 	return r;
 }
 
-/* Born by fork() without exec() since: same program at the same random addresses. */
-static bool relatives(const MmEntry *a, const MmEntry *b)
-{
-	return a->mm_start_code == b->mm_start_code && a->mm_start_stack == b->mm_start_stack &&
-	       a->mm_arg_start == b->mm_arg_start && a->mm_start_brk == b->mm_start_brk;
-}
-
 static bool has_relative(const struct tree *tree, const struct task *k)
 {
 	own_mem char *stat = NULL;
@@ -185,7 +156,7 @@ static bool has_relative(const struct tree *tree, const struct task *k)
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct task *o = tree->all[i];
 
-		if (o != k && o->mm && relatives(o->mm, k->mm))
+		if (o != k && o->mm && mem_same_program(o->mm, k->mm))
 			return true;
 	}
 	if (k != tree->root || text_read(k->proc, "stat", &stat, NULL) < 0 ||

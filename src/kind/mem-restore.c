@@ -45,7 +45,6 @@ struct mem_task {
 		struct span *v; /* private ranges that came from the parent; ascending */
 		size_t n, max;
 	} kept;
-	char *image; /* its pages files mapped, for comparisons: by file */
 };
 
 static struct mem_task *mem_of(const struct task *k)
@@ -313,12 +312,6 @@ static int maps_lend(struct session *s, struct task *k, int **ret_pages_num)
 
 /* ---- what a child keeps of its parent ---- */
 
-static bool same_program(const MmEntry *a, const MmEntry *b)
-{
-	return a->mm_start_code == b->mm_start_code && a->mm_start_brk == b->mm_start_brk &&
-	       a->mm_start_stack == b->mm_start_stack && a->mm_arg_start == b->mm_arg_start;
-}
-
 static bool same_area(const VmaEntry *a, const VmaEntry *b)
 {
 	const uint64_t not_inherited = 1ULL << MADV_DONTFORK | 1ULL << MADV_WIPEONFORK;
@@ -340,7 +333,7 @@ static void find_kept(struct task *k)
 	struct mem_task *mt = mem_of(k), *up = k->parent ? mem_of(k->parent) : NULL;
 	size_t j = 0;
 
-	if (!up || !same_program(k->mm, k->parent->mm))
+	if (!up || !mem_same_program(k->mm, k->parent->mm))
 		return;
 	mt->inherits = true;
 	for (size_t i = 0; i < mt->n; i++) {

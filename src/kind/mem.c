@@ -296,6 +296,12 @@ int mem_tell(struct session *s, struct task *task, struct batch *b)
 	return 0;
 }
 
+bool mem_same_program(const MmEntry *a, const MmEntry *b)
+{
+	return a->mm_start_code == b->mm_start_code && a->mm_start_brk == b->mm_start_brk &&
+	       a->mm_start_stack == b->mm_start_stack && a->mm_arg_start == b->mm_arg_start;
+}
+
 int mem_mmap(struct session *s, struct mem_map *m, struct batch *b)
 {
 	const VmaEntry *e = m->e;

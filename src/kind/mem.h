@@ -70,6 +70,8 @@ extern const struct mem_kind *const mem_kinds[]; /* NULL at the end */
 
 /** mem_mmap - the plain mmap() of a mapping, as most kinds need it */
 int mem_mmap(struct session *s, struct mem_map *m, struct batch *b);
+/** mem_same_program - born by fork() without exec() since: the same random addresses */
+bool mem_same_program(const MmEntry *a, const MmEntry *b);
 static inline bool vma_private(const VmaEntry *e)
 {
 	return e->status & (VMA_FILE_PRIVATE | VMA_ANON_PRIVATE);
@@ -84,7 +86,6 @@ void mem_ask(struct session *s, struct task *task, struct batch *b);
 int mem_tell(struct session *s, struct task *task, struct batch *b);
 /** mem_dump - pages of every task, mm-P.img */
 int mem_dump(struct session *s, struct tree *tree);
-int mem_preflight(struct session *s, struct task *task);
 
 /* ---- for flow: restore ---- */
 

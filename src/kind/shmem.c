@@ -10,40 +10,13 @@
 
 #define CHUNK (4u << 20)
 
-static bool page_is_zero(const char *p)
-{
-	const uint64_t *w = (const uint64_t *)p;
-
-	for (size_t i = 0; i < PAGE / 8; i += 4)
-		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3])
-			return false;
-	return true;
-}
-
-/* Pages of a buffer that hold something, in runs. */
-static int shmem_put(struct page_out *o, uint64_t off, const char *buf, size_t n_pages)
-{
-	for (size_t i = 0, k; i < n_pages; i = k) {
-		int r;
-
-		k = i + 1;
-		if (page_is_zero(buf + i * PAGE))
-			continue;
-		while (k < n_pages && !page_is_zero(buf + k * PAGE))
-			k++;
-		r = page_out_add(o, off + i * PAGE, k - i, buf + i * PAGE);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static int shmem_range(struct session *s, struct page_out *o, int fd, char *buf, uint64_t at,
 		       uint64_t end)
 {
 	while (at < end) {
 		size_t want = end - at < CHUNK ? end - at : CHUNK;
 		ssize_t n = pread(fd, buf, want, at);
+		uint64_t zero = 0;
 		int r;
 
 		if (n < 0)
@@ -51,7 +24,7 @@ static int shmem_range(struct session *s, struct page_out *o, int fd, char *buf,
 		if (n == 0)
 			break;
 		memset(buf + n, 0, page_up(n) - n);
-		r = shmem_put(o, at, buf, page_up(n) / PAGE);
+		r = page_out_sparse(o, at, page_up(n) / PAGE, buf, &zero);
 		if (r < 0)
 			return r;
 		s->stats.shpages_scanned += page_up(n) / PAGE;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "task/batch.h"
 
+#include "task/inject.h"
 #include "task/warden.h"
 
 #include <assert.h>
@@ -15,7 +16,7 @@
 
 static uint64_t slot_offset(const struct thread *t)
 {
-	return AREA_HEAD + AREA_CODE + (uint64_t)t->slot * SLOT_SIZE;
+	return area_slot(t->area, t->slot) - t->area->remote;
 }
 
 void batch_start(struct session *s, struct batch *b, struct thread *t)

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-static size_t area_size(unsigned n_slots)
+size_t area_size(unsigned n_slots)
 {
 	return AREA_HEAD + AREA_CODE + (size_t)n_slots * SLOT_SIZE;
 }

@@ -16,6 +16,8 @@ int inject_all(struct session *s, struct tree *tree);
  * @at: address, free in the supervisor
  */
 int area_new(struct session *s, uint64_t at, unsigned n_slots, struct area **ret);
+/** area_size - bytes of an area with that many slots */
+size_t area_size(unsigned n_slots);
 /** area_slot - address of a slot as the task sees it */
 uint64_t area_slot(const struct area *a, unsigned slot);
 uint64_t area_entry(const struct area *a);

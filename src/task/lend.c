@@ -73,7 +73,10 @@ static int lend_receive(struct session *s, struct batch *b, int sock, size_t n, 
 	return 0;
 }
 
-/* A pair in the task, above the n descriptors that are to arrive: *there stays, *here is our copy of the other end, which the task closes. */
+/*
+ * A pair in the task, above the n descriptors that are to arrive: *there stays, *here is our copy of the
+ * other end, which the task closes.
+ */
 static int lend_pair(struct session *s, struct batch *b, size_t n, int *there, int *here)
 {
 	int pair[2], high[2], *sv;

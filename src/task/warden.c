@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,7 +23,6 @@ enum warden_cmd {
 	W_FINISH,
 	W_SEIZE,
 	W_RELEASE,
-	W_PTRACE,
 	W_UNDO_FILE,
 	W_UNDO_RMDIR,
 };
@@ -33,7 +31,6 @@ struct warden_msg {
 	enum warden_cmd cmd;
 	int32_t a;
 	uint32_t b;
-	uint64_t addr, n;
 	char path[4096], text[64];
 };
 
@@ -84,11 +81,6 @@ static long warden_do(struct trace_table *tt, const struct warden_msg *m)
 		return trace_seize(tt);
 	case W_RELEASE:
 		return trace_release(tt, m->a);
-	case W_PTRACE: {
-		long r = ptrace(m->b, m->a, (void *)m->addr, tt->scratch);
-
-		return r < 0 ? -errno : r;
-	}
 	default:
 		return -EINVAL;
 	}
@@ -314,22 +306,6 @@ int warden_seize(struct session *s)
 int warden_release(struct session *s, enum trace_how how)
 {
 	return warden_simple(s, W_RELEASE, how);
-}
-
-long warden_ptrace(struct session *s, pid_t tid, int request, unsigned long addr, void *data,
-		   size_t n)
-{
-	struct warden_msg m = { .cmd = W_PTRACE, .a = tid, .b = request, .addr = addr, .n = n };
-	long r;
-
-	if (n > TRACE_SCRATCH)
-		return -E2BIG;
-	if (n)
-		memcpy(s->warden->tt->scratch, data, n);
-	r = warden_call(s, &m);
-	if (n)
-		memcpy(data, s->warden->tt->scratch, n);
-	return r;
 }
 
 static int warden_undo(struct session *s, enum warden_cmd cmd, const char *path, const char *text)

@@ -38,14 +38,6 @@ struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid);
 int warden_seize(struct session *s);
 int warden_release(struct session *s, enum trace_how how);
 
-/* for kinds: rare requests on stopped threads */
-/**
- * warden_ptrace - one ptrace request; data is copied in before and out after
- * @n: bytes of data, at most TRACE_SCRATCH
- * Return: ptrace's result, or -errno without a reason said.
- */
-long warden_ptrace(struct session *s, pid_t tid, int request, unsigned long addr, void *data,
-		   size_t n);
 /**
  * warden_undo_file - should the supervisor die: write text to path (thaw, say). A second call with
  * the same path replaces the text; NULL cancels.

@@ -26,19 +26,6 @@ static bool memfd_is(const struct fd_view *v)
 	return S_ISREG(v->st.st_mode) && text_starts(v->link, "/memfd:");
 }
 
-/* memfd.img, opened with the first one; its rows by inode */
-static struct image *memfd_image(struct session *s)
-{
-	struct map *m = session_map(s, "memfd image");
-	struct image *img = map_get(m, 0);
-
-	if (img)
-		return img;
-	img = xalloc(sizeof(*img));
-	map_put(m, 0, img);
-	return image_create(s, img, MAGIC_MEMFD, "memfd.img") < 0 ? NULL : img;
-}
-
 static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_id)
 {
 	struct map *known = session_map(s, "memfd inode");
@@ -52,7 +39,7 @@ static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_
 	*ret_id = have;
 	if (have)
 		return 0;
-	img = memfd_image(s);
+	img = image_shared(s, MAGIC_MEMFD, "memfd.img");
 	if (!img)
 		return -EIO;
 	have = known->n + 1;
@@ -89,9 +76,7 @@ static int memfd_dump(struct session *s, const struct fd_view *v)
 
 static int memfd_dump_end(struct session *s)
 {
-	struct image *img = map_get(session_map(s, "memfd image"), 0);
-
-	return img ? image_close(img) : 0;
+	return image_shared_end(s, "memfd.img");
 }
 
 /* ---- restore ---- */
@@ -149,18 +134,15 @@ static int inode_get(struct session *s, uint32_t id)
 static int memfd_restore(struct session *s, struct fd_obj *o)
 {
 	const MemfdFileEntry *e = o->entry->memfd;
-	char path[64];
 	int fd = e ? inode_get(s, e->inode_id)
 		   : session_fail(s, -EBADMSG, "files.img: memfd 0x%x is damaged", o->id);
 
 	if (fd < 0)
 		return fd;
 	/* an open file of its own, as each entry is */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	o->fd = fd_high(open(path, (o->task ? (int)e->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK) : O_RDWR) |
-					   O_CLOEXEC));
+	o->fd = fd_reopen(fd, o->task ? (int)e->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK) : O_RDWR);
 	if (o->fd < 0)
-		return session_fail(s, -errno, "memfd 0x%x: open", o->id);
+		return session_fail(s, o->fd, "memfd 0x%x: open", o->id);
 	if (e->pos && lseek(o->fd, e->pos, SEEK_SET) < 0)
 		return session_fail(s, -errno, "memfd 0x%x: seek", o->id);
 	return 0;

@@ -33,19 +33,6 @@ static int pipe_preflight(struct session *s, const struct fd_view *v)
 	return 0;
 }
 
-/* The image of contents, opened with the first pipe. */
-static struct image *data_image(struct session *s)
-{
-	struct map *m = session_map(s, "pipes-data");
-	struct image *img = map_get(m, 0);
-
-	if (img)
-		return img;
-	img = xalloc(sizeof(*img));
-	map_put(m, 0, img);
-	return image_create(s, img, MAGIC_PIPES_DATA, "pipes-data.img") < 0 ? NULL : img;
-}
-
 /* tee() into a pipe of ours and read it there. */
 static int pipe_copy(struct session *s, int fd, size_t size, char *buf, size_t *ret_n)
 {
@@ -80,22 +67,20 @@ static int pipe_dump_data(struct session *s, const struct fd_view *v)
 	own_mem char *buf = NULL;
 	own_fd int fd = -1;
 	struct image *img;
-	char path[64];
 	size_t n = 0;
 	int size, r;
 
 	if (map_get(done, v->st.st_ino))
 		return 0;
 	map_put(done, v->st.st_ino, done);
-	img = data_image(s);
+	img = image_shared(s, MAGIC_PIPES_DATA, "pipes-data.img");
 	size = fcntl(v->fd, F_GETPIPE_SZ);
 	if (!img || size < 0 || size > (int)PIPE_MAX)
 		return session_fail(s, -EINVAL, "pipe %llu: its size", (unsigned long long)v->st.st_ino);
 	/* also when only the writing end is held: the inode can be opened for reading */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", v->fd);
-	fd = fd_high(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+	fd = fd_reopen(v->fd, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
-		return session_fail(s, -errno, "pipe %llu: open it", (unsigned long long)v->st.st_ino);
+		return session_fail(s, fd, "pipe %llu: open it", (unsigned long long)v->st.st_ino);
 	buf = xalloc(size);
 	r = pipe_copy(s, fd, size, buf, &n);
 	if (r < 0)
@@ -124,9 +109,7 @@ static int pipe_dump(struct session *s, const struct fd_view *v)
 
 static int pipe_dump_end(struct session *s)
 {
-	struct image *img = map_get(session_map(s, "pipes-data"), 0);
-
-	return img ? image_close(img) : 0;
+	return image_shared_end(s, "pipes-data.img");
 }
 
 /* ---- restore ---- */
@@ -182,7 +165,7 @@ static int pipe_restore(struct session *s, struct fd_obj *o)
 {
 	const PipeEntry *e = o->entry->pipe;
 	struct map *pairs = session_map(s, "pipe pairs");
-	char key[40], path[64];
+	char key[40];
 	struct pipe_pair *p;
 	int fd, r = pipes_load(s);
 
@@ -202,9 +185,9 @@ static int pipe_restore(struct session *s, struct fd_obj *o)
 		map_put(pairs, e->pipe_id, p);
 	}
 	/* each entry is an open file of its own: two of one end may differ in their flags */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->end[(e->flags & O_ACCMODE) != O_RDONLY]);
-	o->fd = fd_high(open(path, (e->flags & (O_ACCMODE | O_NONBLOCK)) | O_CLOEXEC));
-	return o->fd < 0 ? session_fail(s, -errno, "pipe 0x%x: open", e->pipe_id) : 0;
+	o->fd = fd_reopen(p->end[(e->flags & O_ACCMODE) != O_RDONLY],
+			  e->flags & (O_ACCMODE | O_NONBLOCK));
+	return o->fd < 0 ? session_fail(s, o->fd, "pipe 0x%x: open", e->pipe_id) : 0;
 }
 
 /* All have their ends: ours go, so that a missing end is missing. */

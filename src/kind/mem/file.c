@@ -88,15 +88,13 @@ static int file_open(struct session *s, struct task *task, const VmaEntry *e, in
 		flags = O_RDWR;
 	if (e->status & VMA_MEMFD) {
 		const struct fd_obj *o = fd_obj_get(s, e->shmid);
-		char path[32];
 
 		if (!o)
 			return -EIO;
 		/* a descriptor of its own with the wanted mode: sealed objects refuse others */
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
-		fd = fd_high(open(path, flags | O_CLOEXEC));
+		fd = fd_reopen(o->fd, flags);
 		if (fd < 0)
-			return session_fail(s, -errno, "memfd 0x%llx: open it for a mapping",
+			return session_fail(s, fd, "memfd 0x%llx: open it for a mapping",
 					    (unsigned long long)e->shmid);
 	} else {
 		fd = fd_open_reg(s, e->shmid, flags);
