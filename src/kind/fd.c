@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#define FD_SETTABLE (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME) /* by F_SETFL */
+
 /* an open file that has its entry */
 struct known {
 	struct known *next; /* same inode */
@@ -439,29 +441,54 @@ int fd_read(struct session *s, struct tree *tree)
 	return r;
 }
 
+/* A field of the entry's union member, whatever kind it is of; NULL if that message has none. */
+static const void *obj_field(const struct fd_obj *o, const char *name)
+{
+	const ProtobufCMessageDescriptor *d = &file_entry__descriptor;
+
+	for (unsigned i = 0; i < d->n_fields; i++) {
+		const ProtobufCFieldDescriptor *f;
+		const char *m;
+
+		if (d->fields[i].type != PROTOBUF_C_TYPE_MESSAGE)
+			continue;
+		m = *(const char *const *)((const char *)o->entry + d->fields[i].offset);
+		f = m ? protobuf_c_message_descriptor_get_field_by_name(d->fields[i].descriptor, name)
+		      : NULL;
+		if (f)
+			return m + f->offset;
+	}
+	return NULL;
+}
+
+static int obj_owner(struct session *s, struct fd_obj *o, const FownEntry *f)
+{
+	struct task *owner = task_find(s->tree, f->pid);
+	struct f_owner_ex ex = { .type = f->pid_type };
+
+	if (!owner)
+		return 0;
+	ex.pid = owner->pid;
+	if (fcntl(o->fd, F_SETOWN_EX, &ex) < 0 || (f->signum && fcntl(o->fd, F_SETSIG, f->signum) < 0))
+		return session_fail(s, -errno, "file 0x%x: set its owner", o->id);
+	return 0;
+}
+
+/* What every kind has: status flags and the owner of its signals. */
 static int obj_finish(struct session *s, struct fd_obj *o)
 {
-	const FownEntry *f = NULL;
-	struct task *owner;
+	const uint32_t *flags = obj_field(o, "flags");
+	FownEntry *const *f = obj_field(o, "fown");
+	int now = fcntl(o->fd, F_GETFL), r = 0;
 
-	if (o->kind->type == FD_TYPES__REG)
-		f = o->entry->reg->fown;
-	else if (o->kind->type == FD_TYPES__PIPE)
-		f = o->entry->pipe->fown;
-	else if (o->kind->type == FD_TYPES__EVENTFD)
-		f = o->entry->efd->fown;
-	else if (o->kind->type == FD_TYPES__MEMFD)
-		f = o->entry->memfd->fown;
-	if (!f || !f->pid)
+	if (o->borrowed || now < 0 || now & O_PATH)
 		return 0;
-	owner = task_find(s->tree, f->pid);
-	if (owner) {
-		struct f_owner_ex ex = { .type = f->pid_type, .pid = owner->pid };
-
-		if (fcntl(o->fd, F_SETOWN_EX, &ex) < 0 || fcntl(o->fd, F_SETSIG, f->signum) < 0)
-			return session_fail(s, -errno, "file 0x%x: set its owner", o->id);
-	}
-	return 0;
+	if (f && *f && (*f)->pid)
+		r = obj_owner(s, o, *f);
+	if (r == 0 && flags && ((now ^ *flags) & FD_SETTABLE) &&
+	    fcntl(o->fd, F_SETFL, (now & ~FD_SETTABLE) | (*flags & FD_SETTABLE)) < 0)
+		r = session_fail(s, -errno, "file 0x%x: set its flags 0%o", o->id, *flags);
+	return r;
 }
 
 struct fd_obj *fd_obj_get(struct session *s, uint32_t id)
@@ -548,6 +575,19 @@ static int table_fill(struct session *s, const struct fd_table *t)
 	return r < 0 || !t->fds.n ? r : table_move(s, t, nums);
 }
 
+/* What only an owner can do, by the numbers of its table. */
+static int obj_in_task(struct session *s, struct fd_obj *o)
+{
+	struct batch b;
+	int r;
+
+	if (!o->kind || !o->kind->in_task || o->fd < 0 || !o->task)
+		return 0;
+	batch_start(s, &b, task_leader(o->task));
+	r = o->kind->in_task(s, o, &b, o->num);
+	return r < 0 ? r : batch_run(&b);
+}
+
 int fd_restore_tables(struct session *s, struct tree *tree)
 {
 	int r = 0;
@@ -558,6 +598,8 @@ int fd_restore_tables(struct session *s, struct tree *tree)
 		if (k->state != TASK_DEAD && !k->helper && k->files && k->files->task == k)
 			r = table_fill(s, k->files);
 	}
+	for (size_t i = 0; r == 0 && i < restoring(s)->objs.n; i++)
+		r = obj_in_task(s, restoring(s)->objs.v[i]);
 	return r;
 }
 

@@ -41,6 +41,7 @@ struct fd_obj {
 	int num;		     /* its descriptor number there, or -1 */
 	int fd;			     /* ours once made, else -1 */
 	bool making;		     /* being made: a loop of references is an error */
+	bool borrowed;		     /* the caller's (--inherit-fd): its flags and owner are left alone */
 };
 
 struct fd_kind {
@@ -57,7 +58,10 @@ struct fd_kind {
 	int (*restore)(struct session *s, struct fd_obj *o);
 	/** all objects exist, tasks have their tables: queues, connections, peers. May be NULL */
 	int (*link)(struct session *s, struct fd_obj *o);
-	/** calls to be made by an owner once its table is complete (epoll_ctl); num there. May be NULL */
+	/**
+	 * calls to be made by an owner once all tables are complete (epoll_ctl); num there. May
+	 * batch_run() itself when batch_room() says no. May be NULL
+	 */
 	int (*in_task)(struct session *s, struct fd_obj *o, struct batch *b, int num);
 	/** dump: once after all descriptors were seen (images of shared contents). May be NULL */
 	int (*dump_end)(struct session *s);

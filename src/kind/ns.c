@@ -6,6 +6,7 @@
 #include "images/timens.pb-c.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -144,4 +145,43 @@ int ns_root_fd(struct session *s)
 		map_put(m, 0, (void *)(uintptr_t)(fd + 1));
 	}
 	return (int)(uintptr_t)map_get(m, 0) - 1;
+}
+
+int ns_enter_net(struct session *s, uint32_t id)
+{
+	return 0;
+}
+
+int ns_socket(struct session *s, uint32_t net_ns_id, int family, int type, int protocol)
+{
+	int fd = fd_high(socket(family, type | SOCK_CLOEXEC, protocol));
+
+	return fd < 0 ? session_fail(s, -errno, "make a socket of family %d, type %d", family, type) : fd;
+}
+
+int ns_enter_root(struct session *s)
+{
+	struct map *m = session_map(s, "our root");
+	int root = ns_root_fd(s), fd = fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+
+	if (root < 0 || fd < 0)
+		return root < 0 ? root : session_fail(s, -errno, "open /");
+	map_put(m, 0, (void *)(uintptr_t)(fd + 1));
+	if (fchdir(root) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "enter the root of the tasks");
+	return 0;
+}
+
+int ns_leave_root(struct session *s)
+{
+	struct map *m = session_map(s, "our root");
+	int fd = (int)(uintptr_t)map_get(m, 0) - 1, r = 0;
+
+	if (fd < 0)
+		return 0;
+	if (fchdir(fd) < 0 || chroot(".") < 0)
+		r = session_fail(s, -errno, "return to our own root");
+	fd_close(fd);
+	map_free(m);
+	return r;
 }

@@ -22,6 +22,20 @@ int ns_check_clocks(struct session *s);
 int ns_plan(struct session *s, const struct tree *tree, const TaskKobjIdsEntry *root_ids);
 /** ns_root_fd - the directory "/" in which files are opened; borrowed */
 int ns_root_fd(struct session *s);
+/**
+ * ns_socket - socket() in a network namespace
+ * @net_ns_id: as in the image; 0: the root task's
+ * Return: a descriptor above 2, close-on-exec, or -errno with the reason.
+ */
+int ns_socket(struct session *s, uint32_t net_ns_id, int family, int type, int protocol);
+/** ns_enter_net - the supervisor enters a network namespace (sock_diag, ...); id 0: back to its own */
+int ns_enter_net(struct session *s, uint32_t id);
+/**
+ * ns_enter_root - restore: the supervisor's "/" and "." become the root task's, for bind() to a path;
+ * ns_leave_root() must follow
+ */
+int ns_enter_root(struct session *s);
+int ns_leave_root(struct session *s);
 void ns_end(struct session *s);
 
 #endif

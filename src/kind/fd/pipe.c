@@ -174,6 +174,7 @@ static int pipe_restore(struct session *s, struct fd_obj *o)
 	snprintf(key, sizeof(key), "pipe:[%u]", e->pipe_id);
 	fd = inherit_find(s, key);
 	if (fd >= 0) {
+		o->borrowed = true;
 		o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		return o->fd < 0 ? session_fail(s, -errno, "%s: take the caller's", key) : 0;
 	}
