@@ -19,7 +19,7 @@ list() { # list VARIABLE GLOB...: one variable of all files that match
 {
 	echo '# Written by autogen.sh: what is in the tree.'
 	list PROTOS images/*.proto
-	for family in fd task mem; do
+	for family in fd ns task mem; do
 		list "$(echo "$family" | tr a-z A-Z)_KINDS" src/kind/$family/*.c
 	done
 	list ENGINE src/base/*.[ch] src/image/*.[ch] src/session/*.[ch] src/agent/batch.h \

@@ -2,6 +2,7 @@
 #include "base/res.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 
 void fd_close(int fd)
@@ -51,6 +52,18 @@ void *xmemdup(const void *p, size_t n)
 	if (n)
 		memcpy(q, p, n);
 	return q;
+}
+
+char *xprintf(const char *fmt, ...)
+{
+	va_list ap;
+	char *s = NULL;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		no_memory();
+	va_end(ap);
+	return s;
 }
 
 int fd_high(int fd)

@@ -75,6 +75,8 @@ void *xalloc(size_t n);
 /** xgrow - realloc() that does not fail; the new part is not zeroed */
 void *xgrow(void *p, size_t n);
 char *xstrdup(const char *s);
+/** xprintf - asprintf() that does not fail */
+char *xprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void *xmemdup(const void *p, size_t n);
 
 /** fd_high - move a descriptor above the standard three; owned: the old one is closed */

@@ -69,6 +69,8 @@ static int flow_note(struct session *s)
 	if (r == 0)
 		r = ns_note(s, s->tree);
 	if (r == 0)
+		r = ns_dump_start(s);
+	if (r == 0)
 		r = fd_dump_all(s, s->tree);
 	if (r == 0)
 		r = pstree_dump_fs(s, s->tree);
@@ -107,7 +109,7 @@ static int flow_images(struct session *s)
 	if (r == 0)
 		r = fd_dump_end(s);
 	if (r == 0)
-		r = ns_dump_clocks(s);
+		r = ns_dump_wait(s);
 	if (r == 0)
 		r = inventory_dump(s);
 	return r;
@@ -164,6 +166,7 @@ int flow_dump(struct session *s)
 		r = flow_finish(s);
 	if (r < 0) /* no checkpoint: nobody shall take it for one */
 		unlinkat(s->images, "inventory.img", 0);
+	ns_end(s);
 	warden_end(s);
 	s->tree = NULL;
 	tree_free(&tree);

@@ -35,8 +35,6 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 		r = mem_read(s, s->tree);
 	if (r == 0)
 		r = ns_plan(s, s->tree, (*inventory)->root_ids);
-	if (r == 0)
-		r = ns_check_clocks(s);
 	return r;
 }
 
@@ -56,7 +54,7 @@ static int flow_root(struct session *s, struct area **area)
 	spawn_plan(tree, *area);
 	if (s->opts->rst_sibling)
 		flags |= CLONE_PARENT;
-	r = spawn_root(s, tree, flags);
+	r = ns_spawn_root(s, tree, flags);
 	if (r == 0) {
 		struct batch b;
 
@@ -65,6 +63,20 @@ static int flow_root(struct session *s, struct area **area)
 		call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
 		r = batch_run(&b);
 	}
+	return r;
+}
+
+static int flow_namespaces(struct session *s)
+{
+	struct task *root = s->tree->root;
+	int r = ns_make(s, root);
+
+	if (r == 0 && ns_any(s))
+		r = session_notify(s, "setup-namespaces", root->pid, -1);
+	if (r == 0)
+		r = ns_fill(s, root);
+	if (r == 0 && ns_any(s))
+		r = session_notify(s, "post-setup-namespaces", 0, -1);
 	return r;
 }
 
@@ -207,6 +219,8 @@ static int flow_restore_all(struct session *s, struct area **area)
 		r = warden_start(s, true);
 	if (r == 0)
 		r = flow_root(s, area);
+	if (r == 0)
+		r = flow_namespaces(s);
 	if (r == 0)
 		r = flow_tree(s);
 	if (r == 0)

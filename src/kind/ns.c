@@ -1,187 +1,209 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kind/ns.h"
+/*
+ * The namespace family: what both directions need. Ids: docs/images.md; one counter for all sorts, the
+ * dumper's own come first, in the order of ns_rows.
+ */
+#include "kind/ns-set.h"
 
+#include "base/list.h"
 #include "base/res.h"
-#include "image/record.h"
-#include "images/timens.pb-c.h"
+#include "base/text.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <time.h>
 
-/* in the order in which images number them, then where children will be born */
-static const char *const ns_names[] = { "pid",	 "net",	 "ipc",
-					"uts",	 "time", "mnt",
-					"user", "cgroup", "pid_for_children",
-					"time_for_children" };
-
-int ns_preflight_all(struct session *s, struct tree *tree)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < tree->n; i++) {
-		const struct task *k = tree->all[i];
-
-		for (size_t n = 0; k->state != TASK_DEAD && n < ARRAY_SIZE(ns_names); n++) {
-			struct stat own, its;
-			char path[48];
-
-			snprintf(path, sizeof(path), "/proc/self/ns/%s", ns_names[n]);
-			if (stat(path, &own) < 0)
-				continue; /* this kernel has no such namespaces */
-			if (fstatat(k->proc, path + 11, &its, 0) < 0 || its.st_ino == own.st_ino)
-				continue;
-			session_warn(s, "obstacle: task %d: has its own %s namespace", k->vpid, ns_names[n]);
-			if (r == 0)
-				r = session_fail(s, -ENOTSUP,
-						 "task %d: has its own %s namespace, which cannot be checkpointed yet; run stasis in that namespace",
-						 k->vpid, ns_names[n]);
-		}
+#define ROW(n, f, field, kids)                                                                     \
+	{                                                                                          \
+		.bare = { .name = n, .flag = f }, .id = offsetof(TaskKobjIdsEntry, field),         \
+		.has = offsetof(TaskKobjIdsEntry, has_##field), .children = kids                   \
 	}
-	return r;
-}
 
-void ns_own_ids(TaskKobjIdsEntry *e)
+const struct ns_row ns_rows[NS_KINDS] = {
+	ROW("pid", CLONE_NEWPID, pid_ns_id, "pid_for_children"),
+	ROW("net", CLONE_NEWNET, net_ns_id, NULL),
+	ROW("ipc", CLONE_NEWIPC, ipc_ns_id, NULL),
+	ROW("uts", CLONE_NEWUTS, uts_ns_id, NULL),
+	ROW("time", CLONE_NEWTIME, time_ns_id, "time_for_children"),
+	ROW("mnt", CLONE_NEWNS, mnt_ns_id, NULL),
+	ROW("user", CLONE_NEWUSER, user_ns_id, NULL),
+	ROW("cgroup", CLONE_NEWCGROUP, cgroup_ns_id, NULL),
+};
+
+struct ns_set *ns_set(struct session *s)
 {
-	e->has_pid_ns_id = e->has_net_ns_id = e->has_ipc_ns_id = e->has_uts_ns_id = true;
-	e->has_time_ns_id = e->has_mnt_ns_id = e->has_user_ns_id = e->has_cgroup_ns_id = true;
-	e->pid_ns_id = 1;
-	e->net_ns_id = 2;
-	e->ipc_ns_id = 3;
-	e->uts_ns_id = 4;
-	e->time_ns_id = 5;
-	e->mnt_ns_id = 6;
-	e->user_ns_id = 7;
-	e->cgroup_ns_id = 8;
-}
+	struct map *m = session_map(s, "ns");
+	struct ns_set *set = map_get(m, 1);
 
-int ns_note(struct session *s, struct tree *tree)
-{
-	int r = ns_preflight_all(s, tree); /* once more, now that nothing can change */
-
-	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		if (tree->all[i]->state != TASK_DEAD)
-			ns_own_ids(tree->all[i]->ids);
-	return r;
-}
-
-int ns_plan(struct session *s, const struct tree *tree, const TaskKobjIdsEntry *d)
-{
-	for (size_t i = 0; i < tree->n; i++) {
-		const TaskKobjIdsEntry *e = tree->all[i]->ids;
-		const char *own = NULL;
-
-		if (!e)
-			continue;
-		own = e->pid_ns_id != d->pid_ns_id   ? "pid"
-		      : e->net_ns_id != d->net_ns_id ? "net"
-		      : e->ipc_ns_id != d->ipc_ns_id ? "ipc"
-		      : e->uts_ns_id != d->uts_ns_id ? "uts"
-		      : e->mnt_ns_id != d->mnt_ns_id ? "mnt"
-		      : e->user_ns_id != d->user_ns_id ? "user"
-		      : e->has_cgroup_ns_id && e->cgroup_ns_id != d->cgroup_ns_id ? "cgroup"
-		      : e->has_time_ns_id && e->time_ns_id != d->time_ns_id ? "time"
-									     : NULL;
-		if (own)
-			return session_fail(s, -ENOTSUP,
-					    "task %d: had its own %s namespace, which cannot be restored yet",
-					    tree->all[i]->vpid, own);
+	if (!set) {
+		set = xalloc(sizeof(*set));
+		set->home_net = set->root_fd = set->proc = set->our_root = -1;
+		task_kobj_ids_entry__init(&set->own);
+		map_put(m, 1, set);
 	}
-	return 0;
+	return set;
 }
 
-int ns_dump_clocks(struct session *s)
+void ns_set_clear(struct session *s)
 {
-	TimensEntry e = TIMENS_ENTRY__INIT;
-	Timespec mono = TIMESPEC__INIT, boot = TIMESPEC__INIT;
-	struct timespec m, b;
+	struct ns_set *set = ns_set(s);
 
-	clock_gettime(CLOCK_MONOTONIC, &m);
-	clock_gettime(CLOCK_BOOTTIME, &b);
-	mono.tv_sec = m.tv_sec;
-	mono.tv_nsec = m.tv_nsec;
-	boot.tv_sec = b.tv_sec;
-	boot.tv_nsec = b.tv_nsec;
-	e.monotonic = &mono;
-	e.boottime = &boot;
-	return image_write_one(s, MAGIC_TIMENS, &e.base, "timens-0.img");
-}
-
-int ns_check_clocks(struct session *s)
-{
-	own_image struct image img = { 0 };
-	ProtobufCMessage *m;
-	struct timespec now;
-	int r = image_open(s, &img, MAGIC_TIMENS, "timens-0.img");
-
-	if (r != 0 || (r = image_read(&img, &timens_entry__descriptor, &m)) != 1)
-		return r < 0 ? r : 0; /* an empty one is as good as none */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (((TimensEntry *)m)->monotonic->tv_sec > (uint64_t)now.tv_sec)
-		session_warn(s, "the monotonic clock of this host is behind the one at the checkpoint; the tasks will see it go back");
-	protobuf_c_message_free_unpacked(m, NULL);
-	return 0;
+	guest_kill(s, &set->guest);
+	ns_enter_net(s, 0);
+	for (size_t i = 0; i < set->all.n; i++) {
+		fd_close(set->all.v[i]->fd);
+		free(set->all.v[i]->label);
+		free(set->all.v[i]);
+	}
+	set->all.n = 0;
+	memset(set->root, 0, sizeof(set->root));
+	task_kobj_ids_entry__init(&set->own);
 }
 
 void ns_end(struct session *s)
 {
-	struct map *m = session_map(s, "root fd");
+	struct ns_set *set = ns_set(s);
 
-	if (map_get(m, 0))
-		fd_close((int)(uintptr_t)map_get(m, 0) - 1);
-	map_free(m);
+	ns_set_clear(s);
+	free(set->all.v);
+	fd_close(set->root_fd);
+	fd_close(set->proc);
+	free(set);
+	map_free(session_map(s, "ns"));
+	memset(session_map(s, "ns"), 0, sizeof(struct map));
 }
 
-int ns_root_fd(struct session *s)
+const struct ns_kind *ns_kind_of(const struct ns_row *row)
 {
-	struct map *m = session_map(s, "root fd");
+	for (size_t i = 0; ns_kinds[i]; i++)
+		if (ns_kinds[i]->flag == row->bare.flag)
+			return ns_kinds[i];
+	return &row->bare;
+}
 
-	if (!map_get(m, 0)) {
-		int fd = fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+struct ns *ns_add(struct ns_set *set, const struct ns_row *row, uint32_t id)
+{
+	struct ns *ns = xalloc(sizeof(*ns));
 
-		if (fd < 0)
-			return session_fail(s, -errno, "open /");
-		map_put(m, 0, (void *)(uintptr_t)(fd + 1));
+	ns->kind = ns_kind_of(row);
+	ns->id = id;
+	ns->fd = -1;
+	*vec_add(&set->all) = ns;
+	return ns;
+}
+
+uint32_t ns_id_get(const struct ns_row *row, const TaskKobjIdsEntry *ids)
+{
+	const char *at = (const char *)ids;
+
+	return *(const protobuf_c_boolean *)(at + row->has) ? *(const uint32_t *)(at + row->id) : 0;
+}
+
+void ns_id_put(const struct ns_row *row, TaskKobjIdsEntry *ids, uint32_t id)
+{
+	char *at = (char *)ids;
+
+	*(protobuf_c_boolean *)(at + row->has) = 1;
+	*(uint32_t *)(at + row->id) = id;
+}
+
+int ns_ino(int proc, const char *name, ino_t *ret)
+{
+	own_mem char *link = NULL, *path = xprintf("ns/%s", name);
+	unsigned long long v;
+	int r = text_readlink(proc, path, &link);
+	const char *p = r == 0 ? strchr(link, '[') : NULL;
+
+	if (r == -ENOENT) {
+		*ret = 0;
+		return faccessat(proc, "ns", F_OK, 0) < 0 ? -ESRCH : 0;
 	}
-	return (int)(uintptr_t)map_get(m, 0) - 1;
+	if (r < 0)
+		return r;
+	if (!p || sscanf(p, "[%llu]", &v) != 1)
+		return -EBADMSG;
+	*ret = v;
+	return 0;
+}
+
+struct ns *ns_find(struct session *s, uint32_t id)
+{
+	struct ns_set *set = ns_set(s);
+
+	for (size_t i = 0; i < set->all.n; i++)
+		if (set->all.v[i]->id == id)
+			return set->all.v[i];
+	return NULL;
+}
+
+bool ns_is_own(struct session *s, uint64_t flag)
+{
+	const struct ns *ns = ns_of(s, flag);
+
+	return ns && ns->own;
+}
+
+struct ns *ns_of(struct session *s, uint64_t flag)
+{
+	struct ns_set *set = ns_set(s);
+
+	for (size_t i = 0; i < NS_KINDS; i++)
+		if (ns_rows[i].bare.flag == flag)
+			return set->root[i];
+	return NULL;
+}
+
+int ns_proc(struct session *s)
+{
+	struct ns_set *set = ns_set(s);
+
+	if (set->proc < 0)
+		set->proc = fd_high(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return set->proc < 0 ? session_fail(s, -errno, "open /proc") : set->proc;
 }
 
 int ns_enter_net(struct session *s, uint32_t id)
 {
+	struct ns_set *set = ns_set(s);
+	struct ns *ns = id ? ns_find(s, id) : NULL;
+
+	if (id && !ns)
+		return session_fail(s, -EBADMSG, "network namespace %u: is not in the images", id);
+	if (!ns || !ns->own) { /* home */
+		if (set->home_net < 0)
+			return 0;
+		if (setns(set->home_net, CLONE_NEWNET) < 0)
+			return session_fail(s, -errno, "network namespace: return to our own");
+		fd_close(set->home_net);
+		set->home_net = -1;
+		return 0;
+	}
+	if (ns->fd < 0 && ns->task && ns->task->proc >= 0)
+		ns->fd = fd_high(openat(ns->task->proc, "ns/net", O_RDONLY | O_CLOEXEC));
+	if (ns->fd < 0)
+		return session_fail(s, -ENOENT, "network namespace %u: does not exist yet", id);
+	if (set->home_net < 0)
+		set->home_net = fd_high(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+	if (set->home_net < 0)
+		return session_fail(s, -errno, "network namespace: open our own");
+	if (setns(ns->fd, CLONE_NEWNET) < 0)
+		return session_fail(s, -errno, "network namespace %u: enter it", id);
 	return 0;
 }
 
 int ns_socket(struct session *s, uint32_t net_ns_id, int family, int type, int protocol)
 {
-	int fd = fd_high(socket(family, type | SOCK_CLOEXEC, protocol));
+	const struct ns *net = net_ns_id ? ns_find(s, net_ns_id) : ns_of(s, CLONE_NEWNET);
+	int r = net && net->own ? ns_enter_net(s, net->id) : 0, fd;
 
-	return fd < 0 ? session_fail(s, -errno, "make a socket of family %d, type %d", family, type) : fd;
-}
-
-int ns_enter_root(struct session *s)
-{
-	struct map *m = session_map(s, "our root");
-	int root = ns_root_fd(s), fd = fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-
-	if (root < 0 || fd < 0)
-		return root < 0 ? root : session_fail(s, -errno, "open /");
-	map_put(m, 0, (void *)(uintptr_t)(fd + 1));
-	if (fchdir(root) < 0 || chroot(".") < 0)
-		return session_fail(s, -errno, "enter the root of the tasks");
-	return 0;
-}
-
-int ns_leave_root(struct session *s)
-{
-	struct map *m = session_map(s, "our root");
-	int fd = (int)(uintptr_t)map_get(m, 0) - 1, r = 0;
-
+	if (r < 0)
+		return r;
+	fd = fd_high(socket(family, type | SOCK_CLOEXEC, protocol));
 	if (fd < 0)
-		return 0;
-	if (fchdir(fd) < 0 || chroot(".") < 0)
-		r = session_fail(s, -errno, "return to our own root");
-	fd_close(fd);
-	map_free(m);
-	return r;
+		r = session_fail(s, -errno, "make a socket of family %d, type %d", family, type);
+	if (ns_enter_net(s, 0) < 0 && r == 0)
+		r = -EIO;
+	return r < 0 ? r : fd;
 }

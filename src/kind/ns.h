@@ -1,27 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ns: namespaces. Today a tree must live in the namespaces of whoever dumps it; others are refused
- * before anything is stopped.
+ * ns kinds: one file per kind of namespace in kind/ns/. Contents are dumped and restored by a guest:
+ * a child of the supervisor that has entered the namespaces and runs these hooks as ordinary C.
+ * A guest has the session as it was at the fork; what it writes into memory is lost when it ends,
+ * except the reason of a failure and descriptors it gives with guest_give_fd().
  */
 #ifndef KIND_NS_H
 #define KIND_NS_H
 
 #include "task/tree.h"
 
-/** ns_preflight_all - does every task live in our namespaces? */
-int ns_preflight_all(struct session *s, struct tree *tree);
-/** ns_note - namespace ids of every live task, into task->ids */
-int ns_note(struct session *s, struct tree *tree);
-/** ns_own_ids - the dumper's own, for the inventory */
-void ns_own_ids(TaskKobjIdsEntry *ret);
-/** ns_dump_clocks - timens-0.img: what the monotonic clocks show at the dump */
-int ns_dump_clocks(struct session *s);
-/** ns_check_clocks - restore: say it when those clocks will be seen to jump */
-int ns_check_clocks(struct session *s);
-/** ns_plan - restore: may the tasks live in ours? root_ids are the inventory's */
-int ns_plan(struct session *s, const struct tree *tree, const TaskKobjIdsEntry *root_ids);
-/** ns_root_fd - the directory "/" in which files are opened; borrowed */
-int ns_root_fd(struct session *s);
+struct ns {
+	const struct ns_kind *kind;
+	uint32_t id;	/* ns id in the image */
+	ino_t ino;	/* dump: inode of /proc/PID/ns/NAME */
+	int fd;		/* descriptor of the namespace, -1 before it exists or is needed */
+	bool own;	/* not the dumper's: it is dumped and made anew, or joined */
+	/* label of the caller's --external net[..]:LABEL, or file of --join-ns: joined at restore and
+	 * not made, so restore() is not called; dump() is, and writes the label only. NULL */
+	const char *external;
+	char *label;	   /* owned: external as read from an image, or NULL */
+	struct task *task; /* a task in it; its proc can be used */
+};
+
+struct ns_kind {
+	const char *name; /* as in /proc/PID/ns: pid, net, ipc, uts, time, mnt, user, cgroup */
+	uint64_t flag;	  /* CLONE_NEW* */
+	/** write the images of ns->id; runs in a guest inside all of ns->task's namespaces */
+	int (*dump)(struct session *s, const struct ns *ns);
+	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */
+	int (*restore)(struct session *s, const struct ns *ns);
+	/** supervisor, before any namespace exists: open what must be found from outside (sources of
+	 * external mounts...), check the images. May be NULL */
+	int (*prepare)(struct session *s, const struct ns *ns);
+	/** supervisor, when the root task has made it and nobody has entered yet. May be NULL */
+	int (*made)(struct session *s, const struct ns *ns, const struct task *root);
+	/** supervisor, before anything is stopped: list obstacles. May be NULL */
+	int (*preflight)(struct session *s, const struct ns *ns);
+};
+
+extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */
+
+/** ns_find - by image id */
+struct ns *ns_find(struct session *s, uint32_t id);
+/** ns_of - the root task's namespace of that kind; NULL if the kernel has none or nothing is known */
+struct ns *ns_of(struct session *s, uint64_t flag);
+/** ns_is_own - is the root task's namespace of that kind another than the dumper's? */
+bool ns_is_own(struct session *s, uint64_t flag);
+/** ns_proc - directory /proc of the supervisor, that guests can use as well; borrowed, or -errno */
+int ns_proc(struct session *s);
+/** ns_end - end guests that still run and forget everything; also after failures */
+void ns_end(struct session *s);
 /**
  * ns_socket - socket() in a network namespace
  * @net_ns_id: as in the image; 0: the root task's
@@ -30,12 +59,36 @@ int ns_root_fd(struct session *s);
 int ns_socket(struct session *s, uint32_t net_ns_id, int family, int type, int protocol);
 /** ns_enter_net - the supervisor enters a network namespace (sock_diag, ...); id 0: back to its own */
 int ns_enter_net(struct session *s, uint32_t id);
+
+/* dump */
+/** ns_preflight_all - obstacles in the namespaces of running tasks */
+int ns_preflight_all(struct session *s, struct tree *tree);
+/** ns_note - give every task's namespaces their ids (task->ids) and find out which are external */
+int ns_note(struct session *s, struct tree *tree);
+/** ns_dump_start - contents of all own namespaces, by a guest that runs while we go on */
+int ns_dump_start(struct session *s);
+int ns_dump_wait(struct session *s);
+/** ns_own_ids - the dumper's own ids, for the inventory */
+const TaskKobjIdsEntry *ns_own_ids(struct session *s);
+
+/* restore */
+/** ns_plan - from ids: which are to be made, which joined; root_ids are the inventory's */
+int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_ids);
+/** ns_spawn_root - spawn_root() in the right pid namespace: a new one, or an external one */
+int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags);
+/** ns_make - the root task, idle in its agent, makes and joins its other namespaces */
+int ns_make(struct session *s, struct task *root);
+/** ns_fill - put in what the images say, by a guest */
+int ns_fill(struct session *s, struct task *root);
+/** ns_any - is any namespace restored that the images tell of? */
+bool ns_any(struct session *s);
+/** ns_root_fd - directory "/" of the root task's mount namespace, for opening files; borrowed */
+int ns_root_fd(struct session *s);
 /**
  * ns_enter_root - restore: the supervisor's "/" and "." become the root task's, for bind() to a path;
  * ns_leave_root() must follow
  */
 int ns_enter_root(struct session *s);
 int ns_leave_root(struct session *s);
-void ns_end(struct session *s);
 
 #endif

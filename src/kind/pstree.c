@@ -145,9 +145,8 @@ int inventory_dump(struct session *s)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
-	TaskKobjIdsEntry ids = TASK_KOBJ_IDS_ENTRY__INIT;
+	TaskKobjIdsEntry ids = *ns_own_ids(s);
 
-	ns_own_ids(&ids);
 	ids.vm_id = ids.files_id = ids.fs_id = ids.sighand_id = 1;
 	e.img_version = 2;
 	e.has_fdinfo_per_id = e.fdinfo_per_id = true;

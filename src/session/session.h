@@ -16,6 +16,7 @@
 
 struct tree;
 struct warden;
+struct guest;
 
 /* What the caller wants to hear, in order; see docs/design.md for the steps. */
 struct notify {
@@ -54,6 +55,7 @@ struct session {
 	struct map maps;      /* see session_map() */
 	struct tree *tree;    /* the tasks; owned by flow */
 	struct warden *warden; /* the tracer; owned by flow */
+	struct guest *guest;   /* in a guest: itself, else NULL */
 };
 
 void session_init(struct session *s, const CriuOpts *opts, int images, int work);

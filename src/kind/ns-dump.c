@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Namespaces at dump: numbering, obstacles, and one guest in all of the root task's own namespaces that
+ * writes their images while the supervisor goes on.
+ *
+ * Lost:   nothing; what cannot be restored yet is refused: tasks that differ from the root task.
+ * Kernel: /proc/PID/ns.
+ */
+#include "kind/ns-set.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "images/timens.pb-c.h"
+#include "image/record.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <time.h>
+
+/* An obstacle: all stand in the log, the first becomes the reason. */
+static int __attribute__((format(printf, 2, 3))) obstacle(struct session *s, const char *fmt, ...)
+{
+	char text[800];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	session_warn(s, "%s", text);
+	return session_fail(s, -ENOTSUP, "%s", text);
+}
+
+static int note_own(struct session *s, struct ns_set *set)
+{
+	own_fd int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (self < 0)
+		return session_fail(s, -errno, "open /proc/self");
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		struct ns *ns = ns_add(set, &ns_rows[i], i + 1);
+		int r = ns_ino(self, ns_rows[i].bare.name, &ns->ino);
+
+		if (r < 0)
+			return session_fail(s, r, "read our own %s namespace", ns_rows[i].bare.name);
+		ns_id_put(&ns_rows[i], &set->own, ns->id);
+	}
+	return 0;
+}
+
+static struct ns *find_ino(struct ns_set *set, const struct ns_row *row, ino_t ino)
+{
+	for (size_t i = 0; i < set->all.n; i++)
+		if (set->all.v[i]->ino == ino && set->all.v[i]->kind->flag == row->bare.flag)
+			return set->all.v[i];
+	return NULL;
+}
+
+static struct ns *note_new(struct session *s, struct ns_set *set, const struct ns_row *row, ino_t ino,
+			   struct task *k)
+{
+	struct ns *ns = ns_add(set, row, set->all.n + 1);
+	char key[24];
+
+	ns->ino = ino;
+	ns->own = true;
+	ns->task = k;
+	snprintf(key, sizeof(key), "%llu", (unsigned long long)ino);
+	if (row->bare.flag & (CLONE_NEWNET | CLONE_NEWPID))
+		ns->external = external_find(s, row->bare.name, key);
+	session_debug(s, "%s namespace %u: [%llu] of task %d%s%s", row->bare.name, ns->id,
+		      (unsigned long long)ino, k->vpid, ns->external ? ", external " : "",
+		      ns->external ? ns->external : "");
+	return ns;
+}
+
+static int note_one(struct session *s, struct ns_set *set, size_t row, struct task *k)
+{
+	const char *name = ns_rows[row].bare.name;
+	ino_t ino, kids;
+	struct ns *ns;
+	int r = ns_ino(k->proc, name, &ino);
+
+	if (r == 0 && ns_rows[row].children)
+		r = ns_ino(k->proc, ns_rows[row].children, &kids);
+	else
+		kids = ino;
+	if (r < 0)
+		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
+	ns = find_ino(set, &ns_rows[row], ino);
+	if (!ns)
+		ns = note_new(s, set, &ns_rows[row], ino, k);
+	if (!k->parent)
+		set->root[row] = ns;
+	if (!k->ids) {
+		k->ids = xalloc(sizeof(*k->ids));
+		task_kobj_ids_entry__init(k->ids);
+	}
+	ns_id_put(&ns_rows[row], k->ids, ns->id);
+	if (kids && kids != ino) /* no inode: unshared, but no child was born there yet */
+		return obstacle(s,
+				"task %d: its children would be born in another %s namespace; this cannot be checkpointed yet",
+				k->vpid, name);
+	if (k->parent && ns != set->root[row])
+		return obstacle(s,
+				"task %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
+				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
+	return 0;
+}
+
+/* What the root task's namespaces must be like. */
+static int check_root(struct session *s, struct ns_set *set, const struct task *root)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		const struct ns *ns = set->root[i];
+
+		if (!ns || !ns->own || ns->external)
+			continue;
+		if (ns_rows[i].bare.flag == CLONE_NEWPID && root->vpid != 1)
+			r = obstacle(s,
+				     "task %d: is in another pid namespace but not its first task; dump pid 1 of it, or name the namespace by --external pid[%llu]:LABEL",
+				     root->pid, (unsigned long long)ns->ino);
+		else if (ns->kind == &ns_rows[i].bare || ns_rows[i].bare.flag == CLONE_NEWUSER)
+			r = obstacle(s,
+				     "task %d: has its own %s namespace, which cannot be checkpointed yet",
+				     root->vpid, ns_rows[i].bare.name);
+	}
+	return r;
+}
+
+int ns_note(struct session *s, struct tree *tree)
+{
+	struct ns_set *set = ns_set(s);
+	int r, bad = 0;
+
+	ns_set_clear(s);
+	r = note_own(s, set);
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		if (tree->all[i]->state == TASK_DEAD)
+			continue;
+		for (size_t row = 0; row < NS_KINDS; row++) {
+			int one = note_one(s, set, row, tree->all[i]);
+
+			bad = bad < 0 ? bad : one;
+		}
+	}
+	if (r == 0 && bad == 0)
+		bad = check_root(s, set, tree->root);
+	return r < 0 ? r : bad;
+}
+
+int ns_preflight_all(struct session *s, struct tree *tree)
+{
+	struct ns_set *set = ns_set(s);
+	int r = ns_note(s, tree);
+
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		struct ns *ns = set->root[i];
+		int one = 0;
+
+		if (ns && ns->own && !ns->external && ns->kind->preflight)
+			one = ns->kind->preflight(s, ns);
+		r = r < 0 ? r : one;
+	}
+	ns_set_clear(s); /* the tree of a preflight does not last */
+	return r;
+}
+
+const TaskKobjIdsEntry *ns_own_ids(struct session *s)
+{
+	return &ns_set(s)->own;
+}
+
+/* ---- contents ---- */
+
+static int dump_guest(struct session *s, void *arg)
+{
+	struct ns_set *set = arg;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
+		struct ns *ns = set->root[i];
+
+		if (ns && ns->own && ns->kind->dump)
+			r = ns->kind->dump(s, ns);
+	}
+	return r;
+}
+
+/* Tasks without an own time namespace: what the clocks showed, so that they can go on from there. */
+static int dump_clocks(struct session *s)
+{
+	struct timespec mono, boot;
+	Timespec m = TIMESPEC__INIT, b = TIMESPEC__INIT;
+	TimensEntry e = TIMENS_ENTRY__INIT;
+
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	m.tv_sec = mono.tv_sec;
+	m.tv_nsec = mono.tv_nsec;
+	b.tv_sec = boot.tv_sec;
+	b.tv_nsec = boot.tv_nsec;
+	e.monotonic = &m;
+	e.boottime = &b;
+	return image_write_one(s, MAGIC_TIMENS, &e.base, "timens-0.img");
+}
+
+/*
+ * Order of entering: user, for the rights in the others. Not pid: a guest born there would take a
+ * number of the container's, and nothing of a pid namespace is seen from inside only.
+ */
+static int enter_list(struct session *s, struct ns_set *set, int *fds, size_t *ret_n)
+{
+	static const unsigned order[] = { 6, 1, 2, 3, 4, 7, 5 }; /* rows; mnt last: it moves "/" */
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		struct ns *ns = set->root[order[i]];
+		char path[16];
+
+		if (!ns || !ns->own)
+			continue;
+		snprintf(path, sizeof(path), "ns/%s", ns->kind->name);
+		if (ns->fd < 0)
+			ns->fd = fd_high(openat(ns->task->proc, path, O_RDONLY | O_CLOEXEC));
+		if (ns->fd < 0)
+			return session_fail(s, -errno, "task %d: open its %s namespace", ns->task->vpid,
+					    ns->kind->name);
+		fds[n++] = ns->fd;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+int ns_dump_start(struct session *s)
+{
+	struct ns_set *set = ns_set(s);
+	const struct ns *tm = ns_of(s, CLONE_NEWTIME);
+	struct guest_where w = { .pidns = -1 };
+	int fds[NS_KINDS], r = ns_proc(s);
+	bool any = false;
+
+	if (r >= 0)
+		r = tm && tm->own ? 0 : dump_clocks(s);
+	if (r == 0)
+		r = enter_list(s, set, fds, &w.n);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < NS_KINDS; i++)
+		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
+	w.ns = fds;
+	return any ? guest_start(s, &set->guest, &w, dump_guest, set) : 0;
+}
+
+int ns_dump_wait(struct session *s)
+{
+	return guest_wait(s, &ns_set(s)->guest);
+}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Namespaces at restore. The root task is born in its pid namespace, in its agent, and makes or joins
+ * the others itself; then one guest enters them all and fills them. Children inherit them.
+ *
+ * Kernel: a cgroup namespace shows the cgroup of who makes it as "/", so the task must have been moved
+ * before. Offsets of a time namespace can be set until somebody enters.
+ */
+#include "kind/ns-set.h"
+
+#include "base/res.h"
+#include "image/record.h"
+#include "images/netdev.pb-c.h"
+#include "images/pidns.pb-c.h"
+#include "images/timens.pb-c.h"
+#include "task/spawn.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+enum { ROW_PID, ROW_NET, ROW_IPC, ROW_UTS, ROW_TIME, ROW_MNT, ROW_USER, ROW_CGROUP };
+
+/* order of making, filling and entering */
+static const unsigned order[] = { ROW_USER, ROW_CGROUP, ROW_UTS, ROW_IPC, ROW_NET, ROW_TIME, ROW_MNT };
+
+/* ---- plan ---- */
+
+/* The label of a namespace that the caller of the dump named external. */
+static int read_label(struct session *s, struct ns *ns)
+{
+	bool pid = ns->kind->flag == CLONE_NEWPID;
+	ProtobufCMessage *m = NULL;
+	own_image struct image img = { .fd = -1 };
+	const char *key = NULL;
+	int r;
+
+	if (!pid && ns->kind->flag != CLONE_NEWNET)
+		return 0;
+	r = pid ? image_open(s, &img, MAGIC_PIDNS, "pidns-%u.img", ns->id)
+		: image_open(s, &img, MAGIC_NETNS, "netns-%u.img", ns->id);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = image_read(&img, pid ? &pidns_entry__descriptor : &netns_entry__descriptor, &m);
+	if (r <= 0)
+		return r;
+	key = pid ? ((PidnsEntry *)m)->ext_key : ((NetnsEntry *)m)->ext_key;
+	if (key)
+		ns->external = ns->label = xstrdup(key);
+	protobuf_c_message_free_unpacked(m, NULL);
+	if (!ns->external)
+		return 0;
+	r = inherit_find(s, ns->external);
+	if (r < 0)
+		return session_fail(s, -EINVAL,
+				    "%s namespace %u: is external; pass it with --inherit-fd fd[N]:%s",
+				    ns->kind->name, ns->id, ns->external);
+	ns->fd = fd_high(fcntl(r, F_DUPFD_CLOEXEC, 3));
+	return ns->fd < 0 ? session_fail(s, -errno, "%s namespace %s: take descriptor %d",
+					 ns->kind->name, ns->external, r)
+			  : 0;
+}
+
+static int plan_join(struct session *s, struct ns_set *set, const JoinNamespace *j)
+{
+	struct ns *ns = NULL;
+	own_mem char *path = NULL;
+	char *end;
+	unsigned long pid = strtoul(j->ns_file, &end, 10);
+
+	for (size_t i = 0; i < NS_KINDS; i++)
+		if (!strcmp(ns_rows[i].bare.name, j->ns) && i != ROW_PID && i != ROW_CGROUP)
+			ns = set->root[i];
+	if (!ns || ns->kind->flag == CLONE_NEWUSER)
+		return session_fail(s, -ENOTSUP, "--join-ns %s: namespaces of this sort cannot be joined",
+				    j->ns);
+	path = *j->ns_file && !*end && pid <= 65535 ? xprintf("/proc/%lu/ns/%s", pid, j->ns)
+						    : xstrdup(j->ns_file);
+	fd_close(ns->fd);
+	ns->fd = fd_high(open(path, O_RDONLY | O_CLOEXEC));
+	if (ns->fd < 0)
+		return session_fail(s, -errno, "--join-ns %s:%s: open it", j->ns, j->ns_file);
+	ns->own = true;
+	ns->external = j->ns_file;
+	return 0;
+}
+
+/* The clocks of tasks that had no time namespace go on in one. */
+static int plan_clocks(struct session *s, struct ns *ns)
+{
+	own_image struct image img = { .fd = -1 };
+	int r;
+
+	if (!ns || ns->external)
+		return 0;
+	if (access("/proc/self/ns/time_for_children", F_OK) < 0) {
+		session_warn(s, "time: this kernel has no time namespaces; monotonic clocks will jump");
+		return ns->own ? session_fail(s, -ENOTSUP,
+					      "time namespace %u: this kernel has no time namespaces", ns->id)
+			       : 0;
+	}
+	if (ns->own)
+		return 0;
+	r = image_open(s, &img, MAGIC_TIMENS, "timens-0.img");
+	if (r < 0)
+		return r;
+	if (r == 1 || !image_left(&img)) {
+		session_warn(s, "time: no timens-0.img; monotonic clocks will jump");
+		return 0;
+	}
+	ns->own = true;
+	ns->id = 0;
+	return 0;
+}
+
+static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
+{
+	const struct ns *pid = set->root[ROW_PID];
+
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		const struct ns *ns = set->root[i];
+
+		if (ns->own && !ns->external &&
+		    (ns->kind->flag == CLONE_NEWUSER || ns->kind == &ns_rows[i].bare))
+			return session_fail(s, -ENOTSUP, "%s namespace %u: cannot be restored yet",
+					    ns->kind->name, ns->id);
+	}
+	if (pid->own && !pid->external && tree->root->vpid != 1)
+		return session_fail(s, -EBADMSG, "pstree.img: task %d is the first of its own pid namespace, but not pid 1",
+				    tree->root->vpid);
+	for (size_t k = 1; k < tree->n; k++)
+		for (size_t i = 0; tree->all[k]->ids && i < NS_KINDS; i++)
+			if (ns_id_get(&ns_rows[i], tree->all[k]->ids) !=
+			    ns_id_get(&ns_rows[i], tree->root->ids))
+				return session_fail(s, -ENOTSUP,
+						    "task %d: is in another %s namespace than the root task; this cannot be restored yet",
+						    tree->all[k]->vpid, ns_rows[i].bare.name);
+	return 0;
+}
+
+static int plan_roots(struct session *s, struct ns_set *set, const struct task *root,
+		      const TaskKobjIdsEntry *own)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
+		uint32_t id = ns_id_get(&ns_rows[i], root->ids);
+		struct ns *ns = ns_add(set, &ns_rows[i], id);
+
+		ns->own = id && id != ns_id_get(&ns_rows[i], own);
+		ns->task = (struct task *)root;
+		set->root[i] = ns;
+		if (ns->own)
+			r = read_label(s, ns);
+	}
+	return r;
+}
+
+int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_ids)
+{
+	struct ns_set *set = ns_set(s);
+	int r;
+
+	ns_set_clear(s);
+	if (!tree->root->ids)
+		return session_fail(s, -EBADMSG, "ids-%d.img: is missing", tree->root->vpid);
+	r = plan_roots(s, set, tree->root, root_ids);
+	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
+		r = plan_join(s, set, s->opts->join_ns[i]);
+	if (r == 0)
+		r = plan_clocks(s, set->root[ROW_TIME]);
+	if (r == 0)
+		r = plan_check(s, set, tree);
+	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
+		struct ns *ns = set->root[i];
+
+		session_debug(s, "%s namespace %u: %s", ns->kind->name, ns->id,
+			      !ns->own ? "ours" : ns->external ? ns->external : "new");
+		if (ns->own && !ns->external && ns->kind->prepare)
+			r = ns->kind->prepare(s, ns);
+	}
+	return r;
+}
+
+bool ns_any(struct session *s)
+{
+	const struct ns_set *set = ns_set(s);
+
+	for (size_t i = 0; i < NS_KINDS; i++)
+		if (set->root[i] && set->root[i]->own && set->root[i]->id)
+			return true;
+	return false;
+}
+
+/* ---- birth ---- */
+
+int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags)
+{
+	const struct ns *pid = ns_of(s, CLONE_NEWPID);
+	own_fd int home = -1;
+	int r;
+
+	if (!pid || !pid->own)
+		return spawn_root(s, tree, flags);
+	if (!pid->external)
+		return spawn_root(s, tree, flags | CLONE_NEWPID);
+	home = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
+	if (home < 0)
+		return session_fail(s, -errno, "open our own pid namespace");
+	if (setns(pid->fd, CLONE_NEWPID) < 0)
+		return session_fail(s, -errno, "pid namespace %s: enter it", pid->external);
+	r = spawn_root(s, tree, flags);
+	if (setns(home, CLONE_NEWPID) < 0 && r == 0)
+		r = session_fail(s, -errno, "return to our own pid namespace");
+	return r;
+}
+
+/* ---- making ---- */
+
+static bool is_made(const struct ns *ns)
+{
+	return ns && ns->own && !ns->external && ns->kind->flag != CLONE_NEWPID;
+}
+
+static int open_of_root(struct session *s, struct ns *ns, const struct task *root)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "ns/%s",
+		 ns->kind->flag == CLONE_NEWTIME ? "time_for_children" : ns->kind->name);
+	if (ns->fd < 0)
+		ns->fd = fd_high(openat(root->proc, path, O_RDONLY | O_CLOEXEC));
+	return ns->fd < 0 ? session_fail(s, -errno, "task %d: open its %s namespace", root->vpid,
+					 ns->kind->name)
+			  : 0;
+}
+
+static int make_all(struct session *s, struct ns_set *set, struct task *root)
+{
+	uint64_t flags = 0;
+	struct batch b;
+	int r = 0;
+
+	for (size_t i = 0; i < NS_KINDS; i++)
+		flags |= is_made(set->root[i]) ? set->root[i]->kind->flag : 0;
+	if (!flags)
+		return 0;
+	batch_start(s, &b, task_leader(root));
+	call1(&b, "namespaces: make", SYS_unshare, flags);
+	r = batch_run(&b);
+	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
+		struct ns *ns = set->root[i];
+
+		if (!is_made(ns))
+			continue;
+		r = open_of_root(s, ns, root);
+		if (r == 0 && ns->kind->made)
+			r = ns->kind->made(s, ns, root);
+	}
+	return r;
+}
+
+/* Those of others, and the time namespace, which unshare() leaves to children. */
+static int join_all(struct session *s, struct ns_set *set, struct task *root)
+{
+	int fds[NS_KINDS], nums[NS_KINDS], r;
+	const struct ns *which[NS_KINDS];
+	struct batch b;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		const struct ns *ns = set->root[order[i]];
+
+		if (!ns->own || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
+			continue;
+		which[n] = ns;
+		fds[n++] = ns->fd;
+	}
+	if (!n)
+		return 0;
+	r = lend_fds(s, task_leader(root), fds, n, nums);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(root));
+	for (size_t i = 0; i < n; i++) {
+		call2(&b, NULL, SYS_setns, nums[i], which[i]->kind->flag);
+		call1(&b, NULL, SYS_close, nums[i]);
+	}
+	r = batch_run(&b);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (batch_ret(&b, 2 * i) < 0)
+			r = session_fail(s, batch_ret(&b, 2 * i), "task %d: enter its %s namespace",
+					 root->vpid, which[i]->kind->name);
+	return r;
+}
+
+int ns_make(struct session *s, struct task *root)
+{
+	struct ns_set *set = ns_set(s);
+	int r = make_all(s, set, root);
+
+	return r < 0 ? r : join_all(s, set, root);
+}
+
+/* ---- filling ---- */
+
+static int fill_guest(struct session *s, void *arg)
+{
+	struct ns_set *set = arg;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
+		const struct ns *ns = set->root[order[i]];
+
+		if (is_made(ns) && ns->kind->restore)
+			r = ns->kind->restore(s, ns);
+	}
+	return r;
+}
+
+/* Born in the tasks' pid namespace, so that a proc mounted there is of it. */
+int ns_fill(struct session *s, struct task *root)
+{
+	struct ns_set *set = ns_set(s);
+	struct guest_where w = { .pidns = -1 };
+	struct ns *pid = set->root[ROW_PID];
+	int fds[NS_KINDS], r = ns_proc(s);
+	bool needed = false;
+
+	if (r >= 0)
+		r = pid->own ? open_of_root(s, pid, root) : 0;
+	w.pidns = pid->own ? pid->fd : -1;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
+		const struct ns *ns = set->root[order[i]];
+
+		if (!ns->own)
+			continue;
+		needed |= is_made(ns) && ns->kind->restore;
+		fds[w.n++] = ns->fd;
+	}
+	if (r < 0 || !needed)
+		return r;
+	w.ns = fds;
+	return guest_run(s, &w, fill_guest, set);
+}
+
+/* ---- the tasks' root directory ---- */
+
+int ns_root_fd(struct session *s)
+{
+	struct ns_set *set = ns_set(s);
+	const struct ns *mnt = ns_of(s, CLONE_NEWNS);
+	const char *path = s->opts->root && *s->opts->root ? s->opts->root : "/";
+
+	if (set->root_fd >= 0)
+		return set->root_fd;
+	if (mnt && mnt->own)
+		set->root_fd = fd_high(openat(mnt->task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	else
+		set->root_fd = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return set->root_fd < 0 ? session_fail(s, -errno, "root directory %s: open it", path)
+				: set->root_fd;
+}
+
+int ns_enter_root(struct session *s)
+{
+	struct ns_set *set = ns_set(s);
+	int root = ns_root_fd(s);
+
+	if (root < 0)
+		return root;
+	set->our_root = fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	if (set->our_root < 0)
+		return session_fail(s, -errno, "open /");
+	if (fchdir(root) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "enter the root of the tasks");
+	return 0;
+}
+
+int ns_leave_root(struct session *s)
+{
+	struct ns_set *set = ns_set(s);
+	int r = 0;
+
+	if (set->our_root < 0)
+		return 0;
+	if (fchdir(set->our_root) < 0 || chroot(".") < 0)
+		r = session_fail(s, -errno, "return to our own root");
+	fd_close(set->our_root);
+	set->our_root = -1;
+	return r;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * ipc: limits of System V IPC and POSIX queues.
+ *
+ * Kept:   sysctl values.
+ * Lost:   nothing: a namespace that holds segments, semaphores or queues is refused.
+ * Kernel: kernel.{sem,msg*,shm*}, fs.mqueue.*; of the namespace of who opens the file. SHM_INFO,
+ *         SEM_INFO, MSG_INFO count what there is.
+ */
+#include "kind/ns.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "image/record.h"
+#include "images/ipc-var.pb-c.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+
+struct var {
+	const char *path; /* below /proc/sys */
+	size_t at, has;	  /* field of IpcVarEntry; has: 0 for required ones */
+	bool wide;	  /* 64 bits */
+};
+#define VAR(p, f, w) { p, offsetof(IpcVarEntry, f), 0, w }
+#define VAR_OPT(p, f) { p, offsetof(IpcVarEntry, f), offsetof(IpcVarEntry, has_##f), false }
+
+static const struct var vars[] = {
+	VAR("kernel/msgmax", msg_ctlmax, false),
+	VAR("kernel/msgmnb", msg_ctlmnb, false),
+	VAR("kernel/msgmni", msg_ctlmni, false),
+	VAR("kernel/auto_msgmni", auto_msgmni, false),
+	VAR("kernel/shmmax", shm_ctlmax, true),
+	VAR("kernel/shmall", shm_ctlall, true),
+	VAR("kernel/shmmni", shm_ctlmni, false),
+	VAR("kernel/shm_rmid_forced", shm_rmid_forced, false),
+	VAR("fs/mqueue/queues_max", mq_queues_max, false),
+	VAR("fs/mqueue/msg_max", mq_msg_max, false),
+	VAR("fs/mqueue/msgsize_max", mq_msgsize_max, false),
+	VAR_OPT("fs/mqueue/msg_default", mq_msg_default),
+	VAR_OPT("fs/mqueue/msgsize_default", mq_msgsize_default),
+};
+
+static int sem_read(struct session *s, uint32_t sem[4])
+{
+	own_mem char *text = NULL;
+	int r = text_read(ns_proc(s), "sys/kernel/sem", &text, NULL);
+
+	if (r == 0 && sscanf(text, "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32, &sem[0], &sem[1],
+			     &sem[2], &sem[3]) != 4)
+		r = -EBADMSG;
+	return r < 0 ? session_fail(s, r, "ipc namespace: read kernel/sem") : 0;
+}
+
+/** ipc_dump - ipcns-var-N.img; Source: /proc/sys as seen in the namespace */
+static int ipc_dump(struct session *s, const struct ns *ns)
+{
+	IpcVarEntry e = IPC_VAR_ENTRY__INIT;
+	uint32_t sem[4];
+	int r = sem_read(s, sem);
+
+	e.n_sem_ctls = 4;
+	e.sem_ctls = sem;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(vars); i++) {
+		own_mem char *text = NULL, *path = xprintf("sys/%s", vars[i].path);
+		char *at = (char *)&e;
+
+		r = text_read(ns_proc(s), path, &text, NULL);
+		if (r == -ENOENT) { /* kernel without POSIX queues */
+			r = 0;
+			continue;
+		}
+		if (r < 0)
+			return session_fail(s, r, "ipc namespace %u: read %s", ns->id, vars[i].path);
+		if (vars[i].wide)
+			*(uint64_t *)(at + vars[i].at) = strtoull(text, NULL, 10);
+		else
+			*(uint32_t *)(at + vars[i].at) = strtoul(text, NULL, 10);
+		if (vars[i].has)
+			*(protobuf_c_boolean *)(at + vars[i].has) = 1;
+	}
+	if (r == 0)
+		r = image_write_one(s, MAGIC_IPCNS_VAR, &e.base, "ipcns-var-%u.img", ns->id);
+	return r;
+}
+
+/* Values that cannot be set are reported: the fresh namespace has the kernel's own. */
+static void var_set(struct session *s, const char *name, const char *value)
+{
+	own_mem char *path = xprintf("sys/%s", name), *old = NULL;
+	int r = text_read(ns_proc(s), path, &old, NULL);
+
+	if (r == 0 && !strcmp(old, value)) /* as it is */
+		return;
+	r = text_write(ns_proc(s), path, value);
+	if (r < 0)
+		session_warn(s, "ipc namespace: set %s to %.*s: %s", name, (int)strcspn(value, "\n"), value,
+			     strerror(-r));
+}
+
+static void vars_set(struct session *s, const IpcVarEntry *e)
+{
+	const char *at = (const char *)e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(vars); i++) {
+		own_mem char *value = NULL;
+		uint64_t v = vars[i].wide ? *(const uint64_t *)(at + vars[i].at)
+					  : *(const uint32_t *)(at + vars[i].at);
+
+		if (vars[i].has && !*(const protobuf_c_boolean *)(at + vars[i].has))
+			continue;
+		value = xprintf("%" PRIu64 "\n", v);
+		var_set(s, vars[i].path, value);
+	}
+	if (e->n_sem_ctls == 4) {
+		own_mem char *value = xprintf("%u\t%u\t%u\t%u\n", e->sem_ctls[0], e->sem_ctls[1],
+					      e->sem_ctls[2], e->sem_ctls[3]);
+
+		var_set(s, "kernel/sem", value);
+	}
+}
+
+static int ipc_restore(struct session *s, const struct ns *ns)
+{
+	IpcVarEntry *e = NULL;
+	int r = image_read_one(s, MAGIC_IPCNS_VAR, &ipc_var_entry__descriptor,
+			       (ProtobufCMessage **)&e, "ipcns-var-%u.img", ns->id);
+
+	if (r < 0)
+		return r;
+	vars_set(s, e);
+	ipc_var_entry__free_unpacked(e, NULL);
+	return 0;
+}
+
+/* Objects in the image of another dumper: they must not be lost silently. */
+static int ipc_prepare(struct session *s, const struct ns *ns)
+{
+	static const struct {
+		const char *name;
+		uint32_t magic;
+	} files[] = {
+		{ "shm", MAGIC_IPCNS_SHM }, { "msg", MAGIC_IPCNS_MSG }, { "sem", MAGIC_IPCNS_SEM },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		own_image struct image img = { .fd = -1 };
+		int r = image_open(s, &img, files[i].magic, "ipcns-%s-%u.img", files[i].name, ns->id);
+
+		if (r < 0)
+			return r;
+		if (r == 0 && image_left(&img))
+			return session_fail(s, -ENOTSUP,
+					    "ipcns-%s-%u.img: holds System V objects, which cannot be restored yet",
+					    files[i].name, ns->id);
+	}
+	return 0;
+}
+
+/* Entries of the namespace's mqueue file system, by a mount that nobody sees; 0 if it has none. */
+static int queues_count(void)
+{
+	own_fd int fs = syscall(SYS_fsopen, "mqueue", 1 /* FSOPEN_CLOEXEC */);
+	own_fd int mnt = -1, top = -1;
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	int n = 0;
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) < 0)
+		return 0;
+	mnt = syscall(SYS_fsmount, fs, 1 /* FSMOUNT_CLOEXEC */, 0);
+	if (mnt < 0)
+		return 0;
+	top = openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = top < 0 ? NULL : fdopendir(top);
+	if (!d)
+		return 0;
+	take_fd(top);
+	while ((e = readdir(d)))
+		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+	return n;
+}
+
+static int ipc_obstacles(struct session *s, const struct ns *ns)
+{
+	struct shm_info shm = { 0 };
+	struct seminfo sem = { 0 };
+	struct msginfo msg = { 0 };
+	int queues = queues_count();
+
+	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&shm) < 0 || semctl(0, 0, SEM_INFO, &sem) < 0 ||
+	    msgctl(0, MSG_INFO, (struct msqid_ds *)&msg) < 0)
+		return session_fail(s, -errno, "ipc namespace %u: count its objects", ns->id);
+	if (!shm.used_ids && !sem.semusz && !msg.msgpool && !queues)
+		return 0;
+	session_warn(s, "ipc namespace %u: %d shared memory segments, %d semaphore sets, %d message queues, %d POSIX queues",
+		     ns->id, shm.used_ids, sem.semusz, msg.msgpool, queues);
+	return session_fail(s, -ENOTSUP,
+			    "ipc namespace %u: holds %d shared memory segments, %d semaphore sets, %d message queues and %d POSIX queues, which cannot be checkpointed yet; remove them (ipcs, ipcrm, /dev/mqueue)",
+			    ns->id, shm.used_ids, sem.semusz, msg.msgpool, queues);
+}
+
+/* The supervisor steps in and out: nothing there belongs to it. */
+static int ipc_preflight(struct session *s, const struct ns *ns)
+{
+	own_fd int there = openat(ns->task->proc, "ns/ipc", O_RDONLY | O_CLOEXEC);
+	own_fd int home = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (there < 0 || home < 0 || setns(there, CLONE_NEWIPC) < 0)
+		return session_fail(s, -errno, "ipc namespace %u: enter it", ns->id);
+	r = ipc_obstacles(s, ns);
+	if (setns(home, CLONE_NEWIPC) < 0)
+		return session_fail(s, -errno, "ipc namespace: return to our own");
+	return r;
+}
+
+const struct ns_kind ns_kind_ipc = {
+	.name = "ipc",
+	.flag = CLONE_NEWIPC,
+	.dump = ipc_dump,
+	.restore = ipc_restore,
+	.prepare = ipc_prepare,
+	.preflight = ipc_preflight,
+};

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A guest dies with the supervisor (parent death signal). Why it failed, and how, stands in a page that
+ * both map; descriptors come through a socket pair.
+ *
+ * Kernel: setns(CLONE_NEWPID) only says where children are born; it is taken back after the fork, so
+ * that the supervisor's other children are born at home.
+ */
+#include "task/guest.h"
+
+#include "base/res.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* what a guest leaves behind; written by it before it exits */
+struct guest_page {
+	int r; /* of fn() */
+	int why_r;
+	char why[sizeof(((struct session *)0)->why)];
+};
+
+static pid_t guest_fork(pid_t vpid)
+{
+	struct clone_args ca = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&vpid,
+		.set_tid_size = 1,
+	};
+
+	return vpid ? syscall(SYS_clone3, &ca, sizeof(ca)) : fork();
+}
+
+/* In the guest: die with the supervisor, also if it died before this was said. */
+static void guest_tie(int parent)
+{
+	struct pollfd p = { .fd = parent, .events = POLLIN };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (poll(&p, 1, 0) != 0)
+		_exit(1);
+}
+
+static int guest_enter(struct session *s, const struct guest_where *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (setns(w->ns[i], 0) < 0)
+			return session_fail(s, -errno, "guest: enter namespace %zu of %zu", i + 1, w->n);
+	if (w->unshare && unshare(w->unshare) < 0)
+		return session_fail(s, -errno, "guest: make namespaces 0x%llx",
+				    (unsigned long long)w->unshare);
+	return 0;
+}
+
+static void __attribute__((noreturn))
+guest_main(struct session *s, struct guest *g, const struct guest_where *w, int parent,
+	   int (*fn)(struct session *s, void *arg), void *arg)
+{
+	int r;
+
+	guest_tie(parent);
+	s->guest = g;
+	s->undo = NULL; /* that stack is the supervisor's to run */
+	s->why[0] = 0;
+	r = guest_enter(s, w);
+	if (r == 0) {
+		guest_tie(parent); /* a change of credentials forgets the signal */
+		r = fn(s, arg);
+	}
+	if (r < 0)
+		session_undo_all(s);
+	log_flush(&s->log);
+	g->page->r = r;
+	g->page->why_r = s->why_r;
+	memcpy(g->page->why, s->why, sizeof(s->why));
+	_exit(r < 0 ? 1 : 0);
+}
+
+/* Where the supervisor's children are born; -1 for "at home", *ret_home to be given back. */
+static int guest_birthplace(struct session *s, int pidns, int *ret_home)
+{
+	own_fd int home = -1;
+
+	if (pidns < 0)
+		return 0;
+	home = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
+	if (home < 0)
+		return session_fail(s, -errno, "guest: open our own pid namespace");
+	if (setns(pidns, CLONE_NEWPID) < 0)
+		return session_fail(s, -errno, "guest: be born in the pid namespace");
+	*ret_home = take_fd(home);
+	return 0;
+}
+
+static void guest_forget(struct guest *g)
+{
+	if (g->page)
+		munmap(g->page, sizeof(*g->page));
+	fd_close(g->sock);
+	g->page = NULL;
+	g->sock = -1;
+	g->pid = 0;
+}
+
+static int guest_prepare(struct session *s, struct guest *g, int *ret_theirs)
+{
+	int pair[2];
+	void *page = mmap(NULL, sizeof(*g->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
+
+	*g = (struct guest){ .sock = -1 };
+	if (page == MAP_FAILED)
+		return session_fail(s, -errno, "guest: map a page");
+	g->page = page;
+	g->page->r = -ECHILD; /* until it says otherwise */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		guest_forget(g);
+		return session_fail(s, -errno, "guest: make a pair of sockets");
+	}
+	g->sock = fd_high(pair[0]);
+	*ret_theirs = fd_high(pair[1]);
+	return 0;
+}
+
+int guest_start(struct session *s, struct guest *g, const struct guest_where *w,
+		int (*fn)(struct session *s, void *arg), void *arg)
+{
+	own_fd int theirs = -1, home = -1, parent = -1;
+	int r = guest_prepare(s, g, &theirs);
+
+	if (r < 0)
+		return r;
+	parent = syscall(SYS_pidfd_open, getpid(), 0);
+	r = parent < 0 ? session_fail(s, -errno, "guest: open our own pidfd")
+		       : guest_birthplace(s, w->pidns, &home);
+	if (r < 0) {
+		guest_forget(g);
+		return r;
+	}
+	log_flush(&s->log); /* or both would write what is in the buffer */
+	g->pid = guest_fork(w->vpid);
+	r = -errno;
+	if (g->pid == 0) {
+		fd_close(g->sock);
+		g->sock = theirs;
+		guest_main(s, g, w, parent, fn, arg);
+	}
+	if (home >= 0 && setns(home, CLONE_NEWPID) < 0)
+		session_fail(s, -errno, "guest: return to our own pid namespace");
+	if (g->pid < 0) {
+		guest_forget(g);
+		return session_fail(s, r, "guest: fork");
+	}
+	return 0;
+}
+
+int guest_wait(struct session *s, struct guest *g)
+{
+	int status = 0, r = 0;
+
+	if (g->pid <= 0)
+		return 0;
+	while (waitpid(g->pid, &status, 0) < 0)
+		if (errno != EINTR) {
+			r = session_fail(s, -errno, "guest %d: wait for it", g->pid);
+			break;
+		}
+	if (r == 0 && WIFSIGNALED(status))
+		r = session_fail(s, -ECANCELED, "guest %d: was ended by signal %d", g->pid,
+				 WTERMSIG(status));
+	else if (r == 0 && g->page->r < 0) {
+		r = g->page->r;
+		g->page->why[sizeof(g->page->why) - 1] = 0;
+		if (!s->why[0] && g->page->why[0]) {
+			memcpy(s->why, g->page->why, sizeof(s->why));
+			s->why_r = g->page->why_r;
+		} else if (!s->why[0]) {
+			session_fail(s, r, "guest %d: failed", g->pid);
+		}
+	}
+	guest_forget(g);
+	return r;
+}
+
+void guest_kill(struct session *s, struct guest *g)
+{
+	if (g->pid <= 0)
+		return;
+	kill(g->pid, SIGKILL);
+	while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	guest_forget(g);
+}
+
+int guest_run(struct session *s, const struct guest_where *w,
+	      int (*fn)(struct session *s, void *arg), void *arg)
+{
+	struct guest g;
+	int r = guest_start(s, &g, w, fn, arg);
+
+	return r < 0 ? r : guest_wait(s, &g);
+}
+
+union guest_control {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+int guest_give_fd(struct session *s, int tag, int fd)
+{
+	union guest_control c = { 0 };
+	struct iovec iov = { &tag, sizeof(tag) };
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &c,
+		.msg_controllen = sizeof(c),
+	};
+
+	c.head.cmsg_level = SOL_SOCKET;
+	c.head.cmsg_type = SCM_RIGHTS;
+	c.head.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&c.head), &fd, sizeof(int));
+	if (sendmsg(s->guest->sock, &m, MSG_NOSIGNAL) < 0)
+		return session_fail(s, -errno, "guest: hand descriptor %d over", tag);
+	return 0;
+}
+
+int guest_take_fd(struct session *s, struct guest *g, int *ret_tag)
+{
+	union guest_control c = { 0 };
+	int tag = 0, fd;
+	struct iovec iov = { &tag, sizeof(tag) };
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &c,
+		.msg_controllen = sizeof(c),
+	};
+	ssize_t n;
+
+	do
+		n = recvmsg(g->sock, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return -ENODATA;
+	if (n < 0)
+		return session_fail(s, -errno, "guest %d: take a descriptor", g->pid);
+	if (n != sizeof(tag) || m.msg_controllen < CMSG_LEN(sizeof(int)) ||
+	    c.head.cmsg_type != SCM_RIGHTS)
+		return session_fail(s, -EMFILE, "guest %d: its descriptor did not arrive; raise ulimit -n",
+				    g->pid);
+	memcpy(&fd, CMSG_DATA(&c.head), sizeof(int));
+	*ret_tag = tag;
+	return fd_high(fd);
+}

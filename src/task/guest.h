@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest: a child of the supervisor that entered namespaces and runs ordinary C there. It is forked
+ * with everything the supervisor has; what it changes in memory stays its own.
+ */
+#ifndef TASK_GUEST_H
+#define TASK_GUEST_H
+
+#include "session/session.h"
+
+struct guest {
+	pid_t pid;
+	struct guest_page *page; /* shared: the reason of a failure, what was told */
+	int sock;		 /* SEQPACKET to the guest: descriptors come through it */
+};
+
+struct guest_where {
+	int pidns;    /* descriptor of a pid namespace to be born in, or -1 */
+	pid_t vpid;   /* the pid to take there; 0: any */
+	const int *ns; /* namespace descriptors to enter with setns(), n of them, in this order */
+	size_t n;
+	uint64_t unshare; /* CLONE_NEW* to unshare after that */
+};
+
+/**
+ * guest_start - fork a guest, enter, run fn(s, arg) there
+ * Return: 0, or -errno with the reason. guest_wait() must follow.
+ */
+int guest_start(struct session *s, struct guest *g, const struct guest_where *w,
+		int (*fn)(struct session *s, void *arg), void *arg);
+/** guest_wait - wait for its end; its failure becomes ours, reason included */
+int guest_wait(struct session *s, struct guest *g);
+/** guest_kill - end it at once, without its answer; nothing to do if it was waited for */
+void guest_kill(struct session *s, struct guest *g);
+/** guest_run - start and wait */
+int guest_run(struct session *s, const struct guest_where *w,
+	      int (*fn)(struct session *s, void *arg), void *arg);
+/** guest_give_fd - in a guest: hand a descriptor to the supervisor, with a number it understands */
+int guest_give_fd(struct session *s, int tag, int fd);
+/**
+ * guest_take_fd - in the supervisor: next descriptor handed over, owned by the caller
+ * Waits for one. Before guest_wait(), which closes the way.
+ * Return: descriptor; -ENODATA when the guest has ended or gives no more; -errno with the reason.
+ */
+int guest_take_fd(struct session *s, struct guest *g, int *ret_tag);
+
+#endif
