@@ -80,27 +80,56 @@ static int flow_namespaces(struct session *s)
 	return r;
 }
 
-/* 3: a task's memory, then its children, who inherit it; the session is led at the right moment */
-static int flow_task(struct session *s, struct task *k)
+/* When a child is born, by its session. */
+enum birth { BIRTH_BEFORE, BIRTH_AFTER, BIRTH_FOREIGN };
+
+static enum birth flow_birth(const struct task *c)
+{
+	const struct task *k = c->parent;
+
+	if (c->sid == c->vpid || c->sid == k->sid)
+		return BIRTH_AFTER;
+	/* its parent led its own session only later */
+	if (k->sid == k->vpid && c->sid == (k->parent ? k->parent->sid : 0))
+		return BIRTH_BEFORE;
+	return BIRTH_FOREIGN;
+}
+
+static int flow_spawn(struct session *s, struct task *k)
+{
+	bool share = k->ids && k->parent->ids && k->ids->files_id == k->parent->ids->files_id;
+
+	return flow_birth(k) == BIRTH_FOREIGN ? spawn_foreign(s, s->tree, k, share)
+					      : spawn_child(s, k, share);
+}
+
+static int flow_task(struct session *s, struct task *k);
+
+static int flow_children(struct session *s, struct task *k, enum birth when)
 {
 	int r = 0;
 
-	if (k->parent)
-		r = spawn_child(s, k, k->ids && k->parent->ids &&
-					      k->ids->files_id == k->parent->ids->files_id);
+	for (struct task *c = k->first_child; r == 0 && c; c = c->next)
+		if (!c->helper && flow_birth(c) == when)
+			r = flow_task(s, c);
+	return r;
+}
+
+/* 3: a task's memory, then its children, who inherit it; the session is led at the right moment */
+static int flow_task(struct session *s, struct task *k)
+{
+	int r = k->parent ? flow_spawn(s, k) : 0;
+
 	if (r < 0 || k->state == TASK_DEAD)
 		return r < 0 || k->sid != k->vpid ? r : spawn_session(s, k);
 	r = mem_build(s, k);
-	/* children of another session were born before this task led its own */
-	for (struct task *c = k->first_child; r == 0 && c; c = c->next)
-		if (c->sid != k->sid && c->sid != c->vpid)
-			r = flow_task(s, c);
+	if (r == 0)
+		r = flow_children(s, k, BIRTH_BEFORE);
 	if (r == 0)
 		r = spawn_session(s, k);
-	for (struct task *c = k->first_child; r == 0 && c; c = c->next)
-		if (c->sid == k->sid || c->sid == c->vpid)
-			r = flow_task(s, c);
-	return r;
+	if (r == 0)
+		r = flow_children(s, k, BIRTH_AFTER);
+	return r < 0 ? r : flow_children(s, k, BIRTH_FOREIGN);
 }
 
 static int each_live(struct session *s, int (*fn)(struct session *s, struct task *k))

@@ -330,10 +330,10 @@ static bool same_area(const VmaEntry *a, const VmaEntry *b)
  */
 static void find_kept(struct task *k)
 {
-	struct mem_task *mt = mem_of(k), *up = k->parent ? mem_of(k->parent) : NULL;
+	struct mem_task *mt = mem_of(k), *up = task_origin(k) ? mem_of(task_origin(k)) : NULL;
 	size_t j = 0;
 
-	if (!up || !mem_same_program(k->mm, k->parent->mm))
+	if (!up || !mem_same_program(k->mm, task_origin(k)->mm))
 		return;
 	mt->inherits = true;
 	for (size_t i = 0; i < mt->n; i++) {
@@ -538,7 +538,7 @@ static int fill_differing(struct filler *f, const struct page_run *run, const st
 			  uint64_t at, size_t n)
 {
 	char a[COMPARE * PAGE], b[COMPARE * PAGE];
-	int r = pages_load(f->s, &mem_of(f->task->parent)->pages, up, at, n, a);
+	int r = pages_load(f->s, &mem_of(task_origin(f->task))->pages, up, at, n, a);
 
 	if (r == 0)
 		r = pages_load(f->s, &mem_of(f->task)->pages, run, at, n, b);
@@ -555,7 +555,7 @@ static int fill_differing(struct filler *f, const struct page_run *run, const st
 /* One run of the child within a kept range: only pages that differ from the parent's are read. */
 static int fill_compare(struct filler *f, const struct page_run *run, uint64_t at, uint64_t end)
 {
-	const struct pages *up = &mem_of(f->task->parent)->pages;
+	const struct pages *up = &mem_of(task_origin(f->task))->pages;
 	int r = 0;
 
 	for (size_t i = pages_find(up, at); r == 0 && at < end;) {
@@ -584,7 +584,7 @@ static int drop_missing(struct filler *f)
 {
 	struct task *k = f->task;
 	const struct mem_task *mt = mem_of(k);
-	const struct pages *up = &mem_of(k->parent)->pages, *own = &mt->pages;
+	const struct pages *up = &mem_of(task_origin(k))->pages, *own = &mt->pages;
 	size_t ki = 0, oi = 0;
 	int r = 0;
 

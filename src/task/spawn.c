@@ -140,7 +140,7 @@ static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t fla
 		*pidfd_at = batch_mem(b, NULL, sizeof(int), NULL);
 		ca.pidfd = *pidfd_at;
 	}
-	if (!(flags & CLONE_THREAD))
+	if (!(flags & (CLONE_THREAD | CLONE_PARENT)))
 		ca.exit_signal = SIGCHLD;
 	n = call3(b, NULL, SYS_clone3, batch_mem(b, &ca, sizeof(ca), NULL), sizeof(ca),
 		  area_slot(t->area, t->slot));
@@ -148,16 +148,16 @@ static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t fla
 	return n;
 }
 
-int spawn_child(struct session *s, struct task *child, bool share_files)
+/* by clones child; CLONE_PARENT: as its sibling. */
+static int clone_by(struct session *s, struct task *by, struct task *child, uint64_t flags)
 {
-	struct thread *up = task_leader(child->parent);
 	struct batch b;
 	int64_t at = 0;
 	unsigned n;
 	int r, num;
 
-	batch_start(s, &b, up);
-	n = clone_call(&b, task_leader(child), CLONE_PIDFD | (share_files ? CLONE_FILES : 0), &at);
+	batch_start(s, &b, task_leader(by));
+	n = clone_call(&b, task_leader(child), CLONE_PIDFD | flags, &at);
 	r = batch_run(&b);
 	if (r < 0)
 		return r;
@@ -165,15 +165,56 @@ int spawn_child(struct session *s, struct task *child, bool share_files)
 		return pid_taken(s, child->vpid);
 	if (batch_ret(&b, n) < 0)
 		return session_fail(s, batch_ret(&b, n), "task %d: clone it in task %d", child->vpid,
-				    child->parent->vpid);
+				    by->vpid);
 	num = *(int *)batch_local(&b, at);
-	child->pidfd = fd_high(syscall(SYS_pidfd_getfd, child->parent->pidfd, num, 0));
+	child->pidfd = fd_high(syscall(SYS_pidfd_getfd, by->pidfd, num, 0));
 	if (child->pidfd < 0)
 		return session_fail(s, -errno, "task %d: take its pidfd", child->vpid);
 	batch_clear(&b);
 	call1(&b, NULL, SYS_close, num);
 	r = batch_run(&b);
 	return r < 0 ? r : task_opened(s, child);
+}
+
+int spawn_child(struct session *s, struct task *child, bool share_files)
+{
+	return clone_by(s, child->parent, child, share_files ? CLONE_FILES : 0);
+}
+
+/* A task that only takes a pid, beside member and like it; the agents of dead tasks are not reused. */
+static struct task *helper_new(struct tree *tree, struct task *parent, pid_t vpid, const struct area *a)
+{
+	struct task *h = task_new(tree, parent, -1, vpid, 1);
+
+	h->helper = true;
+	h->threads[0].vtid = vpid;
+	h->threads[0].area = (struct area *)a;
+	h->threads[0].slot = tree->n_threads - 1;
+	return h;
+}
+
+int spawn_foreign(struct session *s, struct tree *tree, struct task *child, bool share_files)
+{
+	uint64_t flags = share_files ? CLONE_FILES : 0;
+	struct task *leader = task_find(tree, child->sid), *up = child->parent;
+	int r = 0;
+
+	if (!leader) {
+		leader = helper_new(tree, up, child->sid, task_leader(up)->area);
+		leader->sid = leader->pgid = child->sid;
+		r = spawn_child(s, leader, share_files);
+		if (r == 0)
+			r = spawn_session(s, leader);
+	}
+	if (r == 0 && (leader->parent != up || leader->pidfd < 0 || leader->state == TASK_DEAD))
+		r = session_fail(s, -ENOTSUP,
+				 "task %d: is in the session of task %d, which is neither its ancestor nor its sibling; that cannot be restored yet",
+				 child->vpid, child->sid);
+	if (r == 0)
+		r = clone_by(s, leader, child, flags | CLONE_PARENT);
+	if (!leader->helper)
+		child->origin = leader;
+	return r;
 }
 
 int spawn_session(struct session *s, struct task *k)
@@ -269,32 +310,33 @@ static bool group_inherited(const struct task *k)
 	return k->pgid == 0 || k->sid == k->vpid || (!k->parent && !k->pgid);
 }
 
+/* A helper has done its work: its parent waits for its end. */
+static int helper_end(struct session *s, struct task *h)
+{
+	struct batch b;
+
+	batch_start(s, &b, task_leader(h));
+	call1(&b, NULL, SYS_exit_group, 0);
+	batch_send(&b);
+	batch_start(s, &b, task_leader(h->parent));
+	call4(&b, "wait for a helper", SYS_wait4, h->vpid, 0, 0, 0);
+	return batch_run(&b);
+}
+
 /* A group whose leader is dead: a child of a member takes its pid, leads the group, and ends. */
 static int lead_dead_group(struct session *s, struct tree *tree, struct task *member)
 {
-	struct task *h = task_new(tree, member, -1, member->pgid, 1);
-	struct batch b;
+	struct task *h = helper_new(tree, member, member->pgid, task_leader(member)->area);
 	int r;
 
-	h->helper = true;
 	h->pgid = member->pgid;
 	h->sid = member->sid;
-	h->threads[0].vtid = member->pgid;
-	h->threads[0].area = task_leader(member)->area;
-	h->threads[0].slot = tree->n_threads - 1;
 	r = spawn_child(s, h, false);
 	if (r == 0)
 		r = set_group(s, h);
 	if (r == 0)
 		r = set_group(s, member);
-	if (r < 0)
-		return r;
-	batch_start(s, &b, task_leader(h));
-	call1(&b, NULL, SYS_exit_group, 0);
-	batch_send(&b);
-	batch_start(s, &b, task_leader(member));
-	call4(&b, "process group: wait for its helper", SYS_wait4, h->vpid, 0, 0, 0);
-	return batch_run(&b);
+	return r < 0 ? r : helper_end(s, h);
 }
 
 int spawn_groups(struct session *s, struct tree *tree)
@@ -303,13 +345,14 @@ int spawn_groups(struct session *s, struct tree *tree)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n; i++) /* leaders first: their groups must exist */
-		if (!group_inherited(tree->all[i]) && tree->all[i]->pgid == tree->all[i]->vpid)
+		if (!group_inherited(tree->all[i]) && tree->all[i]->pgid == tree->all[i]->vpid &&
+		    !tree->all[i]->helper)
 			r = set_group(s, tree->all[i]);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct task *k = tree->all[i];
 		bool led = false;
 
-		if (group_inherited(k) || k->pgid == k->vpid)
+		if (group_inherited(k) || k->pgid == k->vpid || k->helper)
 			continue;
 		if (!k->parent && !task_find(tree, k->pgid))
 			continue; /* the root's group is its caller's: it stays in ours */
@@ -321,6 +364,9 @@ int spawn_groups(struct session *s, struct tree *tree)
 		else if (!led)
 			r = set_group(s, k);
 	}
+	for (size_t i = 0; r == 0 && i < n; i++) /* leaders of dead sessions */
+		if (tree->all[i]->helper)
+			r = helper_end(s, tree->all[i]);
 	return r;
 }
 

@@ -18,6 +18,11 @@ void spawn_plan(struct tree *tree, struct area *a);
 int spawn_root(struct session *s, struct tree *tree, uint64_t flags);
 /** spawn_child - the parent's agent clones it */
 int spawn_child(struct session *s, struct task *child, bool share_files);
+/**
+ * spawn_foreign - a task in a session that its parent never was in: its leader clones it as a sibling;
+ * if that is dead, a helper takes its place until spawn_groups()
+ */
+int spawn_foreign(struct session *s, struct tree *tree, struct task *child, bool share_files);
 /** spawn_session - make the task lead a session, if it is to */
 int spawn_session(struct session *s, struct task *k);
 /** spawn_groups - when all tasks exist: process groups, those of dead leaders too */

@@ -43,6 +43,7 @@ struct task {
 	void *mem;		/* mem family's notes */
 	char comm[16];
 	bool helper; /* restore: made only to lead a session or group; it ends before release */
+	struct task *origin; /* restore: who cloned it, if that was not its parent */
 };
 
 struct tree {
@@ -58,6 +59,11 @@ struct task *task_new(struct tree *t, struct task *parent, pid_t pid, pid_t vpid
 void tree_free(struct tree *t);
 /** task_find - by virtual pid, or NULL */
 struct task *task_find(const struct tree *t, pid_t vpid);
+/** task_origin - restore: whose memory it is born with; NULL: the supervisor's */
+static inline struct task *task_origin(const struct task *k)
+{
+	return k->origin ? k->origin : k->parent;
+}
 static inline struct thread *task_leader(const struct task *k)
 {
 	return &k->threads[0];
