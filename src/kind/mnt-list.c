@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Kernel: Documentation/filesystems/proc.rst, 3.5 mountinfo. Device numbers in images are the kernel's
+ * own layout, major << 20 | minor.
+ */
+#include "kind/mnt-list.h"
+
+#include "base/list.h"
+#include "base/text.h"
+#include "image/record.h"
+
+#include <string.h>
+#include <sys/mount.h>
+
+#define MOUNTS_MAX 5000
+
+static const struct {
+	const char *name;
+	Fstype type;
+	bool made; /* mounted anew from source and options */
+} types[] = {
+	{ "proc", FSTYPE__PROC, true },
+	{ "sysfs", FSTYPE__SYSFS, true },
+	{ "tmpfs", FSTYPE__TMPFS, true },
+	{ "devpts", FSTYPE__DEVPTS, true },
+	{ "mqueue", FSTYPE__MQUEUE, true },
+	{ "cgroup", FSTYPE__CGROUP, true },
+	{ "cgroup2", FSTYPE__CGROUP2, true },
+	{ "overlay", FSTYPE__OVERLAYFS, true },
+	{ "securityfs", FSTYPE__SECURITYFS, true },
+	{ "debugfs", FSTYPE__DEBUGFS, true },
+	{ "tracefs", FSTYPE__TRACEFS, true },
+	{ "pstore", FSTYPE__PSTORE, true },
+	{ "fusectl", FSTYPE__FUSECTL, true },
+	{ "devtmpfs", FSTYPE__DEVTMPFS, true },
+	{ "binfmt_misc", FSTYPE__BINFMT_MISC, false },
+	{ "fuse", FSTYPE__FUSE, false },
+	{ "autofs", FSTYPE__AUTOFS, false },
+	{ "hugetlbfs", FSTYPE__AUTO, true },
+	{ "bpf", FSTYPE__AUTO, true },
+	{ "configfs", FSTYPE__AUTO, true },
+	{ "efivarfs", FSTYPE__AUTO, true },
+};
+
+const char *mnt_fsname(const MntEntry *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (e->fstype == FSTYPE__AUTO && e->fsname && !strcmp(e->fsname, types[i].name))
+			return types[i].made ? types[i].name : NULL;
+		if (e->fstype != FSTYPE__AUTO && e->fstype == types[i].type)
+			return types[i].made ? types[i].name : NULL;
+	}
+	return NULL;
+}
+
+bool mnt_has_contents(const MntEntry *e)
+{
+	return e->fstype == FSTYPE__TMPFS;
+}
+
+const char *mnt_below(const char *path, const char *above)
+{
+	size_t n = strlen(above);
+
+	if (!strcmp(above, "/"))
+		return path + (*path == '/');
+	if (strncmp(path, above, n) || (path[n] && path[n] != '/'))
+		return NULL;
+	return path + n + (path[n] == '/');
+}
+
+void mnt_free(struct mnt_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		fd_close(l->v[i]->fd);
+		fd_close(l->v[i]->source);
+		mnt_entry__free_unpacked(l->v[i]->e, NULL);
+		free(l->v[i]);
+	}
+	free(l->v);
+	*l = (struct mnt_list){ 0 };
+}
+
+static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
+{
+	struct mnt *m = xalloc(sizeof(*m));
+
+	m->e = e;
+	m->fd = m->source = -1;
+	*vec_add(l) = m;
+	return m;
+}
+
+/* ---- mountinfo ---- */
+
+/* "\040" and the like, in place */
+static void unescape(char *p)
+{
+	char *to = p;
+
+	for (; *p; p++) {
+		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
+			*to++ = (p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0');
+			p += 3;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = 0;
+}
+
+static uint32_t parse_flags(char *opts)
+{
+	static const struct {
+		const char *name;
+		uint32_t flag;
+	} names[] = {
+		{ "ro", MS_RDONLY },	     { "nosuid", MS_NOSUID },	  { "nodev", MS_NODEV },
+		{ "noexec", MS_NOEXEC },     { "noatime", MS_NOATIME },	  { "nodiratime", MS_NODIRATIME },
+		{ "relatime", MS_RELATIME }, { "nosymfollow", MS_NOSYMFOLLOW },
+	};
+	uint32_t flags = 0;
+	char *save = NULL;
+
+	for (char *o = strtok_r(opts, ",", &save); o; o = strtok_r(NULL, ",", &save))
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			if (!strcmp(o, names[i].name))
+				flags |= names[i].flag;
+	if (!(flags & (MS_NOATIME | MS_RELATIME)))
+		flags |= MS_STRICTATIME;
+	return flags;
+}
+
+/* Superblock options: the flags go out of the list. */
+static uint32_t parse_sb(const char *opts, char **ret)
+{
+	own_mem char *copy = xstrdup(opts);
+	uint32_t flags = 0;
+	char *save = NULL, *out = xalloc(strlen(opts) + 16);
+
+	for (char *o = strtok_r(copy, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
+		if (!strcmp(o, "ro"))
+			flags |= MS_RDONLY;
+		else if (!strcmp(o, "sync"))
+			flags |= MS_SYNCHRONOUS;
+		else if (!strcmp(o, "dirsync"))
+			flags |= MS_DIRSYNC;
+		else if (strcmp(o, "rw"))
+			sprintf(out + strlen(out), "%s%s", *out ? "," : "", o);
+	}
+	*ret = out;
+	return flags;
+}
+
+/* "shared:1 master:2 ... -" */
+static void parse_groups(MntEntry *e, char **save)
+{
+	char *w;
+
+	e->has_shared_id = e->has_master_id = true;
+	while ((w = strtok_r(NULL, " ", save)) && strcmp(w, "-")) {
+		if (text_starts(w, "shared:")) {
+			e->shared_id = strtoul(w + 7, NULL, 10);
+			e->flags |= MS_SHARED;
+		} else if (text_starts(w, "master:")) {
+			e->master_id = strtoul(w + 7, NULL, 10);
+			e->flags |= MS_SLAVE;
+		} else if (!strcmp(w, "unbindable")) {
+			e->flags |= MS_UNBINDABLE;
+		}
+	}
+	if (!(e->flags & (MS_SHARED | MS_SLAVE | MS_UNBINDABLE)))
+		e->flags |= MS_PRIVATE;
+}
+
+static void parse_type(MntEntry *e, const char *name)
+{
+	e->fstype = FSTYPE__UNSUPPORTED;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (!strcmp(types[i].name, name))
+			e->fstype = types[i].type;
+	if (e->fstype == FSTYPE__AUTO)
+		e->fsname = xstrdup(name);
+}
+
+static void strip_deleted(MntEntry *e)
+{
+	char *p = strstr(e->root, "//deleted");
+
+	if (!p || p[9])
+		return;
+	*p = 0;
+	e->has_deleted = e->deleted = true;
+}
+
+static char *next_word(char **save)
+{
+	char *w = strtok_r(NULL, " ", save);
+
+	if (w)
+		unescape(w);
+	return w;
+}
+
+static MntEntry *parse_line(char *line)
+{
+	MntEntry *e = xalloc(sizeof(*e));
+	unsigned id, parent, major, minor;
+	char *save = NULL, *w = strtok_r(line, " ", &save), *x;
+
+	mnt_entry__init(e);
+	if (!w || sscanf(w, "%u", &id) != 1 || !(w = next_word(&save)) ||
+	    sscanf(w, "%u", &parent) != 1 || !(w = next_word(&save)) ||
+	    sscanf(w, "%u:%u", &major, &minor) != 2)
+		goto bad;
+	e->mnt_id = id;
+	e->parent_mnt_id = parent;
+	e->root_dev = major << 20 | minor;
+	w = next_word(&save);
+	x = next_word(&save);
+	if (!w || !x)
+		goto bad;
+	e->root = xstrdup(w);
+	e->mountpoint = xstrdup(x);
+	strip_deleted(e);
+	w = next_word(&save);
+	if (!w)
+		goto bad;
+	e->flags = parse_flags(w);
+	parse_groups(e, &save);
+	w = next_word(&save);
+	if (!w)
+		goto bad;
+	parse_type(e, w);
+	w = next_word(&save);
+	x = next_word(&save);
+	if (!w || !x)
+		goto bad;
+	e->source = xstrdup(w);
+	e->has_sb_flags = true;
+	e->sb_flags = parse_sb(x, &e->options);
+	return e;
+bad:
+	mnt_entry__free_unpacked(e, NULL);
+	return NULL;
+}
+
+/* ---- the tree ---- */
+
+static struct mnt *find_id(const struct mnt_list *l, uint32_t id)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i]->e->mnt_id == id)
+			return l->v[i];
+	return NULL;
+}
+
+/* Parents from ids, then their order in the list. */
+static int list_link(struct session *s, struct mnt_list *l)
+{
+	struct mnt_list out = { 0 };
+	size_t before;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct mnt *m = l->v[i];
+
+		m->parent = find_id(l, m->e->parent_mnt_id);
+		if (m->parent == m)
+			m->parent = NULL;
+		if (!m->parent && !strcmp(m->e->mountpoint, "/"))
+			l->root = m;
+	}
+	if (!l->root)
+		return session_fail(s, -EBADMSG, "mounts: there is no root mount");
+	*vec_add(&out) = l->root;
+	do { /* one level of the tree after the other */
+		before = out.n;
+		for (size_t i = 0; i < l->n; i++) {
+			struct mnt *m = l->v[i];
+			bool have = m == l->root, up = false;
+
+			for (size_t k = 0; !have && k < out.n; k++) {
+				have |= out.v[k] == m;
+				up |= k < before && out.v[k] == m->parent;
+			}
+			if (!have && up)
+				*vec_add(&out) = m;
+		}
+	} while (out.n != before);
+	if (out.n != l->n) {
+		free(out.v);
+		return session_fail(s, -EBADMSG, "mounts: some belong to none of the others");
+	}
+	free(l->v);
+	l->v = out.v;
+	l->max = out.max;
+	return 0;
+}
+
+int mnt_parse(struct session *s, const char *text, struct mnt_list *ret)
+{
+	own_mem char *copy = xstrdup(text);
+	char *save = NULL;
+
+	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		MntEntry *e = parse_line(line);
+
+		if (!e)
+			return session_fail(s, -EBADMSG, "mountinfo: a line cannot be read");
+		mnt_add(ret, e);
+	}
+	return list_link(s, ret);
+}
+
+int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
+{
+	own_image struct image img = { .fd = -1 };
+	int r = image_create(s, &img, MAGIC_MNTS, "mountpoints-%u.img", ns_id);
+
+	for (size_t i = l->n; r == 0 && i-- > 0;) /* children before parents, as CRIU writes them */
+		r = image_write(&img, &l->v[i]->e->base);
+	return r < 0 ? r : image_close(&img);
+}
+
+static int check(struct session *s, uint32_t ns_id, const MntEntry *e)
+{
+	if (e->mountpoint[0] != '/' || (e->root[0] != '/' && !text_starts(e->root, "CRIU:")) ||
+	    strlen(e->mountpoint) >= 4096 || strlen(e->root) >= 4096)
+		return session_fail(s, -EBADMSG, "mountpoints-%u.img: mount %u has a damaged path", ns_id,
+				    e->mnt_id);
+	if (e->has_deleted && e->deleted)
+		return session_fail(s, -ENOTSUP,
+				    "mount %s: its root directory was deleted; that cannot be restored yet",
+				    e->mountpoint);
+	if (e->with_plugin)
+		return session_fail(s, -ENOTSUP, "mount %s: needs a plugin of CRIU's", e->mountpoint);
+	return 0;
+}
+
+int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret)
+{
+	own_image struct image img = { .fd = -1 };
+	ProtobufCMessage *m;
+	int r = image_open(s, &img, MAGIC_MNTS, "mountpoints-%u.img", ns_id);
+
+	if (r == 1)
+		return session_fail(s, -ENOENT, "image mountpoints-%u.img is missing", ns_id);
+	while (r == 0 && (r = image_read(&img, &mnt_entry__descriptor, &m)) == 1) {
+		r = ret->n < MOUNTS_MAX ? check(s, ns_id, (MntEntry *)m) : -E2BIG;
+		if (find_id(ret, ((MntEntry *)m)->mnt_id))
+			r = session_fail(s, -EBADMSG, "mountpoints-%u.img: mount %u stands there twice",
+					 ns_id, ((MntEntry *)m)->mnt_id);
+		mnt_add(ret, (MntEntry *)m);
+	}
+	return r < 0 ? r : list_link(s, ret);
+}

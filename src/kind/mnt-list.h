@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mnt-list: the mounts of a namespace, as /proc/PID/mountinfo shows them or as an image holds them. */
+#ifndef KIND_MNT_LIST_H
+#define KIND_MNT_LIST_H
+
+#include "images/mnt.pb-c.h"
+#include "session/session.h"
+
+struct mnt {
+	MntEntry *e;	    /* owned; strings too */
+	struct mnt *parent; /* NULL: the root mount */
+	int fd;		    /* restore: its root directory, once mounted; else -1 */
+	int source;	    /* restore: detached clone of an external mount, or -1 */
+	bool slave_outside; /* restore: slave of a group of the host's */
+};
+
+struct mnt_list {
+	struct mnt **v; /* parents before children */
+	size_t n, max;
+	struct mnt *root;
+};
+
+/** mnt_parse - from the text of a mountinfo file */
+int mnt_parse(struct session *s, const char *text, struct mnt_list *ret);
+/** mnt_read - from mountpoints-N.img, checked */
+int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret);
+/** mnt_write - into mountpoints-N.img */
+int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l);
+void mnt_free(struct mnt_list *l);
+/** mnt_below - what of a mount's path lies below another's; NULL if it does not, "" if equal */
+const char *mnt_below(const char *path, const char *above);
+/** mnt_fsname - name for fsopen(), or NULL if such file systems are never made anew */
+const char *mnt_fsname(const MntEntry *e);
+/** mnt_has_contents - are files of this superblock carried in the image? */
+bool mnt_has_contents(const MntEntry *e);
+
+#endif

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Kept:   names, types, contents, owners, modes, times, extended attributes, hard links, holes.
+ * Lost:   sockets: whoever bound them makes them again.
+ */
+#include "kind/mnt-tar.h"
+
+#include "base/res.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define BLOCK (64u << 10)
+
+static void own_reader_release(struct archive **a)
+{
+	if (*a)
+		archive_read_free(*a);
+}
+static void own_writer_release(struct archive **a)
+{
+	if (*a)
+		archive_write_free(*a);
+}
+static void own_entry_release(struct archive_entry **e)
+{
+	if (*e)
+		archive_entry_free(*e);
+}
+#define own_reader __attribute__((cleanup(own_reader_release)))
+#define own_writer __attribute__((cleanup(own_writer_release)))
+#define own_entry __attribute__((cleanup(own_entry_release)))
+
+static int tar_fail(struct session *s, struct archive *a, const char *what, const char *doing)
+{
+	return session_fail(s, -EINVAL, "mount %s: %s its files: %s", what, doing,
+			    archive_error_string(a) ? archive_error_string(a) : "unknown error");
+}
+
+/* Data of the file that disk stands at, hole after hole. */
+static int put_data(struct session *s, struct archive *disk, struct archive *out, const char *what)
+{
+	static const char zeroes[BLOCK];
+	const void *buf;
+	int64_t offset, at = 0;
+	size_t n;
+	int r;
+
+	while ((r = archive_read_data_block(disk, &buf, &n, &offset)) == ARCHIVE_OK) {
+		while (at < offset) { /* the writer leaves out what the entry calls a hole */
+			size_t hole = offset - at < (int64_t)BLOCK ? (size_t)(offset - at) : BLOCK;
+
+			if (archive_write_data(out, zeroes, hole) < 0)
+				return tar_fail(s, out, what, "store");
+			at += hole;
+		}
+		if (archive_write_data(out, buf, n) < 0)
+			return tar_fail(s, out, what, "store");
+		at += n;
+	}
+	return r == ARCHIVE_EOF ? 0 : tar_fail(s, disk, what, "read");
+}
+
+static int put_entry(struct session *s, struct archive *disk, struct archive *out,
+		     struct archive_entry *e, const char *what)
+{
+	if (archive_entry_filetype(e) == AE_IFSOCK)
+		return 0;
+	if (archive_write_header(out, e) < ARCHIVE_WARN)
+		return tar_fail(s, out, what, "store");
+	if (archive_entry_filetype(e) == AE_IFREG && !archive_entry_hardlink(e) &&
+	    archive_entry_size(e) > 0)
+		return put_data(s, disk, out, what);
+	return 0;
+}
+
+static int put_all(struct session *s, struct archive *disk, struct archive *out, const char *what)
+{
+	struct archive_entry_linkresolver *links = archive_entry_linkresolver_new();
+	int r = 0;
+
+	archive_entry_linkresolver_set_strategy(links, ARCHIVE_FORMAT_TAR_PAX_RESTRICTED);
+	while (r == 0) {
+		own_entry struct archive_entry *e = archive_entry_new();
+		struct archive_entry *spare = NULL;
+		int got = archive_read_next_header2(disk, e);
+
+		if (got == ARCHIVE_EOF)
+			break;
+		if (got < ARCHIVE_WARN) {
+			r = tar_fail(s, disk, what, "read");
+			break;
+		}
+		archive_read_disk_descend(disk);
+		archive_entry_linkify(links, &e, &spare);
+		r = e ? put_entry(s, disk, out, e, what) : 0;
+	}
+	archive_entry_linkresolver_free(links);
+	return r;
+}
+
+int mnt_tar_write(struct session *s, uint32_t dev, int dir, const char *what)
+{
+	own_reader struct archive *disk = archive_read_disk_new();
+	own_writer struct archive *out = archive_write_new();
+	own_fd int fd = -1;
+	char name[64];
+	int r;
+
+	snprintf(name, sizeof(name), "tmpfs-dev-%u.tar.gz.img", dev);
+	unlinkat(s->images, name, 0);
+	fd = openat(s->images, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0 || fchdir(dir) < 0)
+		return session_fail(s, -errno, "mount %s: create %s", what, name);
+	archive_write_add_filter_gzip(out);
+	archive_write_set_filter_option(out, "gzip", "compression-level", "1");
+	archive_write_set_format_pax_restricted(out);
+	archive_read_disk_set_symlink_physical(disk);
+	if (archive_write_open_fd(out, fd) != ARCHIVE_OK)
+		return tar_fail(s, out, what, "store");
+	if (archive_read_disk_open(disk, ".") != ARCHIVE_OK)
+		return tar_fail(s, disk, what, "read");
+	r = put_all(s, disk, out, what);
+	if (r == 0 && archive_write_close(out) != ARCHIVE_OK)
+		r = tar_fail(s, out, what, "store");
+	return r;
+}
+
+/* ---- reading ---- */
+
+static int get_data(struct session *s, struct archive *in, struct archive *disk, const char *what)
+{
+	const void *buf;
+	int64_t offset;
+	size_t n;
+	int r;
+
+	while ((r = archive_read_data_block(in, &buf, &n, &offset)) == ARCHIVE_OK)
+		if (archive_write_data_block(disk, buf, n, offset) < ARCHIVE_OK)
+			return tar_fail(s, disk, what, "make");
+	return r == ARCHIVE_EOF ? 0 : tar_fail(s, in, what, "read the stored");
+}
+
+static int get_all(struct session *s, struct archive *in, struct archive *disk, const char *what)
+{
+	struct archive_entry *e;
+	int r = 0, got;
+
+	while (r == 0 && (got = archive_read_next_header(in, &e)) != ARCHIVE_EOF) {
+		if (got < ARCHIVE_WARN)
+			return tar_fail(s, in, what, "read the stored");
+		if (archive_write_header(disk, e) < ARCHIVE_WARN)
+			return tar_fail(s, disk, what, "make");
+		r = get_data(s, in, disk, what);
+		if (r == 0 && archive_write_finish_entry(disk) < ARCHIVE_WARN)
+			r = tar_fail(s, disk, what, "make");
+	}
+	return r;
+}
+
+int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, const char *what)
+{
+	own_reader struct archive *in = archive_read_new();
+	own_writer struct archive *disk = archive_write_disk_new();
+	own_fd int fd = -1;
+	char name[64];
+	int r;
+
+	snprintf(name, sizeof(name), "tmpfs-dev-%u.tar.gz.img", dev);
+	fd = openat(s->images, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) { /* as old versions named it */
+		snprintf(name, sizeof(name), "tmpfs-%u.tar.gz.img", mnt_id);
+		fd = openat(s->images, name, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return errno == ENOENT ? 0 : session_fail(s, -errno, "image %s: open", name);
+	if (fchdir(dir) < 0)
+		return session_fail(s, -errno, "mount %s: enter it", what);
+	archive_read_support_format_tar(in);
+	archive_read_support_filter_gzip(in);
+	archive_write_disk_set_options(disk, ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM |
+						     ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_XATTR |
+						     ARCHIVE_EXTRACT_ACL | ARCHIVE_EXTRACT_SPARSE |
+						     ARCHIVE_EXTRACT_SECURE_NODOTDOT |
+						     ARCHIVE_EXTRACT_SECURE_SYMLINKS |
+						     ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
+	if (archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
+		return tar_fail(s, in, what, "read the stored");
+	r = get_all(s, in, disk, what);
+	if (r == 0 && archive_write_close(disk) < ARCHIVE_WARN)
+		r = tar_fail(s, disk, what, "make");
+	return r;
+}

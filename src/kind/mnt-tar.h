@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mnt-tar: what is in a tmpfs, as a compressed tar; run in a guest, whose working directory moves. */
+#ifndef KIND_MNT_TAR_H
+#define KIND_MNT_TAR_H
+
+#include "session/session.h"
+
+/**
+ * mnt_tar_write - tmpfs-dev-DEV.tar.gz.img
+ * @dir: root of the file system, nothing mounted on it; borrowed
+ * @what: its mount point, for messages
+ */
+int mnt_tar_write(struct session *s, uint32_t dev, int dir, const char *what);
+/** mnt_tar_read - unpack it into an empty file system; nothing to do if there is no such file */
+int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, const char *what);
+
+#endif

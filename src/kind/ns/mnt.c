@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * mnt: the mounts of the container.
+ *
+ * Kept:   the tree of mounts, their flags and groups, contents of tmpfs; proc, sysfs, devpts, mqueue,
+ *         cgroup and the like are mounted anew.
+ * Lost:   files of other file systems: those come from --root or --external.
+ * Kernel: /proc/PID/mountinfo, open_tree(2).
+ */
+#include "kind/ns.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "kind/mnt-build.h"
+#include "kind/mnt-tar.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l)
+{
+	own_mem char *text = NULL;
+	int r = text_read(ns->task->proc, "mountinfo", &text, NULL);
+
+	if (r < 0)
+		return session_fail(s, r, "task %d: read its mounts", ns->task->vpid);
+	r = mnt_parse(s, text, l);
+	for (size_t i = 0; r == 0 && i < l->n; i++) {
+		MntEntry *e = l->v[i]->e;
+		const char *key = l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
+
+		if (key)
+			e->ext_key = xstrdup(*key ? key : e->mountpoint);
+	}
+	return r;
+}
+
+/* Will another mount show what this one shows? */
+static bool shown_by_other(const struct mnt_list *l, const struct mnt *m)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct mnt *o = l->v[i];
+		bool itself = o == l->root || o->e->ext_key ||
+			      (mnt_fsname(o->e) && !strcmp(o->e->root, "/"));
+
+		if (o != m && itself && o->e->root_dev == m->e->root_dev &&
+		    mnt_below(m->e->root, o->e->root))
+			return true;
+	}
+	return false;
+}
+
+static int check(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	const MntEntry *e = m->e;
+	int r = 0;
+
+	if (m == l->root || e->ext_key)
+		return 0;
+	if (e->has_deleted && e->deleted)
+		r = session_fail(s, -ENOTSUP,
+				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
+				 e->mountpoint, e->root);
+	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_by_other(l, m))
+		r = session_fail(s, -ENOTSUP,
+				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY'",
+				 e->mountpoint, e->root, e->source, e->mountpoint);
+	if (r < 0)
+		session_warn(s, "obstacle: mount %s of %s", e->mountpoint, e->source);
+	return r;
+}
+
+static int mnt_preflight(struct session *s, const struct ns *ns)
+{
+	struct mnt_list l = { 0 };
+	int all = list_of(s, ns, &l);
+
+	for (size_t i = 0; i < l.n; i++) {
+		int r = check(s, &l, l.v[i]);
+
+		all = all < 0 ? all : r;
+	}
+	mnt_free(&l);
+	return all;
+}
+
+/* ---- dump ---- */
+
+/* The mount, if it is the one on top at its place; -1 else. */
+static int open_top(const MntEntry *e)
+{
+	own_fd int fd = open(e->mountpoint, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	struct statx sx;
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 ||
+	    !(sx.stx_mask & STATX_MNT_ID) || sx.stx_mnt_id != e->mnt_id)
+		return -1;
+	return take_fd(fd);
+}
+
+static bool is_bearer(const struct mnt_list *l, const struct mnt *m)
+{
+	return m != l->root && !m->e->ext_key && mnt_has_contents(m->e) && !strcmp(m->e->root, "/");
+}
+
+static int dump_contents(struct session *s, const struct mnt_list *l, size_t i)
+{
+	uint32_t dev = l->v[i]->e->root_dev;
+	own_fd int top = -1, tree = -1;
+
+	for (size_t k = 0; k < l->n; k++)
+		if (is_bearer(l, l->v[k]) && l->v[k]->e->root_dev == dev && top < 0)
+			top = open_top(l->v[k]->e);
+	if (top < 0)
+		return session_fail(s, -ENOTSUP,
+				    "mount %s: another mount hides all of it, so that its files cannot be read",
+				    l->v[i]->e->mountpoint);
+	tree = fd_high(open_tree(top, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+	if (tree < 0)
+		return session_fail(s, -errno, "mount %s: clone it", l->v[i]->e->mountpoint);
+	return mnt_tar_write(s, dev, tree, l->v[i]->e->mountpoint);
+}
+
+static int dump_all_contents(struct session *s, const struct mnt_list *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < l->n; i++) {
+		bool seen = l->v[i]->e->root_dev == l->root->e->root_dev;
+
+		for (size_t k = 0; k < i; k++)
+			seen |= is_bearer(l, l->v[k]) && l->v[k]->e->root_dev == l->v[i]->e->root_dev;
+		if (!seen && is_bearer(l, l->v[i]))
+			r = dump_contents(s, l, i);
+	}
+	return r;
+}
+
+static int mnt_dump(struct session *s, const struct ns *ns)
+{
+	own_fd int root = openat(ns->task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct mnt_list l = { 0 };
+	int r;
+
+	/* paths are as this task sees them */
+	if (root < 0 || fchdir(root) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "task %d: enter its root", ns->task->vpid);
+	r = list_of(s, ns, &l);
+	if (r == 0)
+		r = mnt_write(s, ns->id, &l);
+	if (r == 0)
+		r = dump_all_contents(s, &l);
+	mnt_free(&l);
+	return r;
+}
+
+/* ---- restore ---- */
+
+static int mnt_prepare(struct session *s, const struct ns *ns)
+{
+	struct mnt_list *l = xalloc(sizeof(*l));
+	int r;
+
+	map_put(session_map(s, "mnt"), ns->id, l);
+	r = mnt_read(s, ns->id, l);
+	return r < 0 ? r : mnt_sources(s, l);
+}
+
+static int mnt_restore(struct session *s, const struct ns *ns)
+{
+	return mnt_build(s, map_get(session_map(s, "mnt"), ns->id));
+}
+
+const struct ns_kind ns_kind_mnt = {
+	.name = "mnt",
+	.flag = CLONE_NEWNS,
+	.dump = mnt_dump,
+	.restore = mnt_restore,
+	.prepare = mnt_prepare,
+	.preflight = mnt_preflight,
+};
