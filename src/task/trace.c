@@ -860,8 +860,10 @@ int trace_kill(struct trace_table *tt)
 	for (uint32_t i = 0; i < tt->n; i++)
 		if (tt->t[i].tid != tt->t[i].tgid)
 			await_end(&tt->t[i]);
-	for (uint32_t i = 0; i < tt->n; i++)
-		await_end(&tt->t[i]);
+	/* the first task of a pid namespace ends when all others have been waited for: the root is last */
+	for (uint32_t i = tt->n; i-- > 0;)
+		if (tt->t[i].tid == tt->t[i].tgid)
+			await_end(&tt->t[i]);
 	if (tt->froze || tt->was_frozen)
 		freezer_set(tt, false);
 	tt->let_go = true;

@@ -3,7 +3,8 @@
  * reg: files that are opened by their name: regular files, directories, memory devices.
  *
  * Kept:   path, position, access mode and status flags; size and mode are checked at restore.
- * Lost:   nothing; files without a name (deleted, O_TMPFILE) are refused.
+ * Lost:   nothing; files without a name (deleted, O_TMPFILE) are refused. A file outside of the tasks'
+ *         root (standard output, say) is known by its name only: whoever restores passes one in.
  * Kernel: /proc/PID/fd, fdinfo.
  */
 #include "kind/fd.h"
@@ -30,17 +31,36 @@ static bool reg_is(const struct fd_view *v)
 					: S_ISCHR(v->st.st_mode) && major(v->st.st_rdev) == MEM_MAJOR;
 }
 
-/* The name must lead to this very file, from the task's root. */
-static int reg_named(struct session *s, const struct task *k, const struct stat *st, const char *link,
-		     int num)
+/* Does the name, looked up below that root, lead to this very file or device? */
+static bool reg_leads(int root, const struct stat *st, const char *link)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	own_fd int root = openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	own_fd int fd = root < 0 ? -1 : syscall(SYS_openat2, root, link, &how, sizeof(how));
 	struct stat now;
 
-	if (fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino)
+	if (fd < 0 || fstat(fd, &now) < 0)
+		return false;
+	if (S_ISCHR(st->st_mode)) /* each /dev has a null of its own */
+		return now.st_mode == st->st_mode && now.st_rdev == st->st_rdev;
+	return now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+/*
+ * The name must lead to the file from the task's root, or, for what a runtime has passed in, from ours:
+ * then *ret_outside is set.
+ */
+static int reg_named(struct session *s, const struct task *k, const struct stat *st, const char *link,
+		     int num, bool *ret_outside)
+{
+	own_fd int root = openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own_fd int ours = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (reg_leads(root, st, link))
 		return 0;
+	if (ret_outside && S_ISREG(st->st_mode) && reg_leads(ours, st, link)) {
+		*ret_outside = true;
+		return 0;
+	}
 	return session_fail(s, -ENOTSUP,
 			    "task %d: descriptor %d is %s, which has no name any more; such files cannot be checkpointed yet",
 			    k->vpid, num, link);
@@ -48,7 +68,9 @@ static int reg_named(struct session *s, const struct task *k, const struct stat 
 
 static int reg_preflight(struct session *s, const struct fd_view *v)
 {
-	return reg_named(s, v->task, &v->st, v->link, v->num);
+	bool outside = false;
+
+	return reg_named(s, v->task, &v->st, v->link, v->num, &outside);
 }
 
 static void reg_describe(RegFileEntry *e, const struct stat *st, const char *link)
@@ -65,11 +87,13 @@ static void reg_describe(RegFileEntry *e, const struct stat *st, const char *lin
 static int reg_dump(struct session *s, const struct fd_view *v)
 {
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
-	int r = reg_preflight(s, v);
+	bool outside = false;
+	int r = reg_named(s, v->task, &v->st, v->link, v->num, &outside);
 
 	if (r < 0)
 		return r;
 	reg_describe(&e, &v->st, v->link);
+	e.has_outside = e.outside = outside;
 	if ((v->flags & O_ACCMODE) == O_WRONLY && (v->flags & O_APPEND))
 		e.has_size = false; /* logs grow */
 	e.id = v->id;
@@ -88,7 +112,7 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
 
 	if (fstat(fd, &st) < 0)
 		return session_fail(s, -errno, "task %d: %s: stat", task->vpid, link);
-	r = reg_named(s, task, &st, link, -1);
+	r = reg_named(s, task, &st, link, -1, NULL);
 	if (r < 0)
 		return r;
 	reg_describe(&e, &st, link);
@@ -154,12 +178,35 @@ int fd_open_reg(struct session *s, uint32_t id, int flags)
 	return reg_open(s, e->reg, flags < 0 ? (int)e->reg->flags : flags);
 }
 
+/*
+ * A file from outside comes from the caller: by its key, or, as one of the standard three, as the
+ * caller's own. Its name is never opened: an image could name any file of the host.
+ */
+static int reg_outside(struct session *s, struct fd_obj *o, const RegFileEntry *e)
+{
+	int fd = inherit_find(s, e->name + 1), want = e->flags & O_ACCMODE, has;
+
+	if (fd < 0 && o->num >= 0 && o->num <= 2)
+		fd = o->num;
+	has = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+	if (has < 0 || ((has & O_ACCMODE) != O_RDWR && (has & O_ACCMODE) != want))
+		return session_fail(s, -EINVAL,
+				    "descriptor %d: file %s lay outside of the container; pass one in its place: --inherit-fd 'fd[N]:%s'",
+				    o->num, e->name, e->name + 1);
+	session_info(s, "descriptor %d: %s is replaced by our descriptor %d", o->num, e->name, fd);
+	o->borrowed = true;
+	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return o->fd < 0 ? session_fail(s, -errno, "file %s: take descriptor %d", e->name, fd) : 0;
+}
+
 static int reg_restore(struct session *s, struct fd_obj *o)
 {
 	const RegFileEntry *e = o->entry->reg;
 
 	if (!e)
 		return session_fail(s, -EBADMSG, "files.img: file 0x%x has no reg part", o->id);
+	if (e->has_outside && e->outside && e->name[0])
+		return reg_outside(s, o, e);
 	o->fd = reg_open(s, e, e->flags);
 	if (o->fd < 0)
 		return o->fd;
