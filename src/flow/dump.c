@@ -83,7 +83,10 @@ static int flow_note(struct session *s)
 /* What only the tasks themselves can tell. */
 static int flow_ask(struct session *s)
 {
-	int r = inject_all(s, s->tree);
+	int r = task_note_all(s, s->tree);
+
+	if (r == 0)
+		r = inject_all(s, s->tree);
 
 	for (size_t i = 0; r == 0 && i < s->tree->n; i++) {
 		struct task *k = s->tree->all[i];

@@ -7,13 +7,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
-
-static int refuse(struct session *s, const struct thread *t, const char *what)
-{
-	session_warn(s, "obstacle: task %d: thread %d %s", t->task->vpid, t->vtid, what);
-	return session_fail(s, -ENOTSUP, "task %d: thread %d %s, which cannot be checkpointed yet",
-			    t->task->vpid, t->vtid, what);
-}
+#include <sys/prctl.h>
 
 static int thread_preflight(struct session *s, const struct thread *t)
 {
@@ -25,8 +19,10 @@ static int thread_preflight(struct session *s, const struct thread *t)
 	if (text_u64(status, "TracerPid:", 10, &v) == 0 && v)
 		return session_fail(s, -EBUSY, "task %d: is traced by %d; detach that debugger or tracer first",
 				    t->task->vpid, (int)v);
-	if (text_u64(status, "Seccomp:", 10, &v) == 0 && v)
-		return refuse(s, t, "has a seccomp filter");
+	if (text_u64(status, "Seccomp:", 10, &v) == 0 && v && prctl(PR_GET_SECCOMP) != 0)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: thread %d has a seccomp filter, which we cannot read as we have one ourselves; run stasis without",
+				    t->task->vpid, t->vtid);
 	return 0;
 }
 

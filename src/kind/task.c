@@ -97,12 +97,27 @@ static int process_dump(struct session *s, struct task *k)
 	return r;
 }
 
+int task_note_all(struct session *s, struct tree *tree)
+{
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
+		for (size_t i = 0; r == 0 && task_kinds[n]->note && i < tree->n; i++)
+			for (unsigned k = 0; r == 0 && k < tree->all[i]->n_threads; k++)
+				if (tree->all[i]->state != TASK_DEAD)
+					r = task_kinds[n]->note(s, &tree->all[i]->threads[k]);
+	return r;
+}
+
 int task_dump_all(struct session *s, struct tree *tree)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
 		r = process_dump(s, tree->all[i]);
+	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
+		if (task_kinds[n]->dump_end)
+			r = task_kinds[n]->dump_end(s);
 	return r;
 }
 

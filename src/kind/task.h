@@ -29,10 +29,14 @@ struct task_kind {
 	enum task_stage stage;
 	bool per_thread; /* called for every thread; else for leaders only */
 	bool zombies;	 /* dump() is called for zombies too (no batch) */
+	/** the thread is stopped, no agent runs yet: what only the tracer can see; may be NULL */
+	int (*note)(struct session *s, struct thread *t);
 	/** add the calls whose answers dump() needs; may be NULL */
 	int (*ask)(struct session *s, struct thread *t, struct batch *b);
 	/** fill t->core; first: number of this kind's first call. b is NULL for zombies */
 	int (*dump)(struct session *s, struct thread *t, struct batch *b, unsigned first);
+	/** once, after all threads: images of the kind's own; may be NULL */
+	int (*dump_end)(struct session *s);
 	/** add calls that set what t->core says; may batch_run() itself if it needs answers */
 	int (*restore)(struct session *s, struct thread *t, struct batch *b);
 };
@@ -43,6 +47,8 @@ extern const struct task_kind *const task_kinds[]; /* NULL at the end */
 TaskTimersEntry *task_timers(CoreEntry *core);
 /** task_preflight_all - what of the tasks themselves cannot be kept, before anything is stopped */
 int task_preflight_all(struct session *s, struct tree *tree);
+/** task_note_all - what is to be noted before agents run */
+int task_note_all(struct session *s, struct tree *tree);
 /** task_dump_all - every kind, every thread, in parallel; fills the cores */
 int task_dump_all(struct session *s, struct tree *tree);
 /** task_read_cores - core-P.img of every thread into t->core, checked */

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #define TRACE_MAX 65536u      /* threads; the memory is only reserved */
+#define TRACE_SCRATCH 65536u /* bytes for one request's data */
 
 enum freezer_kind { FREEZER_NONE, FREEZER_V1, FREEZER_V2 };
 enum trace_how { TRACE_KILL, TRACE_RUN, TRACE_STOP };
@@ -27,6 +28,7 @@ struct trace_table {
 	int why_r;
 	char why[1000];
 	uint32_t n;
+	unsigned char scratch[TRACE_SCRATCH] __attribute__((aligned(64)));
 	struct tracee t[TRACE_MAX];
 };
 

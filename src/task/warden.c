@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +24,7 @@ enum warden_cmd {
 	W_FINISH,
 	W_SEIZE,
 	W_RELEASE,
+	W_PTRACE,
 	W_UNDO_FILE,
 	W_UNDO_RMDIR,
 };
@@ -31,6 +33,8 @@ struct warden_msg {
 	enum warden_cmd cmd;
 	int32_t a;
 	uint32_t b;
+	uint64_t addr;
+	bool data;
 	char path[4096], text[64];
 };
 
@@ -81,6 +85,11 @@ static long warden_do(struct trace_table *tt, const struct warden_msg *m)
 		return trace_seize(tt);
 	case W_RELEASE:
 		return trace_release(tt, m->a);
+	case W_PTRACE: {
+		long r = ptrace(m->b, m->a, (void *)(uintptr_t)m->addr, m->data ? tt->scratch : NULL);
+
+		return r < 0 ? -errno : r;
+	}
 	default:
 		return -EINVAL;
 	}
@@ -283,6 +292,18 @@ int warden_pump(struct session *s)
 int warden_finish(struct session *s, enum trace_how how)
 {
 	return warden_simple(s, W_FINISH, how);
+}
+
+long warden_ptrace(struct session *s, int request, pid_t tid, uint64_t addr, bool data)
+{
+	struct warden_msg m = { .cmd = W_PTRACE, .a = tid, .b = request, .addr = addr, .data = data };
+
+	return warden_call(s, &m);
+}
+
+void *warden_scratch(struct session *s)
+{
+	return s->warden->tt->scratch;
 }
 
 struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid)

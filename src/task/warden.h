@@ -32,6 +32,15 @@ int warden_pump(struct session *s);
 /** warden_finish - kill all, or cure and let go */
 int warden_finish(struct session *s, enum trace_how how);
 
+/**
+ * warden_ptrace - one ptrace() request on a stopped thread
+ * @data: pass warden_scratch() as its data, else NULL
+ * Return: its result or -errno; no reason is said.
+ */
+long warden_ptrace(struct session *s, int request, pid_t tid, uint64_t addr, bool data);
+/** warden_scratch - TRACE_SCRATCH bytes shared with the warden */
+void *warden_scratch(struct session *s);
+
 /* restore */
 /** warden_tracee - a new row of the table, for a thread of ours; then warden_seize() all new ones */
 struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid);

@@ -9,8 +9,9 @@ setup() {
 }
 
 teardown() {
+	[ -z "${COPY:-}" ] || rm -rf "$COPY"
 	[ ! -e "/tmp/corpus-$N.pid" ] || kill -9 "$(cat "/tmp/corpus-$N.pid")" 2>/dev/null || true
-	rm -rf "/tmp/corpus-$N.pid" "/tmp/corpus-$N-restore.log" "/opt/corpus/$N"
+	rm -rf "/tmp/corpus-$N.pid" "/tmp/corpus-$N-restore.log" "/tmp/corpus-$N-dump.log" "/opt/corpus/$N"
 }
 
 corpus() {
@@ -21,7 +22,28 @@ corpus() {
 	done
 }
 
+# the same programs, dumped by us
+cycle() {
+	N=$1
+	COPY=$(mktemp -d)
+	cp -r "$CORPUS/tools" "$CORPUS/$N" "$COPY"
+	chmod -R u+w "$COPY"
+	rm -f "/tmp/corpus-$N.pid"
+	for step in prepare dump restore verify; do
+		bash "$COPY/tools/corpus.sh" "$step" "$N"
+	done
+}
+
 @test "loop: one static task" { corpus loop; }
 @test "threads" { corpus threads; }
 @test "cow: memory shared by fork, and shared memory" { corpus cow; }
 @test "task: attributes, signals, timers, credentials" { corpus task; }
+@test "seccomp: chains of filters, strict mode" { corpus seccomp; }
+@test "pidtree: an own pid namespace, sessions, groups, zombies, orphans" { corpus pidtree; }
+
+@test "loop, dumped by us" { cycle loop; }
+@test "threads, dumped by us" { cycle threads; }
+@test "cow, dumped by us" { cycle cow; }
+@test "task, dumped by us" { cycle task; }
+@test "seccomp, dumped by us" { cycle seccomp; }
+@test "pidtree, dumped by us" { cycle pidtree; }
