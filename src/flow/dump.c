@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
+#include "kind/cgroup.h"
 #include "kind/fd.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
@@ -69,6 +70,8 @@ static int flow_note(struct session *s)
 	if (r == 0)
 		r = ns_note(s, s->tree);
 	if (r == 0)
+		r = cgroup_note(s, s->tree);
+	if (r == 0)
 		r = ns_dump_start(s);
 	if (r == 0)
 		r = fd_dump_all(s, s->tree);
@@ -113,6 +116,8 @@ static int flow_images(struct session *s)
 		r = fd_dump_end(s);
 	if (r == 0)
 		r = ns_dump_wait(s);
+	if (r == 0)
+		r = cgroup_dump(s);
 	if (r == 0)
 		r = inventory_dump(s);
 	return r;

@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
+#include "kind/cgroup.h"
 #include "kind/fd.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
@@ -35,6 +36,8 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 		r = mem_read(s, s->tree);
 	if (r == 0)
 		r = ns_plan(s, s->tree, (*inventory)->root_ids);
+	if (r == 0)
+		r = cgroup_read(s, s->tree, (*inventory)->has_root_cg_set ? (*inventory)->root_cg_set : 1);
 	return r;
 }
 
@@ -69,8 +72,10 @@ static int flow_root(struct session *s, struct area **area)
 static int flow_namespaces(struct session *s)
 {
 	struct task *root = s->tree->root;
-	int r = ns_make(s, root);
+	int r = cgroup_enter(s, root);
 
+	if (r == 0)
+		r = ns_make(s, root);
 	if (r == 0 && ns_any(s))
 		r = session_notify(s, "setup-namespaces", root->pid, -1);
 	if (r == 0)
@@ -153,6 +158,8 @@ static int flow_tree(struct session *s)
 		r = each_live(s, spawn_threads);
 	if (r == 0)
 		r = spawn_zombies(s, s->tree);
+	if (r == 0)
+		r = cgroup_place(s, s->tree);
 	s->stats.forking = (now_ns() - t0) / 1000;
 	return r;
 }
@@ -232,6 +239,8 @@ static int flow_release(struct session *s)
 		r = task_restore_stage(s, s->tree, STAGE_TIMERS);
 	if (r == 0)
 		r = warden_release(s, s->opts->leave_stopped ? TRACE_STOP : TRACE_RUN);
+	if (r == 0)
+		cgroup_freeze(s);
 	return r;
 }
 

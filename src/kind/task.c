@@ -4,6 +4,7 @@
 
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/cgroup.h"
 
 #include <string.h>
 
@@ -19,7 +20,7 @@ static bool kind_applies(const struct task_kind *kind, const struct thread *t)
 	return kind->per_thread || t == task_leader(t->task);
 }
 
-static CoreEntry *core_new(const struct thread *t)
+static CoreEntry *core_new(struct session *s, const struct thread *t)
 {
 	CoreEntry *c = xalloc(sizeof(*c));
 	bool dead = t->task->state == TASK_DEAD;
@@ -36,6 +37,8 @@ static CoreEntry *core_new(const struct thread *t)
 	if (!dead) {
 		c->thread_core = xalloc(sizeof(*c->thread_core));
 		thread_core_entry__init(c->thread_core);
+		c->thread_core->has_cg_set = true;
+		c->thread_core->cg_set = cgroup_set(s, t);
 		c->thread_info = xalloc(sizeof(*c->thread_info));
 		thread_info_x86__init(c->thread_info);
 	}
@@ -88,7 +91,7 @@ static int process_dump(struct session *s, struct task *k)
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < k->n_threads; i++) {
-		k->threads[i].core = core_new(&k->threads[i]);
+		k->threads[i].core = core_new(s, &k->threads[i]);
 		if (!dead)
 			r = thread_ask(s, &k->threads[i], &a[i]);
 	}

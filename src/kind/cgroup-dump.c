@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Cgroups at dump.
+ *
+ * Kept:   the set of every thread; below the directories of foreign sets: all directories, their owners,
+ *         modes and known limits; that the container was found frozen.
+ * Lost:   limits that are not in the list of cgroup-hier.c, usage counters.
+ * Kernel: /proc/PID/task/TID/cgroup; paths as we see them. The root of a cgroup namespace is what a
+ *         path lacks when it is read inside.
+ */
+#include "kind/cgroup.h"
+
+#include "base/list.h"
+#include "base/text.h"
+#include "image/record.h"
+#include "images/cgroup.pb-c.h"
+#include "kind/cgroup-hier.h"
+#include "kind/ns.h"
+#include "task/warden.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DIRS_MAX 100000
+#define VALUE_MAX 65536 /* bytes of one limit */
+
+struct cg_set {
+	uint32_t id;
+	char *text; /* of /proc/PID/cgroup */
+	struct hiers h;
+};
+
+struct cg_dump {
+	struct {
+		struct cg_set **v;
+		size_t n, max;
+	} sets; /* [0] is our own */
+	struct map by_tid; /* struct cg_set */
+	const struct cg_set *root; /* the root task's */
+	char *inside;	   /* the root task's text as read in its cgroup namespace, or NULL */
+	unsigned dirs;
+	bool frozen;
+};
+
+static struct cg_dump *state(struct session *s)
+{
+	struct map *m = session_map(s, "cgroup");
+
+	if (!map_get(m, 0))
+		map_put(m, 0, xalloc(sizeof(struct cg_dump)));
+	return map_get(m, 0);
+}
+
+static bool ignored(const struct session *s)
+{
+	if (s->opts->has_manage_cgroups_mode)
+		return s->opts->manage_cgroups_mode == CRIU_CG_MODE__IGNORE;
+	return s->opts->has_manage_cgroups && !s->opts->manage_cgroups;
+}
+
+static int set_add(struct session *s, const char *text, struct cg_set **ret)
+{
+	struct cg_dump *d = state(s);
+	struct cg_set *set;
+
+	for (size_t i = 0; i < d->sets.n; i++)
+		if (!strcmp(d->sets.v[i]->text, text)) {
+			*ret = d->sets.v[i];
+			return 0;
+		}
+	set = xalloc(sizeof(*set));
+	set->text = xstrdup(text);
+	set->id = d->sets.n + 1;
+	*vec_add(&d->sets) = *ret = set;
+	return hiers_parse(s, text, &set->h);
+}
+
+static int note_thread(struct session *s, const struct thread *t)
+{
+	own_mem char *text = NULL;
+	struct cg_set *set;
+	int r = text_readf(AT_FDCWD, &text, "/proc/%d/task/%d/cgroup", t->task->pid, t->tid);
+
+	if (r == -ENOENT && access("/proc/self/cgroup", F_OK) < 0)
+		return 0; /* a kernel without */
+	if (r < 0)
+		return session_fail(s, r, "thread %d: read its cgroups", t->vtid);
+	r = set_add(s, text, &set);
+	if (r < 0)
+		return r;
+	map_put(&state(s)->by_tid, t->tid, set);
+	if (!state(s)->root)
+		state(s)->root = set;
+	return 0;
+}
+
+/* What the root task's cgroup namespace hides of its paths. */
+static int note_inside(struct session *s, const struct task *root)
+{
+	own_fd int there = openat(root->proc, "ns/cgroup", O_RDONLY | O_CLOEXEC);
+	own_fd int home = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (!ns_is_own(s, CLONE_NEWCGROUP))
+		return 0;
+	if (there < 0 || home < 0 || setns(there, CLONE_NEWCGROUP) < 0)
+		return session_fail(s, -errno, "task %d: enter its cgroup namespace", root->vpid);
+	r = text_read(root->proc, "cgroup", &state(s)->inside, NULL);
+	if (setns(home, CLONE_NEWCGROUP) < 0)
+		return session_fail(s, -errno, "cgroup namespace: return to our own");
+	return r < 0 ? session_fail(s, r, "task %d: read its cgroups", root->vpid) : 0;
+}
+
+int cgroup_note(struct session *s, struct tree *tree)
+{
+	own_mem char *own = NULL;
+	struct cg_set *set;
+	int r = text_read(AT_FDCWD, "/proc/self/cgroup", &own, NULL);
+
+	if (r == -ENOENT || ignored(s))
+		return 0;
+	r = r < 0 ? session_fail(s, r, "read our own cgroups") : set_add(s, own, &set);
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		for (unsigned k = 0; r == 0 && k < tree->all[i]->n_threads; k++)
+			if (tree->all[i]->state != TASK_DEAD)
+				r = note_thread(s, &tree->all[i]->threads[k]);
+	state(s)->frozen = warden_table(s)->was_frozen;
+	return r < 0 ? r : note_inside(s, tree->root);
+}
+
+uint32_t cgroup_set(struct session *s, const struct thread *t)
+{
+	const struct cg_set *set = map_get(&state(s)->by_tid, t->tid);
+
+	return set ? set->id : 1;
+}
+
+/* ---- directories ---- */
+
+static CgroupPerms *perms_of(const struct stat *st)
+{
+	CgroupPerms *p = xalloc(sizeof(*p));
+
+	cgroup_perms__init(p);
+	p->mode = st->st_mode;
+	p->uid = st->st_uid;
+	p->gid = st->st_gid;
+	return p;
+}
+
+static void prop_add(CgroupDirEntry *e, const char *name, const char *value, const struct stat *st)
+{
+	CgroupPropEntry *p = xalloc(sizeof(*p));
+
+	cgroup_prop_entry__init(p);
+	p->name = xstrdup(name);
+	p->value = xstrdup(value);
+	p->perms = perms_of(st);
+	e->properties = xgrow(e->properties, (e->n_properties + 1) * sizeof(*e->properties));
+	e->properties[e->n_properties++] = p;
+}
+
+/* "oom_kill_disable 0\nunder_oom 0..." becomes "0" */
+static void oom_value(char *text)
+{
+	char *p = strchr(text, ' ');
+
+	if (p)
+		memmove(text, p + 1, strlen(p));
+	text[strcspn(text, "\n")] = 0;
+}
+
+static void props_read(int dir, const struct hier *h, CgroupDirEntry *e)
+{
+	for (const struct prop_name *p = prop_names; p->name; p++) {
+		own_mem char *text = NULL;
+		struct stat st;
+		size_t n = 0;
+
+		if (p->v2 != !*h->name || (p->controller && !hier_has(h, p->controller)) ||
+		    fstatat(dir, p->name, &st, 0) < 0)
+			continue;
+		if (p->perms_only) {
+			prop_add(e, p->name, "", &st);
+			continue;
+		}
+		if (text_read(dir, p->name, &text, &n) < 0 || n > VALUE_MAX)
+			continue; /* some cannot be read in some states */
+		if (!strcmp(p->name, "memory.oom_control"))
+			oom_value(text);
+		if (n && text[strlen(text) - 1] == '\n')
+			text[strlen(text) - 1] = 0;
+		prop_add(e, p->name, text, &st);
+	}
+}
+
+/* A directory and all below it. */
+static int dir_read(struct session *s, const struct hier *h, int at, const char *path, const char *name,
+		    CgroupDirEntry **ret)
+{
+	CgroupDirEntry *e = xalloc(sizeof(*e));
+	own_fd int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	own_fd int list = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	own_dir DIR *d = list < 0 ? NULL : fdopendir(list);
+	struct dirent *de;
+	struct stat st;
+	int r = 0;
+
+	cgroup_dir_entry__init(e);
+	e->dir_name = xstrdup(name);
+	*ret = e;
+	if (!d || fstat(fd, &st) < 0)
+		return session_fail(s, -errno, "cgroup %s of hierarchy \"%s\": open", path, h->name);
+	take_fd(list);
+	if (++state(s)->dirs > DIRS_MAX)
+		return session_fail(s, -E2BIG, "cgroup %s: more than %d directories", path, DIRS_MAX);
+	e->dir_perms = perms_of(&st);
+	props_read(fd, h, e);
+	while (r == 0 && (de = readdir(d))) {
+		if (de->d_type != DT_DIR || de->d_name[0] == '.')
+			continue;
+		e->children = xgrow(e->children, (e->n_children + 1) * sizeof(*e->children));
+		r = dir_read(s, h, fd, de->d_name, de->d_name, &e->children[e->n_children]);
+		e->n_children++;
+	}
+	return r;
+}
+
+static bool below(const char *path, const char *top)
+{
+	size_t n = strlen(top);
+
+	return !strncmp(path, top, n) && (!path[n] || path[n] == '/');
+}
+
+/* Directories of one hierarchy in which a foreign set stands; none that holds another of them. */
+static int hier_read(struct session *s, struct hier *own, CgControllerEntry *c)
+{
+	struct cg_dump *d = state(s);
+	int r = 0;
+
+	for (size_t i = 1; r == 0 && i < d->sets.n; i++) {
+		const struct hier *h = hiers_find(&d->sets.v[i]->h, own->name);
+		bool seen = false;
+
+		/* where we are too, or in the top, nothing is the container's own */
+		if (!h || !strcmp(h->own, own->own) || !strcmp(h->own, "/"))
+			continue;
+		for (size_t k = 1; k < d->sets.n; k++) {
+			const struct hier *o = hiers_find(&d->sets.v[k]->h, own->name);
+
+			seen |= k != i && o && strcmp(o->own, "/") && strcmp(o->own, own->own) &&
+				below(h->own, o->own) && (strcmp(h->own, o->own) || k < i);
+		}
+		if (seen)
+			continue;
+		r = hier_open(s, own);
+		if (r < 0)
+			return r;
+		c->dirs = xgrow(c->dirs, (c->n_dirs + 1) * sizeof(*c->dirs));
+		r = dir_read(s, own, own->fd, h->own + 1, h->own + 1, &c->dirs[c->n_dirs]);
+		c->n_dirs++;
+	}
+	return r;
+}
+
+/* The freezer's state on the container's top directory, as found. */
+static int add_frozen(struct session *s, const struct hier *own, CgControllerEntry *c)
+{
+	struct stat st = { .st_mode = S_IFREG | 0644 };
+
+	if (!state(s)->frozen || !c->n_dirs)
+		return 0;
+	if (hier_has(own, "freezer") && warden_table(s)->freezer == FREEZER_V1)
+		prop_add(c->dirs[0], "freezer.state", "FROZEN", &st);
+	else if (!*own->name && warden_table(s)->freezer == FREEZER_V2)
+		prop_add(c->dirs[0], "cgroup.freeze", "1", &st);
+	return 0;
+}
+
+static int controller_read(struct session *s, struct hier *own, CgControllerEntry **ret)
+{
+	CgControllerEntry *c = xalloc(sizeof(*c));
+	own_mem char *copy = xstrdup(own->name);
+	char *save = NULL, *o = strtok_r(copy, ",", &save);
+	int r;
+
+	cg_controller_entry__init(c);
+	*ret = c;
+	do {
+		c->cnames = xgrow(c->cnames, (c->n_cnames + 1) * sizeof(*c->cnames));
+		c->cnames[c->n_cnames++] = xstrdup(o ? o : "");
+	} while (o && (o = strtok_r(NULL, ",", &save)));
+	c->has_is_threaded = c->is_threaded = *own->name != 0;
+	r = hier_read(s, own, c);
+	return r < 0 ? r : add_frozen(s, own, c);
+}
+
+/* ---- sets ---- */
+
+static int member_cmp(const void *a, const void *b)
+{
+	return strcmp((*(CgMemberEntry *const *)a)->name, (*(CgMemberEntry *const *)b)->name);
+}
+
+static CgSetEntry *set_entry(struct session *s, const struct cg_set *set)
+{
+	CgSetEntry *e = xalloc(sizeof(*e));
+	struct hiers inside = { 0 };
+
+	cg_set_entry__init(e);
+	e->id = set->id;
+	e->ctls = xalloc((set->h.n + 1) * sizeof(*e->ctls));
+	if (state(s)->inside && hiers_parse(s, state(s)->inside, &inside) < 0)
+		inside.n = 0;
+	for (size_t i = 0; i < set->h.n; i++) {
+		CgMemberEntry *m = xalloc(sizeof(*m));
+		const struct hier *in = hiers_find(&inside, set->h.v[i].name);
+		const struct hier *root = hiers_find(&state(s)->root->h, set->h.v[i].name);
+		size_t n = root ? strlen(root->own) : 0, k = in ? strlen(in->own) : 0;
+
+		cg_member_entry__init(m);
+		m->name = xstrdup(set->h.v[i].name);
+		m->path = xstrdup(set->h.v[i].own);
+		/* "/a/b" read as "/b" inside: the namespace begins at "/a" */
+		if (in && root && !strcmp(in->own, "/"))
+			k = 0;
+		if (in && root && n > k && !strcmp(root->own + n - k, k ? in->own : "")) {
+			m->has_cgns_prefix = true;
+			m->cgns_prefix = n - k;
+		}
+		e->ctls[e->n_ctls++] = m;
+	}
+	qsort(e->ctls, e->n_ctls, sizeof(*e->ctls), member_cmp);
+	hiers_free(&inside);
+	return e;
+}
+
+int cgroup_dump(struct session *s)
+{
+	struct cg_dump *d = state(s);
+	CgroupEntry *e;
+	int r = 0;
+
+	if (d->sets.n < 2)
+		return 0;
+	e = xalloc(sizeof(*e));
+	cgroup_entry__init(e);
+	e->sets = xalloc(d->sets.n * sizeof(*e->sets));
+	for (size_t i = 1; i < d->sets.n; i++)
+		e->sets[e->n_sets++] = set_entry(s, d->sets.v[i]);
+	e->controllers = xalloc((d->sets.v[0]->h.n + 1) * sizeof(*e->controllers));
+	for (size_t i = 0; r == 0 && i < d->sets.v[0]->h.n; i++)
+		r = controller_read(s, &d->sets.v[0]->h.v[i], &e->controllers[e->n_controllers++]);
+	if (r == 0)
+		r = image_write_one(s, MAGIC_CGROUP, &e->base, "cgroup.img");
+	cgroup_entry__free_unpacked(e, NULL);
+	return r;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Kernel: Documentation/admin-guide/cgroup-v1, cgroup-v2.rst; /proc/PID/cgroup, mountinfo. */
+#include "kind/cgroup-hier.h"
+
+#include "base/list.h"
+#include "base/text.h"
+#include "kind/mnt-list.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+
+const struct prop_name prop_names[] = {
+	{ NULL, false, "cgroup.clone_children", PROP_EARLY, false },
+	{ NULL, false, "notify_on_release", PROP_LATE, false },
+	{ NULL, false, "cgroup.procs", PROP_LATE, true },
+	{ NULL, false, "tasks", PROP_LATE, true },
+	{ "cpuset", false, "cpuset.cpus", PROP_EARLY, false },
+	{ "cpuset", false, "cpuset.mems", PROP_EARLY, false },
+	{ "memory", false, "memory.use_hierarchy", PROP_EARLY, false },
+	{ "memory", false, "memory.swappiness", PROP_EARLY, false },
+	{ "memory", false, "memory.oom_control", PROP_EARLY, false },
+	{ "memory", false, "memory.kmem.limit_in_bytes", PROP_EARLY, false },
+	{ "devices", false, "devices.list", PROP_EARLY, false },
+	{ "cpu", false, "cpu.shares", PROP_LATE, false },
+	{ "cpu", false, "cpu.cfs_period_us", PROP_LATE, false },
+	{ "cpu", false, "cpu.cfs_quota_us", PROP_LATE, false },
+	{ "cpu", false, "cpu.rt_period_us", PROP_LATE, false },
+	{ "cpu", false, "cpu.rt_runtime_us", PROP_LATE, false },
+	{ "memory", false, "memory.limit_in_bytes", PROP_LATE, false },
+	{ "memory", false, "memory.memsw.limit_in_bytes", PROP_LATE, false },
+	{ "memory", false, "memory.soft_limit_in_bytes", PROP_LATE, false },
+	{ "memory", false, "memory.move_charge_at_immigrate", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.memory_migrate", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.cpu_exclusive", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.mem_exclusive", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.mem_hardwall", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.memory_spread_page", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.memory_spread_slab", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.sched_load_balance", PROP_LATE, false },
+	{ "cpuset", false, "cpuset.sched_relax_domain_level", PROP_LATE, false },
+	{ "blkio", false, "blkio.weight", PROP_LATE, false },
+	{ "pids", false, "pids.max", PROP_LATE, false },
+	{ "net_cls", false, "net_cls.classid", PROP_LATE, false },
+	{ "net_prio", false, "net_prio.ifpriomap", PROP_LATE, false },
+	{ "hugetlb", false, "hugetlb.2MB.limit_in_bytes", PROP_LATE, false },
+	{ "hugetlb", false, "hugetlb.1GB.limit_in_bytes", PROP_LATE, false },
+	{ NULL, true, "cgroup.type", PROP_EARLY, false },
+	{ NULL, true, "cgroup.subtree_control", PROP_LATE, false },
+	{ NULL, true, "cgroup.max.descendants", PROP_LATE, false },
+	{ NULL, true, "cgroup.max.depth", PROP_LATE, false },
+	{ NULL, true, "cgroup.procs", PROP_LATE, true },
+	{ NULL, true, "cpu.weight", PROP_LATE, false },
+	{ NULL, true, "cpu.max", PROP_LATE, false },
+	{ NULL, true, "cpu.idle", PROP_LATE, false },
+	{ NULL, true, "memory.min", PROP_LATE, false },
+	{ NULL, true, "memory.low", PROP_LATE, false },
+	{ NULL, true, "memory.high", PROP_LATE, false },
+	{ NULL, true, "memory.max", PROP_LATE, false },
+	{ NULL, true, "memory.swap.max", PROP_LATE, false },
+	{ NULL, true, "memory.swap.high", PROP_LATE, false },
+	{ NULL, true, "memory.zswap.max", PROP_LATE, false },
+	{ NULL, true, "memory.oom.group", PROP_LATE, false },
+	{ NULL, true, "io.weight", PROP_LATE, false },
+	{ NULL, true, "io.max", PROP_LATE, false },
+	{ NULL, true, "pids.max", PROP_LATE, false },
+	{ NULL, true, "cpuset.cpus", PROP_LATE, false },
+	{ NULL, true, "cpuset.mems", PROP_LATE, false },
+	{ NULL, true, "cpuset.cpus.partition", PROP_LATE, false },
+	{ NULL, true, "hugetlb.2MB.max", PROP_LATE, false },
+	{ NULL, true, "hugetlb.1GB.max", PROP_LATE, false },
+	{ NULL, true, "rdma.max", PROP_LATE, false },
+	{ NULL, false, NULL, PROP_LATE, false },
+};
+
+const struct prop_name *prop_find(const char *name)
+{
+	for (const struct prop_name *p = prop_names; p->name; p++)
+		if (!strcmp(p->name, name))
+			return p;
+	return NULL;
+}
+
+int hiers_parse(struct session *s, const char *text, struct hiers *ret)
+{
+	own_mem char *copy = xstrdup(text);
+	char *save = NULL;
+
+	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *name = strchr(line, ':'), *path = name ? strchr(name + 1, ':') : NULL;
+		struct hier *h;
+
+		if (!path || path[1] != '/')
+			return session_fail(s, -EBADMSG, "/proc/PID/cgroup: a line cannot be read");
+		*path = 0;
+		h = vec_add(ret);
+		*h = (struct hier){ xstrdup(name + 1), xstrdup(path + 1), -1, NULL };
+	}
+	return 0;
+}
+
+void hiers_free(struct hiers *h)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		free(h->v[i].name);
+		free(h->v[i].own);
+		free(h->v[i].path);
+		fd_close(h->v[i].fd);
+	}
+	free(h->v);
+	*h = (struct hiers){ 0 };
+}
+
+struct hier *hiers_find(const struct hiers *h, const char *name)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (!strcmp(h->v[i].name, name))
+			return &h->v[i];
+	return NULL;
+}
+
+static bool in_list(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+		if (!strncmp(p, word, n) && (!p[n] || p[n] == ','))
+			return true;
+	return false;
+}
+
+bool hier_has(const struct hier *h, const char *controller)
+{
+	return in_list(h->name, controller);
+}
+
+/* Is it this hierarchy that is mounted there, from its root on? */
+static bool mounts_it(const MntEntry *e, const struct hier *h)
+{
+	if (strcmp(e->root, "/"))
+		return false;
+	if (!*h->name)
+		return e->fstype == FSTYPE__CGROUP2;
+	if (e->fstype != FSTYPE__CGROUP)
+		return false;
+	for (const char *p = h->name; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+		own_mem char *one = xstrdup(p);
+
+		one[strcspn(one, ",")] = 0;
+		if (!in_list(e->options, one))
+			return false;
+	}
+	return true;
+}
+
+static int hier_mounted(struct session *s, struct hier *h)
+{
+	own_mem char *text = NULL;
+	struct mnt_list l = { 0 };
+	int r = text_read(AT_FDCWD, "/proc/self/mountinfo", &text, NULL);
+
+	if (r == 0)
+		r = mnt_parse(s, text, &l);
+	for (size_t i = 0; r == 0 && h->fd < 0 && i < l.n; i++)
+		if (mounts_it(l.v[i]->e, h)) {
+			h->fd = fd_high(open(l.v[i]->e->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+			if (h->fd >= 0)
+				h->path = xstrdup(l.v[i]->e->mountpoint);
+		}
+	mnt_free(&l);
+	return r;
+}
+
+/* A mount that nobody else sees; only v1: another mount of v2 would change options of all. */
+static int hier_mount(const struct hier *h)
+{
+	own_fd int fs = fsopen("cgroup", FSOPEN_CLOEXEC);
+	own_mem char *copy = xstrdup(h->name);
+	own_fd int mnt = -1;
+	char *save = NULL;
+
+	if (fs < 0)
+		return -errno;
+	if (!strncmp(copy, "name=", 5)) {
+		if (fsconfig(fs, FSCONFIG_SET_FLAG, "none", NULL, 0) < 0 ||
+		    fsconfig(fs, FSCONFIG_SET_STRING, "name", copy + 5, 0) < 0)
+			return -errno;
+	} else {
+		for (char *o = strtok_r(copy, ",", &save); o; o = strtok_r(NULL, ",", &save))
+			if (fsconfig(fs, FSCONFIG_SET_FLAG, o, NULL, 0) < 0)
+				return -errno;
+	}
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	return mnt < 0 ? -errno : fd_high(openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+int hier_open(struct session *s, struct hier *h)
+{
+	int r = h->fd < 0 ? hier_mounted(s, h) : 0;
+
+	if (r == 0 && h->fd < 0 && *h->name)
+		h->fd = hier_mount(h);
+	if (r == 0 && h->fd < 0)
+		r = session_fail(s, -ENOENT,
+				 "cgroup hierarchy \"%s\": is not mounted from its root; mount it, or use --manage-cgroups=ignore",
+				 *h->name ? h->name : "v2");
+	return r;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroup-hier: the hierarchies of this host, and the names of limits; for cgroup-*.c. */
+#ifndef KIND_CGROUP_HIER_H
+#define KIND_CGROUP_HIER_H
+
+#include "session/session.h"
+
+struct hier {
+	char *name; /* as /proc/PID/cgroup has it: "cpu,cpuacct", "name=systemd", "" for v2 */
+	char *own;  /* path of this process in it */
+	int fd;	    /* its root directory, -1 until hier_open() */
+	char *path; /* where that is mounted, or NULL */
+};
+
+struct hiers {
+	struct hier *v;
+	size_t n, max;
+};
+
+/** hiers_read - lines "ID:NAME:PATH" of a /proc/PID/cgroup text */
+int hiers_parse(struct session *s, const char *text, struct hiers *ret);
+void hiers_free(struct hiers *h);
+struct hier *hiers_find(const struct hiers *h, const char *name);
+/** hier_open - the directory of a hierarchy's root; by its mount, or by one of our own; -errno said */
+int hier_open(struct session *s, struct hier *h);
+/** hier_has - is controller (of cnames) one of the hierarchy's? v2 has "" */
+bool hier_has(const struct hier *h, const char *controller);
+
+enum prop_when {
+	PROP_EARLY, /* before tasks come in */
+	PROP_LATE,
+};
+struct prop_name {
+	const char *controller; /* NULL: any of that version */
+	bool v2;
+	const char *name;
+	enum prop_when when;
+	bool perms_only; /* its value is no limit */
+};
+/** prop_names - known limits, in the order of setting; name NULL at the end */
+extern const struct prop_name prop_names[];
+/** prop_find - the row of a name, or NULL: such a file is never written */
+const struct prop_name *prop_find(const char *name);
+
+#endif
