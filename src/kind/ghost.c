@@ -466,6 +466,18 @@ static int making_unname(struct making *m, const GhostFileEntry *e)
 	return 0;
 }
 
+/* Watchers of its directory hear it when a descriptor that can write is closed: done before they listen. */
+static int making_path_only(struct making *m)
+{
+	int fd = fd_reopen(m->fd, O_PATH);
+
+	if (fd < 0)
+		return making_fail(m, fd, "keep it");
+	fd_close(m->fd);
+	m->fd = fd;
+	return 0;
+}
+
 static int carried_fill(struct making *m, struct image *img, const GhostFileEntry *e)
 {
 	int r = making_dir(m);
@@ -479,7 +491,9 @@ static int carried_fill(struct making *m, struct image *img, const GhostFileEntr
 	if (r == 0)
 		r = making_attributes(m, e);
 	if (r == 0)
-		return making_unname(m, e);
+		r = making_unname(m, e);
+	if (r == 0)
+		return making_path_only(m);
 	unlinkat(m->dir, m->temp, S_ISDIR(e->mode) ? AT_REMOVEDIR : 0);
 	return r;
 }
