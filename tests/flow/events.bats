@@ -41,3 +41,13 @@ keeps() {
 }
 @test "timerfd" { keeps timerfd; }
 @test "signalfd" { keeps signalfd; }
+@test "inotify: files, directories, one without a name, numbers" { keeps inotify; }
+@test "fanotify: inodes, a mount, ignored masks" { keeps fanotify; }
+@test "fanotify: one that decides on permissions is refused" {
+	start fanotify-perm
+	run dump
+	[ "$status" -ne 0 ]
+	[[ "$output" == *permission* ]]
+	verify
+}
+@test "pidfd: of a child, a zombie, dead ones" { keeps pidfd; }

@@ -227,12 +227,181 @@ static void do_signalfd(void)
 	check(read(fd, &si, sizeof(si)) < 0 && errno == EAGAIN, "signalfd: empty");
 }
 
+/* ---- inotify ---- */
+
+static unsigned heard(int in, int wd)
+{
+	char buf[8192];
+	unsigned mask = 0;
+	ssize_t n;
+
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (void *)(buf + at);
+
+			if (e->wd == wd)
+				mask |= e->mask;
+			at += sizeof(*e) + e->len;
+		}
+	return mask;
+}
+
+static void touch(const char *name)
+{
+	int fd = must(open(name, O_WRONLY | O_CREAT, 0644), name);
+
+	must(write(fd, "x", 1), "write");
+	close(fd);
+}
+
+static void do_inotify(void)
+{
+	int in = must(inotify_init1(IN_NONBLOCK), "inotify"), dir, file, gap, once, nameless, here, fd;
+
+	must(mkdir("watched", 0755), "mkdir");
+	must(mkdir("watched/a b", 0755), "mkdir");
+	touch("watched/a b/file");
+	touch("once");
+	fd = must(open("nameless", O_RDWR | O_CREAT, 0644), "open");
+	here = inotify_add_watch(in, ".", IN_DELETE | IN_ATTRIB);
+	gap = inotify_add_watch(in, "/", IN_ATTRIB);
+	dir = inotify_add_watch(in, "watched", IN_CREATE | IN_DELETE);
+	file = inotify_add_watch(in, "watched/a b/file", IN_MODIFY);
+	inotify_rm_watch(in, gap);
+	nameless = inotify_add_watch(in, "nameless", IN_MODIFY);
+	once = inotify_add_watch(in, "once", IN_MODIFY | IN_ONESHOT);
+	unlink("nameless");
+	heard(in, -1);
+	wait_term();
+	check(heard(in, here) == 0, "inotify: the checkpoint makes no events");
+	touch("watched/new");
+	check(heard(in, dir) == IN_CREATE, "inotify: directory");
+	touch("watched/a b/file");
+	check(heard(in, file) == IN_MODIFY, "inotify: file");
+	check(write(fd, "x", 1) == 1 && heard(in, nameless) == IN_MODIFY, "inotify: a file without a name");
+	touch("once");
+	check(heard(in, once) == (IN_MODIFY | IN_IGNORED), "inotify: one shot");
+	touch("once");
+	check(heard(in, once) == 0, "inotify: one shot only");
+	unlink("watched/new");
+	check(heard(in, dir) == IN_DELETE, "inotify: again");
+	check(inotify_rm_watch(in, file) == 0 && inotify_rm_watch(in, gap) < 0, "inotify: numbers");
+}
+
+/* ---- fanotify ---- */
+
+static uint64_t fan_heard(int fd)
+{
+	struct fanotify_event_metadata buf[100], *e = buf;
+	uint64_t mask = 0;
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	for (; n > 0 && FAN_EVENT_OK(e, n); e = FAN_EVENT_NEXT(e, n)) {
+		if (e->pid == getpid())
+			mask |= e->mask;
+		if (e->fd >= 0)
+			close(e->fd);
+	}
+	return mask;
+}
+
+static void do_fanotify(void)
+{
+	int fd = must(fanotify_init(FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS, O_RDONLY | O_LARGEFILE),
+		      "fanotify");
+	int mnt = must(fanotify_init(FAN_NONBLOCK, O_RDWR), "fanotify");
+	char text[2000];
+	FILE *f;
+
+	must(mkdir("watched", 0755), "mkdir");
+	touch("file");
+	must(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, "file"), "mark");
+	must(fanotify_mark(fd, FAN_MARK_ADD, FAN_CLOSE_WRITE | FAN_EVENT_ON_CHILD, AT_FDCWD, "watched"), "mark");
+	must(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY, FAN_OPEN,
+			   AT_FDCWD, "file"), "mark");
+	must(fanotify_mark(mnt, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_CLOSE_WRITE, AT_FDCWD, "."), "mark");
+	put("ready", "1\n");
+	while (!got_term) {
+		fan_heard(mnt);
+		usleep(1000);
+	}
+	fan_heard(mnt);
+	check(fcntl(fd, F_GETFD) == FD_CLOEXEC && fcntl(mnt, F_GETFD) == 0, "fanotify: close-on-exec");
+	touch("file");
+	check(fan_heard(fd) == FAN_MODIFY, "fanotify: file");
+	check(fan_heard(mnt) == FAN_CLOSE_WRITE, "fanotify: mount");
+	touch("watched/new");
+	check(fan_heard(fd) == FAN_CLOSE_WRITE, "fanotify: directory");
+	snprintf(text, sizeof(text), "/proc/self/fdinfo/%d", fd);
+	f = fopen(text, "r");
+	text[f ? fread(text, 1, sizeof(text) - 1, f) : 0] = 0;
+	check(strstr(text, "fanotify flags:23 event-flags:8000") != NULL, "fanotify: flags");
+	check(strstr(text, "mflags:40 mask:2 ignored_mask:20") != NULL, "fanotify: ignored mask");
+}
+
+static void do_fanotify_perm(void)
+{
+	int fd = must(fanotify_init(FAN_CLASS_CONTENT | FAN_NONBLOCK, O_RDONLY), "fanotify");
+
+	touch("file");
+	must(fanotify_mark(fd, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, "file"), "mark");
+	wait_term();
+}
+
+/* ---- pidfd ---- */
+
+static int pidfd(pid_t pid, unsigned flags)
+{
+	return must(syscall(SYS_pidfd_open, pid, flags), "pidfd_open");
+}
+
+static pid_t child(void)
+{
+	pid_t pid = must(fork(), "fork");
+
+	if (!pid)
+		for (;;)
+			pause();
+	return pid;
+}
+
+static int is_over(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void do_pidfd(void)
+{
+	pid_t live = child(), zombie = child(), dead = child(), other = child();
+	int l = pidfd(live, O_NONBLOCK), z = pidfd(zombie, 0), d = pidfd(dead, 0), d2 = pidfd(dead, 0);
+	int o = pidfd(other, 0), self = pidfd(getpid(), 0);
+	siginfo_t si;
+
+	kill(zombie, SIGKILL);
+	waitid(P_PID, zombie, &si, WEXITED | WNOWAIT);
+	kill(dead, SIGKILL);
+	waitpid(dead, NULL, 0);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	wait_term();
+	check(fcntl(l, F_GETFL) & O_NONBLOCK, "pidfd: flags");
+	check(!is_over(l) && !is_over(self) && is_over(z) && is_over(d) && is_over(d2) && is_over(o),
+	      "pidfd: who is over");
+	check(syscall(SYS_pidfd_send_signal, d, 0, NULL, 0) < 0 && errno == ESRCH, "pidfd: of a dead one");
+	check(waitid(P_PIDFD, z, &si, WEXITED) == 0 && si.si_pid == zombie, "pidfd: of a zombie");
+	check(syscall(SYS_pidfd_send_signal, l, SIGKILL, NULL, 0) == 0, "pidfd: send a signal");
+	check(waitpid(live, NULL, 0) == live && is_over(l), "pidfd: of a child");
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
 } all[] = {
 	{ "epoll", do_epoll },	     { "epoll-lost", do_epoll_lost }, { "timerfd", do_timerfd },
-	{ "signalfd", do_signalfd },
+	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
+	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };
 
 int main(int argc, char **argv)
