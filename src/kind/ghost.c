@@ -309,7 +309,7 @@ struct making {
 	const char *name, *base; /* as it was called; its last part */
 	uint32_t id;
 	int dir, fd;
-	char temp[NAME_MAX + 1];
+	char temp[NAME_MAX + 1]; /* empty: it never had one */
 	struct {
 		struct temp_name *v;
 		size_t n, max;
@@ -379,11 +379,22 @@ static int making_node(struct making *m, const GhostFileEntry *e)
 			    e->mode);
 }
 
-/* Under a temporary name that nobody has. */
+/* "#123": made by O_TMPFILE. Only such a file may still be given a name by linkat(2). */
+static bool made_nameless(const char *base)
+{
+	return base[0] == '#' && base[1] && strspn(base + 1, "0123456789") == strlen(base + 1);
+}
+
+/* Under a temporary name that nobody has, or none. */
 static int making_create(struct making *m, const GhostFileEntry *e)
 {
 	int r = -EEXIST;
 
+	if (S_ISREG(e->mode) && made_nameless(m->base)) {
+		m->fd = fd_high(openat(m->dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+		if (m->fd >= 0)
+			return 0;
+	}
 	for (int i = 0; r == -EEXIST && i < 1000; i++) {
 		snprintf(m->temp, sizeof(m->temp), i ? "%.200s.cr.%x.ghost.%d" : "%.200s.cr.%x.ghost", m->base,
 			 m->id, i);
@@ -459,8 +470,11 @@ static int making_attributes(struct making *m, const GhostFileEntry *e)
 /* /proc shows the name it had last: its own, unless that belongs to another file now. */
 static int making_unname(struct making *m, const GhostFileEntry *e)
 {
-	bool own = syscall(SYS_renameat2, m->dir, m->temp, m->dir, m->base, RENAME_NOREPLACE) == 0;
+	bool own;
 
+	if (!m->temp[0])
+		return 0;
+	own = syscall(SYS_renameat2, m->dir, m->temp, m->dir, m->base, RENAME_NOREPLACE) == 0;
 	if (unlinkat(m->dir, own ? m->base : m->temp, S_ISDIR(e->mode) ? AT_REMOVEDIR : 0) < 0)
 		return making_fail(m, -errno, "take its name away");
 	return 0;
@@ -493,8 +507,9 @@ static int carried_fill(struct making *m, struct image *img, const GhostFileEntr
 	if (r == 0)
 		r = making_unname(m, e);
 	if (r == 0)
-		return making_path_only(m);
-	unlinkat(m->dir, m->temp, S_ISDIR(e->mode) ? AT_REMOVEDIR : 0);
+		r = making_path_only(m);
+	else if (m->temp[0])
+		unlinkat(m->dir, m->temp, S_ISDIR(e->mode) ? AT_REMOVEDIR : 0);
 	return r;
 }
 
@@ -508,10 +523,27 @@ static void *fd_keep(struct session *s, int fd)
 	return v;
 }
 
+/* one that was made, by the inode it had at the checkpoint */
+struct was {
+	struct was *next; /* same number on another device */
+	uint32_t dev;
+	int fd;
+};
+
+static void inode_note(struct session *s, uint32_t dev, uint64_t ino, int fd)
+{
+	struct map *m = session_map(s, "ghost made by inode");
+	struct was *w = xalloc(sizeof(*w));
+
+	w->next = map_get(m, ino);
+	w->dev = dev;
+	w->fd = fd;
+	map_put(m, ino, w);
+}
+
 static int carried_make(struct session *s, const char *name, uint32_t id, int *ret_fd)
 {
 	struct map *made = session_map(s, "ghost made");
-	struct map *inodes = session_map(s, "ghost made by inode");
 	struct making m = { .s = s, .name = name, .id = id, .dir = -1, .fd = -1 };
 	own_image struct image img = { 0 };
 	ProtobufCMessage *msg = NULL;
@@ -534,7 +566,7 @@ static int carried_make(struct session *s, const char *name, uint32_t id, int *r
 	if (r == 0) {
 		map_put(made, id, fd_keep(s, m.fd));
 		if (e->has_dev && e->has_ino)
-			map_put(inodes, e->ino ^ (uint64_t)e->dev << 32, (void *)(intptr_t)(m.fd + 1));
+			inode_note(s, e->dev, e->ino, m.fd);
 		*ret_fd = m.fd;
 		session_debug(s, "ghost 0x%x: %s made again, mode 0%o", id, name, e->mode);
 	} else {
@@ -664,9 +696,11 @@ int ghost_get(struct session *s, uint32_t id, int *ret_fd)
 
 int ghost_find(struct session *s, uint32_t dev, uint64_t ino)
 {
-	struct map *m = session_map(s, "ghost made by inode");
+	const struct was *w = map_get(session_map(s, "ghost made by inode"), ino);
 
-	return (int)(intptr_t)map_get(m, ino ^ (uint64_t)dev << 32) - 1;
+	while (w && w->dev != dev)
+		w = w->next;
+	return w ? w->fd : -1;
 }
 
 void ghost_restore_end(struct session *s)

@@ -53,9 +53,40 @@ static int data_reader(const struct fd_view *v)
 	return fd_reopen(v->fd, O_RDONLY | O_NONBLOCK);
 }
 
-int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct fd_view *v)
+/* one inode that was met */
+struct met {
+	struct met *next; /* same number on another device */
+	dev_t dev;
+	uint32_t id;
+};
+
+/* The wire has 32 bits for it, and fifos of two filesystems may have one number. New ones: true. */
+static bool data_id(struct session *s, const struct pipe_store *st, const struct stat *f, uint32_t *ret)
 {
-	struct map *done = session_map(s, st->dumped);
+	struct map *ids = session_map(s, st->ids), *taken = session_map(s, st->taken);
+	struct met *m = map_get(ids, f->st_ino);
+	uint32_t id = f->st_ino;
+
+	while (m && m->dev != f->st_dev)
+		m = m->next;
+	if (m) {
+		*ret = m->id;
+		return false;
+	}
+	while (!id || map_get(taken, id))
+		id++;
+	m = xalloc(sizeof(*m));
+	m->next = map_get(ids, f->st_ino);
+	m->dev = f->st_dev;
+	*ret = m->id = id;
+	map_put(ids, f->st_ino, m);
+	map_put(taken, id, m);
+	return true;
+}
+
+int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct fd_view *v,
+		   uint32_t *ret_id)
+{
 	PipeDataEntry e = PIPE_DATA_ENTRY__INIT;
 	own_mem char *buf = NULL;
 	own_fd int fd = -1;
@@ -63,13 +94,8 @@ int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct 
 	size_t n = 0;
 	int size, r;
 
-	/* the wire has 32 bits for it; two inodes of one number cannot be told apart at the restore */
-	if ((uint32_t)v->st.st_ino != v->st.st_ino)
-		return session_fail(s, -ENOTSUP, "%s %s: its inode number has more than 32 bits", st->noun,
-				    v->link);
-	if (map_get(done, v->st.st_ino))
+	if (!data_id(s, st, &v->st, ret_id))
 		return 0;
-	map_put(done, v->st.st_ino, done);
 	img = image_shared(s, st->magic, st->file);
 	if (!img)
 		return -EIO;
@@ -84,7 +110,7 @@ int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct 
 	r = data_copy(s, st, fd, size, buf, &n);
 	if (r < 0)
 		return r;
-	e.pipe_id = v->st.st_ino;
+	e.pipe_id = *ret_id;
 	e.bytes = n;
 	e.has_size = true;
 	e.size = size;

@@ -9,7 +9,7 @@
 struct pipe_store {
 	const char *noun, *file;
 	uint32_t magic;
-	const char *dumped, *loaded; /* names of the session's maps */
+	const char *ids, *taken, *loaded; /* names of the session's maps */
 };
 
 /* one pipe of the image */
@@ -19,8 +19,12 @@ struct pipe_data {
 	char *buf;
 };
 
-/** pipe_data_dump - the pipe behind v, once per inode; nothing is taken out */
-int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct fd_view *v);
+/**
+ * pipe_data_dump - the pipe behind v, once per inode; nothing is taken out
+ * @ret_id: its number in images: that of the inode, if it fits and no other has it
+ */
+int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct fd_view *v,
+		   uint32_t *ret_id);
 /**
  * pipe_data_get - what the image says of a pipe; reads the image at the first call
  * @ret: borrowed; NULL if it says nothing

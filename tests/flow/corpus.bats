@@ -25,3 +25,7 @@ corpus() {
 @test "threads" { corpus threads; }
 @test "cow: memory shared by fork, and shared memory" { corpus cow; }
 @test "task: attributes, signals, timers, credentials" { corpus task; }
+@test "pipes, a fifo" { corpus pipes; }
+@test "ghost: files without a name" { corpus ghost; }
+@test "linkremap: a file with another name" { corpus linkremap; }
+@test "events: epoll, timerfd, signalfd, inotify" { corpus events; }

@@ -74,3 +74,36 @@ keeps() {
 	restore
 	verify
 }
+
+@test "a program whose own file is gone" {
+	cp "$BUILD/tests/kit/ghost" "$IMG/d/prog"
+	"$IMG/d/prog" fifo "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$IMG/d/ready"
+	rm "$IMG/d/prog"
+	dump --ghost-limit 8M
+	until_true gone "$PID"
+	restore
+	[ "$(readlink "/proc/$PID/exe")" = "$IMG/d/prog (deleted)" ]
+	verify
+}
+
+@test "a fifo that stands in its image twice, or whose path is another file, is refused" {
+	start fifo
+	dump
+	until_true gone "$PID"
+	cp "$IMG/img/fifo-data.img" "$IMG/keep"
+	tail -c +9 "$IMG/keep" >> "$IMG/img/fifo-data.img"
+	run restore
+	[ "$status" -ne 0 ]
+	[[ "$output" == *twice* ]]
+	cp "$IMG/keep" "$IMG/img/fifo-data.img"
+	mv "$IMG/d/fifo" "$IMG/d/was"
+	ln -s /dev/null "$IMG/d/fifo"
+	run restore
+	[ "$status" -ne 0 ]
+	rm "$IMG/d/fifo"
+	mv "$IMG/d/was" "$IMG/d/fifo"
+	restore
+	verify
+}

@@ -142,6 +142,12 @@ static void do_files(void)
 	check(!fstat(full, &st) && st.st_size == 20000 && holds(full, 19990, "xxxxxxxxxx"), "full: contents");
 	check(write(log, "x", 1) == 1 && !fstat(log, &st) && st.st_size == 6, "log: appended");
 	check(holds(tmp, 0, "tmpfile") && !fstat(tmp, &st) && (st.st_mode & 07777) == 0640, "O_TMPFILE");
+	{
+		char path[40];
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", tmp);
+		check(!linkat(AT_FDCWD, path, AT_FDCWD, "born", AT_SYMLINK_FOLLOW) && !unlink("born"), "O_TMPFILE: link");
+	}
 	check(!strcmp(shared + 5000, "shared") && !strcmp(private + 4096, "private"), "mappings");
 	strcpy(shared + 4096, "through");
 	check(!strcmp(private, "through"), "two mappings of one file");

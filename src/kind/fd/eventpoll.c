@@ -148,6 +148,8 @@ static int eventpoll_restore(struct session *s, struct fd_obj *o)
 {
 	if (!o->entry->epfd)
 		return session_fail(s, -EBADMSG, "files.img: epoll 0x%x is damaged", o->id);
+	if (!o->task && o->entry->epfd->n_tfd) /* in a socket's queue: nobody whose numbers these are */
+		session_warn(s, "epoll 0x%x: no task has it open; what it watched is lost", o->id);
 	o->fd = fd_high(epoll_create1(EPOLL_CLOEXEC));
 	return o->fd < 0 ? session_fail(s, -errno, "epoll 0x%x: make", o->id) : 0;
 }

@@ -18,7 +18,8 @@ static const struct pipe_store fifo_store = {
 	.noun = "fifo",
 	.file = "fifo-data.img",
 	.magic = MAGIC_FIFO_DATA,
-	.dumped = "fifo dumped",
+	.ids = "fifo ids",
+	.taken = "fifo ids taken",
 	.loaded = "fifo loaded",
 };
 
@@ -42,12 +43,11 @@ static int fifo_dump(struct session *s, const struct fd_view *v)
 	int r = fifo_preflight(s, v);
 
 	e.id = v->id;
-	e.pipe_id = v->st.st_ino;
 	e.has_regf_id = true;
 	if (r == 0)
 		r = fd_put_named(s, v, &e.regf_id);
 	if (r == 0)
-		r = pipe_data_dump(s, &fifo_store, v);
+		r = pipe_data_dump(s, &fifo_store, v, &e.pipe_id);
 	return r < 0 ? r : fd_put(s, v, &e.base);
 }
 
@@ -58,6 +58,22 @@ static int fifo_dump_end(struct session *s)
 
 /* ---- restore ---- */
 
+/* By its path, once it is sure that a fifo is there: anything else is not even opened. */
+static int fifo_open(struct session *s, const FifoEntry *e, int flags)
+{
+	own_fd int place = fd_open_reg(s, e->regf_id, O_PATH);
+	struct stat st;
+	int fd;
+
+	if (place < 0)
+		return place;
+	if (fstat(place, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return session_fail(s, -EINVAL, "fifo 0x%x: its path is no fifo any more; make it anew",
+				    e->pipe_id);
+	fd = fd_reopen(place, flags);
+	return fd < 0 ? session_fail(s, fd, "fifo 0x%x: open", e->pipe_id) : fd;
+}
+
 /*
  * A descriptor of ours that reads and writes: with it nobody's open() waits for the other side, and
  * the contents stay until all have their ends.
@@ -65,18 +81,14 @@ static int fifo_dump_end(struct session *s)
 static int fifo_hold(struct session *s, const FifoEntry *e)
 {
 	struct map *held = session_map(s, "fifo held");
-	struct stat st;
 	int fd;
 
 	if (map_get(held, e->pipe_id))
 		return 0;
-	fd = fd_open_reg(s, e->regf_id, O_RDWR | O_NONBLOCK);
+	fd = fifo_open(s, e, O_RDWR | O_NONBLOCK);
 	if (fd < 0)
 		return fd;
-	map_put(held, e->pipe_id, (void *)(uintptr_t)(fd + 1));
-	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
-		return session_fail(s, -EINVAL, "fifo 0x%x: its path is no fifo any more; make it anew",
-				    e->pipe_id);
+	map_put(held, e->pipe_id, (void *)(intptr_t)(fd + 1));
 	return pipe_data_fill(s, &fifo_store, e->pipe_id, fd);
 }
 
@@ -91,17 +103,18 @@ static int fifo_restore(struct session *s, struct fd_obj *o)
 	r = fifo_hold(s, e);
 	if (r < 0)
 		return r;
-	o->fd = fd_open_reg(s, e->regf_id, (reg->reg->flags & O_ACCMODE) | O_NONBLOCK);
+	o->fd = fifo_open(s, e, (reg->reg->flags & O_ACCMODE) | O_NONBLOCK);
 	return o->fd < 0 ? o->fd : 0;
 }
 
+/* All have their ends: ours goes, so that a missing side is missing. */
 static int fifo_link(struct session *s, struct fd_obj *o)
 {
 	struct map *held = session_map(s, "fifo held");
-	intptr_t fd = (intptr_t)map_get(held, o->entry->fifo->pipe_id) - 1;
+	void *v = map_get(held, o->entry->fifo->pipe_id);
 
-	if (fd >= 0 && map_get(held, o->entry->fifo->pipe_id) != held) {
-		fd_close(fd);
+	if (v && v != held) {
+		fd_close((int)(intptr_t)v - 1);
 		map_put(held, o->entry->fifo->pipe_id, held); /* closed */
 	}
 	return 0;

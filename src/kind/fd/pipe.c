@@ -32,7 +32,8 @@ static const struct pipe_store pipe_store = {
 	.noun = "pipe",
 	.file = "pipes-data.img",
 	.magic = MAGIC_PIPES_DATA,
-	.dumped = "pipe dumped",
+	.ids = "pipe ids",
+	.taken = "pipe ids taken",
 	.loaded = "pipe loaded",
 };
 
@@ -42,11 +43,10 @@ static int pipe_dump(struct session *s, const struct fd_view *v)
 	int r = pipe_preflight(s, v);
 
 	e.id = v->id;
-	e.pipe_id = v->st.st_ino;
 	e.flags = v->flags;
 	e.fown = v->fown;
 	if (r == 0)
-		r = pipe_data_dump(s, &pipe_store, v);
+		r = pipe_data_dump(s, &pipe_store, v, &e.pipe_id);
 	return r < 0 ? r : fd_put(s, v, &e.base);
 }
 
