@@ -174,6 +174,8 @@ int flow_dump(struct session *s)
 		r = flow_finish(s);
 	if (r < 0) /* no checkpoint: nobody shall take it for one */
 		unlinkat(s->images, "inventory.img", 0);
+	else
+		session_undo_drop(s); /* what the images need stays */
 	ns_end(s);
 	warden_end(s);
 	s->tree = NULL;

@@ -15,6 +15,7 @@ enum opt_sort {
 	O_FLAG,	  /* bool of the opts */
 	O_TEXT,	  /* string of the opts */
 	O_NUMBER, /* uint32 of the opts */
+	O_SIZE,	  /* same, with K, M or G behind it */
 	O_LIST,	  /* repeated string of the opts */
 	O_OWN,	  /* handled by name in own_option() */
 	O_NOTHING, /* accepted: it asks for what is done anyway, or has no meaning here */
@@ -62,6 +63,11 @@ static const struct opt opts[] = {
 	  offsetof(CriuOpts, timeout) },
 	{ "external", 0, required_argument, O_LIST, offsetof(CriuOpts, n_external),
 	  offsetof(CriuOpts, external) },
+	FLAG("force-irmap", 0, force_irmap),
+	{ "irmap-scan-path", 0, required_argument, O_LIST, offsetof(CriuOpts, n_irmap_scan_paths),
+	  offsetof(CriuOpts, irmap_scan_paths) },
+	{ "ghost-limit", 0, required_argument, O_SIZE, offsetof(CriuOpts, has_ghost_limit),
+	  offsetof(CriuOpts, ghost_limit) },
 	{ "log-pid", 0, no_argument, O_NOTHING, 0, 0 },
 	{ "no-default-config", 0, no_argument, O_NOTHING, 0, 0 },
 	{ "network-lock", 0, required_argument, O_NOTHING, 0, 0 },
@@ -90,9 +96,6 @@ static const struct opt opts[] = {
 	LATER("skip-mnt", 0, required_argument),
 	LATER("enable-fs", 0, required_argument),
 	LATER("veth-pair", 0, required_argument),
-	LATER("ghost-limit", 0, required_argument),
-	LATER("force-irmap", 0, no_argument),
-	LATER("irmap-scan-path", 0, required_argument),
 	LATER("action-script", 0, required_argument),
 	LATER("libdir", 'L', required_argument),
 	LATER("exec-cmd", 0, no_argument),
@@ -226,6 +229,21 @@ static int take_option(struct cli *c, const struct opt *o, char *arg)
 		*(protobuf_c_boolean *)(base + o->has) = 1;
 		*(uint32_t *)(base + o->at) = v;
 		break;
+	case O_SIZE: {
+		char *end;
+		unsigned long long n = strtoull(arg, &end, 10);
+		const char *unit = strchr("KMG", *end & ~0x20);
+
+		if (*end && unit && !end[1] && n <= UINT32_MAX)
+			n <<= 10 * (unit - "KMG" + 1);
+		if (end == arg || (*end && (!unit || end[1])) || n > UINT32_MAX) {
+			fprintf(stderr, "stasis: --%s %s: is no size below 4G\n", o->name, arg);
+			return -EINVAL;
+		}
+		*(protobuf_c_boolean *)(base + o->has) = 1;
+		*(uint32_t *)(base + o->at) = n;
+		break;
+	}
 	case O_LIST: {
 		size_t *n = (size_t *)(base + o->has);
 		char ***list = (char ***)(base + o->at);

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/ghost.h"
 #include "task/lend.h"
 
 #include <fcntl.h>
@@ -461,6 +462,16 @@ static const void *obj_field(const struct fd_obj *o, const char *name)
 	return NULL;
 }
 
+/* A fifo's are in its path's entry. */
+static const void *obj_common(struct session *s, const struct fd_obj *o, const char *name)
+{
+	const struct fd_obj *reg = o;
+
+	if (o->entry->fifo && o->entry->fifo->has_regf_id)
+		reg = map_get(&restoring(s)->by_id, o->entry->fifo->regf_id);
+	return reg ? obj_field(reg, name) : NULL;
+}
+
 static int obj_owner(struct session *s, struct fd_obj *o, const FownEntry *f)
 {
 	struct task *owner = task_find(s->tree, f->pid);
@@ -477,8 +488,8 @@ static int obj_owner(struct session *s, struct fd_obj *o, const FownEntry *f)
 /* What every kind has: status flags and the owner of its signals. */
 static int obj_finish(struct session *s, struct fd_obj *o)
 {
-	const uint32_t *flags = obj_field(o, "flags");
-	FownEntry *const *f = obj_field(o, "fown");
+	const uint32_t *flags = obj_common(s, o, "flags");
+	FownEntry *const *f = obj_common(s, o, "fown");
 	int now = fcntl(o->fd, F_GETFL), r = 0;
 
 	if (o->borrowed || now < 0 || now & O_PATH)
@@ -622,4 +633,5 @@ void fd_restore_end(struct session *s)
 		fd_close(f->objs.v[i]->fd);
 		f->objs.v[i]->fd = -1;
 	}
+	ghost_restore_end(s);
 }

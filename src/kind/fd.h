@@ -93,6 +93,13 @@ int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id);
  * @link: what /proc shows for it
  */
 int fd_put_path(struct session *s, struct task *task, int fd, const char *link, uint32_t *ret_id);
+/**
+ * fd_put_named - reg entry that holds path, flags and owner of what v is, for kinds whose own message
+ * has none of them (fifo)
+ */
+int fd_put_named(struct session *s, const struct fd_view *v, uint32_t *ret_id);
+/** fd_path_check - preflight of what is opened by its path */
+int fd_path_check(struct session *s, const struct fd_view *v);
 
 /* ---- for kinds, restore ---- */
 

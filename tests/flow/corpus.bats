@@ -40,6 +40,10 @@ cycle() {
 @test "task: attributes, signals, timers, credentials" { corpus task; }
 @test "seccomp: chains of filters, strict mode" { corpus seccomp; }
 @test "pidtree: an own pid namespace, sessions, groups, zombies, orphans" { corpus pidtree; }
+@test "pipes, a fifo" { corpus pipes; }
+@test "ghost: files without a name" { corpus ghost; }
+@test "linkremap: a file with another name" { corpus linkremap; }
+@test "events: epoll, timerfd, signalfd, inotify" { corpus events; }
 
 @test "loop, dumped by us" { cycle loop; }
 @test "threads, dumped by us" { cycle threads; }

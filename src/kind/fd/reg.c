@@ -3,14 +3,16 @@
  * reg: files that are opened by their name: regular files, directories, memory devices.
  *
  * Kept:   path, position, access mode and status flags; size and mode are checked at restore.
- * Lost:   nothing; files without a name (deleted, O_TMPFILE) are refused. A file outside of the tasks'
- *         root (standard output, say) is known by its name only: whoever restores passes one in.
+ * Lost:   nothing; files without a name (deleted, O_TMPFILE) are carried in the image, see ghost.h. A file
+ *         outside of the tasks' root (standard output, say) is known by its name only: whoever restores
+ *         passes one in.
  * Kernel: /proc/PID/fd, fdinfo.
  */
 #include "kind/fd.h"
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ghost.h"
 #include "kind/ns.h"
 
 #include <fcntl.h>
@@ -25,52 +27,21 @@ static bool reg_is(const struct fd_view *v)
 {
 	if (v->link[0] != '/')
 		return false;
+	if ((v->flags & O_PATH) &&
+	    (S_ISFIFO(v->st.st_mode) || S_ISLNK(v->st.st_mode) || S_ISSOCK(v->st.st_mode)))
+		return true; /* only a place, not an end of it */
 	return S_ISREG(v->st.st_mode) ? !text_starts(v->link, "/memfd:") &&
 						!text_starts(v->link, "/dev/zero (deleted)")
 	       : S_ISDIR(v->st.st_mode) ? true
 					: S_ISCHR(v->st.st_mode) && major(v->st.st_rdev) == MEM_MAJOR;
 }
 
-/* Does the name, looked up below that root, lead to this very file or device? */
-static bool reg_leads(int root, const struct stat *st, const char *link)
+int fd_path_check(struct session *s, const struct fd_view *v)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	own_fd int fd = root < 0 ? -1 : syscall(SYS_openat2, root, link, &how, sizeof(how));
-	struct stat now;
+	own_mem char *name = NULL;
+	int r = ghost_check(s, v->task, &v->st, v->link, v->num, &name);
 
-	if (fd < 0 || fstat(fd, &now) < 0)
-		return false;
-	if (S_ISCHR(st->st_mode)) /* each /dev has a null of its own */
-		return now.st_mode == st->st_mode && now.st_rdev == st->st_rdev;
-	return now.st_dev == st->st_dev && now.st_ino == st->st_ino;
-}
-
-/*
- * The name must lead to the file from the task's root, or, for what a runtime has passed in, from ours:
- * then *ret_outside is set.
- */
-static int reg_named(struct session *s, const struct task *k, const struct stat *st, const char *link,
-		     int num, bool *ret_outside)
-{
-	own_fd int root = openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	own_fd int ours = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (reg_leads(root, st, link))
-		return 0;
-	if (ret_outside && S_ISREG(st->st_mode) && reg_leads(ours, st, link)) {
-		*ret_outside = true;
-		return 0;
-	}
-	return session_fail(s, -ENOTSUP,
-			    "task %d: descriptor %d is %s, which has no name any more; such files cannot be checkpointed yet",
-			    k->vpid, num, link);
-}
-
-static int reg_preflight(struct session *s, const struct fd_view *v)
-{
-	bool outside = false;
-
-	return reg_named(s, v->task, &v->st, v->link, v->num, &outside);
+	return r < 0 ? r : 0;
 }
 
 static void reg_describe(RegFileEntry *e, const struct stat *st, const char *link)
@@ -84,23 +55,43 @@ static void reg_describe(RegFileEntry *e, const struct stat *st, const char *lin
 	}
 }
 
-static int reg_dump(struct session *s, const struct fd_view *v)
+/* The entry, and the file itself where the name does not lead to it. */
+static int reg_put(struct session *s, struct task *task, RegFileEntry *e, int fd, const struct stat *st,
+		   const char *link, int num)
+{
+	own_mem char *name = NULL;
+	int how = ghost_check(s, task, st, link, num, &name), r;
+
+	if (how < 0)
+		return how;
+	reg_describe(e, st, name);
+	e->has_outside = e->outside = how == GHOST_OUTSIDE;
+	if ((e->flags & O_ACCMODE) == O_WRONLY && (e->flags & O_APPEND) && how != GHOST_CARRIED)
+		e->has_size = false; /* logs grow */
+	r = fd_put_id(s, FD_TYPES__REG, e->id, &e->base);
+	return r < 0 ? r : ghost_dump(s, task, how, fd, st, name, e->id);
+}
+
+static int reg_put_open(struct session *s, const struct fd_view *v, uint32_t id)
 {
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
-	bool outside = false;
-	int r = reg_named(s, v->task, &v->st, v->link, v->num, &outside);
 
-	if (r < 0)
-		return r;
-	reg_describe(&e, &v->st, v->link);
-	e.has_outside = e.outside = outside;
-	if ((v->flags & O_ACCMODE) == O_WRONLY && (v->flags & O_APPEND))
-		e.has_size = false; /* logs grow */
-	e.id = v->id;
+	e.id = id;
 	e.flags = v->flags;
 	e.pos = v->pos;
 	e.fown = v->fown;
-	return fd_put(s, v, &e.base);
+	return reg_put(s, v->task, &e, v->fd, &v->st, v->link, v->num);
+}
+
+static int reg_dump(struct session *s, const struct fd_view *v)
+{
+	return reg_put_open(s, v, v->id);
+}
+
+int fd_put_named(struct session *s, const struct fd_view *v, uint32_t *ret_id)
+{
+	*ret_id = fd_new_id(s);
+	return reg_put_open(s, v, *ret_id);
 }
 
 int fd_put_path(struct session *s, struct task *task, int fd, const char *link, uint32_t *ret_id)
@@ -108,18 +99,18 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
 	FownEntry fown = FOWN_ENTRY__INIT;
 	struct stat st;
-	int r;
 
 	if (fstat(fd, &st) < 0)
 		return session_fail(s, -errno, "task %d: %s: stat", task->vpid, link);
-	r = reg_named(s, task, &st, link, -1, NULL);
-	if (r < 0)
-		return r;
-	reg_describe(&e, &st, link);
 	e.fown = &fown;
 	e.id = *ret_id = fd_new_id(s);
 	session_debug(s, "file 0x%x: path %s", e.id, link);
-	return fd_put_id(s, FD_TYPES__REG, e.id, &e.base);
+	return reg_put(s, task, &e, fd, &st, link, -1);
+}
+
+static int reg_dump_end(struct session *s)
+{
+	return ghost_dump_end(s);
 }
 
 /* ---- restore ---- */
@@ -144,23 +135,38 @@ static int reg_check(struct session *s, const RegFileEntry *e, int fd)
 	return 0;
 }
 
-static int reg_open(struct session *s, const RegFileEntry *e, int flags)
+/* By its name, or once more what was made for it. */
+static int reg_open_any(struct session *s, uint32_t id, const RegFileEntry *e, struct open_how *how)
+{
+	int root = ns_root_fd(s), held, fd, r = ghost_get(s, id, &held);
+
+	if (root < 0 || r < 0)
+		return root < 0 ? root : r;
+	if (r)
+		return fd_reopen(held, how->flags & ~O_NOFOLLOW);
+	fd = fd_high(syscall(SYS_openat2, root, e->name, how, sizeof(*how)));
+	return fd < 0 ? -errno : fd;
+}
+
+static int reg_open(struct session *s, uint32_t id, const RegFileEntry *e, int flags)
 {
 	struct open_how how = { .resolve = RESOLVE_IN_ROOT };
-	int root = ns_root_fd(s), fd, r;
+	int fd, r;
 
 	if (e->has_ext && e->ext)
 		return session_fail(s, -ENOTSUP, "file %s: external files are not supported yet", e->name);
 	if (e->name[0] != '/')
 		return session_fail(s, -EBADMSG, "files.img: the name \"%.100s\" is not absolute", e->name);
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		flags &= ~O_TMPFILE; /* holds O_DIRECTORY */
 	how.flags = (flags & ~(O_CREAT | O_EXCL | O_TRUNC | __O_TMPFILE)) | O_CLOEXEC | O_NOCTTY;
 	if (!(flags & O_PATH))
 		how.flags |= flags & O_DIRECTORY;
 	else
 		how.flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	fd = fd_high(syscall(SYS_openat2, root, e->name, &how, sizeof(how)));
+	fd = reg_open_any(s, id, e, &how);
 	if (fd < 0)
-		return session_fail(s, -errno, "file %s: open", e->name);
+		return session_fail(s, fd, "file %s: open", e->name);
 	r = reg_check(s, e, fd);
 	if (r < 0) {
 		fd_close(fd);
@@ -175,7 +181,7 @@ int fd_open_reg(struct session *s, uint32_t id, int flags)
 
 	if (!e || !e->reg)
 		return session_fail(s, -EBADMSG, "files.img: file 0x%x is missing or has no name", id);
-	return reg_open(s, e->reg, flags < 0 ? (int)e->reg->flags : flags);
+	return reg_open(s, id, e->reg, flags < 0 ? (int)e->reg->flags : flags);
 }
 
 /*
@@ -207,7 +213,7 @@ static int reg_restore(struct session *s, struct fd_obj *o)
 		return session_fail(s, -EBADMSG, "files.img: file 0x%x has no reg part", o->id);
 	if (e->has_outside && e->outside && e->name[0])
 		return reg_outside(s, o, e);
-	o->fd = reg_open(s, e, e->flags);
+	o->fd = reg_open(s, o->id, e, e->flags);
 	if (o->fd < 0)
 		return o->fd;
 	if (e->pos != UINT64_MAX && !(e->flags & O_PATH) && e->pos &&
@@ -222,6 +228,7 @@ const struct fd_kind fd_kind_reg = {
 	.type = FD_TYPES__REG,
 	.is = reg_is,
 	.dump = reg_dump,
+	.dump_end = reg_dump_end,
 	.restore = reg_restore,
-	.preflight = reg_preflight,
+	.preflight = fd_path_check,
 };

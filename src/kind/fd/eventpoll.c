@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * eventpoll: epoll instances and what they watch.
+ *
+ * Kept:   targets by descriptor number, events, data; nested instances.
+ * Lost:   an EPOLLONESHOT target that had fired hides errors and hang-ups too, until it is rearmed: not
+ *         so after a restore; busy-poll parameters.
+ * Kernel: fs/eventpoll.c, ep_show_fdinfo(); kcmp(KCMP_EPOLL_TFD).
+ *
+ * A target is known by the number it had when it was added. That number may mean another file by now
+ * (closed, reused) while the watched one is still open elsewhere: the kernel is asked.
+ */
+#include "kind/fd.h"
+
+#include "base/list.h"
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+
+struct target {
+	EventpollTfdEntry e; /* e.tfd: the number in use now */
+	uint32_t added;	     /* the number it was added by */
+	uint32_t turn;	     /* among those of one added, in the order of fdinfo */
+};
+
+struct targets {
+	struct target *v;
+	size_t n, max;
+};
+
+static bool eventpoll_is(const struct fd_view *v)
+{
+	return !strcmp(v->link, "anon_inode:[eventpoll]");
+}
+
+/* "tfd: 5 events: 19 data: 7 pos:0 ino:1b sdev:9": the first decimal, the others hexadecimal */
+static int target_parse(struct session *s, const struct fd_view *v, const char *line, struct targets *t)
+{
+	unsigned long long data, ino = 0;
+	unsigned events, sdev = 0;
+	struct target *g;
+	long long pos = 0;
+	int tfd;
+
+	if (sscanf(line, "%d events: %x data: %llx pos:%lli ino:%llx sdev:%x", &tfd, &events, &data, &pos,
+		   &ino, &sdev) < 3 || tfd < 0)
+		return session_fail(s, -EBADMSG, "epoll 0x%x: its list of targets cannot be read", v->id);
+	g = vec_add(t);
+	memset(g, 0, sizeof(*g));
+	eventpoll_tfd_entry__init(&g->e);
+	g->added = g->e.tfd = tfd;
+	g->e.events = events;
+	g->e.data = data;
+	g->e.has_dev = g->e.has_inode = g->e.has_pos = true;
+	g->e.dev = sdev;
+	g->e.inode = ino;
+	g->e.pos = pos;
+	for (size_t i = 0; i + 1 < t->n; i++)
+		g->turn += t->v[i].added == g->added;
+	return 0;
+}
+
+/* Is descriptor num of the task the file that this target watches? */
+static bool target_is(const struct fd_view *v, const struct target *g, uint32_t num)
+{
+	struct kcmp_epoll_slot slot = { .efd = v->fd, .tfd = g->added, .toff = g->turn };
+
+	return syscall(SYS_kcmp, v->task->pid, getpid(), KCMP_EPOLL_TFD, (unsigned long)num, &slot) == 0;
+}
+
+/* a file is watched once by each number */
+static bool number_used(const struct targets *t, uint32_t num)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->v[i].e.tfd == num)
+			return true;
+	return false;
+}
+
+/* Another number of the watched file. */
+static int target_find(struct session *s, const struct fd_view *v, const struct targets *t,
+		       struct target *g)
+{
+	int fd = openat(v->task->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		uint32_t num = atoi(e->d_name);
+
+		if (e->d_name[0] == '.' || number_used(t, num) || !target_is(v, g, num))
+			continue;
+		session_debug(s, "epoll 0x%x: target added as %u is now %u", v->id, g->added, num);
+		g->e.tfd = num;
+		return 0;
+	}
+	return session_fail(s, -ENOTSUP,
+			    "task %d: epoll descriptor %d watches a file that it added as %u and has closed since, but which is open elsewhere; remove it by EPOLL_CTL_DEL first",
+			    v->task->vpid, v->num, g->added);
+}
+
+static int targets_read(struct session *s, const struct fd_view *v, struct targets *t)
+{
+	int r = 0;
+
+	for (const char *line = text_after(v->info, "tfd:"); r == 0 && line;
+	     line = text_after(line, "tfd:"))
+		r = target_parse(s, v, line, t);
+	/* numbers that are right first: a search must not take them away */
+	for (size_t i = 0; r == 0 && i < t->n; i++)
+		if (!target_is(v, &t->v[i], t->v[i].added))
+			t->v[i].e.tfd = UINT32_MAX;
+	for (size_t i = 0; r == 0 && i < t->n; i++)
+		if (t->v[i].e.tfd == UINT32_MAX)
+			r = target_find(s, v, t, &t->v[i]);
+	return r;
+}
+
+static int eventpoll_dump(struct session *s, const struct fd_view *v)
+{
+	EventpollFileEntry e = EVENTPOLL_FILE_ENTRY__INIT;
+	own_mem EventpollTfdEntry **list = NULL;
+	struct targets t = { 0 };
+	int r = targets_read(s, v, &t);
+
+	list = xalloc((t.n + 1) * sizeof(*list));
+	for (size_t i = 0; i < t.n; i++)
+		list[i] = &t.v[i].e;
+	e.id = v->id;
+	e.flags = v->flags;
+	e.fown = v->fown;
+	e.n_tfd = t.n;
+	e.tfd = list;
+	if (r == 0)
+		r = fd_put(s, v, &e.base);
+	free(t.v);
+	return r;
+}
+
+/* ---- restore ---- */
+
+static int eventpoll_restore(struct session *s, struct fd_obj *o)
+{
+	if (!o->entry->epfd)
+		return session_fail(s, -EBADMSG, "files.img: epoll 0x%x is damaged", o->id);
+	if (!o->task && o->entry->epfd->n_tfd) /* in a socket's queue: nobody whose numbers these are */
+		session_warn(s, "epoll 0x%x: no task has it open; what it watched is lost", o->id);
+	o->fd = fd_high(epoll_create1(EPOLL_CLOEXEC));
+	return o->fd < 0 ? session_fail(s, -errno, "epoll 0x%x: make", o->id) : 0;
+}
+
+/* Run what is gathered: the calls are for targets first to first + n - 1. */
+static int targets_run(struct session *s, struct fd_obj *o, struct batch *b, size_t first)
+{
+	const EventpollFileEntry *e = o->entry->epfd;
+	int r = batch_run(b);
+
+	for (unsigned i = 0; r == 0 && i < b->n; i++)
+		if (batch_ret(b, i) < 0)
+			r = session_fail(s, batch_ret(b, i), "task %d: epoll 0x%x: watch descriptor %u",
+					 o->task->vpid, o->id, e->tfd[first + i]->tfd);
+	batch_clear(b);
+	return r;
+}
+
+/* By the owner, as the numbers are those of its table. */
+static int eventpoll_in_task(struct session *s, struct fd_obj *o, struct batch *b, int num)
+{
+	const EventpollFileEntry *e = o->entry->epfd;
+	size_t first = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < e->n_tfd; i++) {
+		struct epoll_event ev = { .events = e->tfd[i]->events, .data.u64 = e->tfd[i]->data };
+
+		if (!batch_room(b, 1, sizeof(ev))) {
+			r = targets_run(s, o, b, first);
+			first = i;
+		}
+		call4(b, NULL, SYS_epoll_ctl, num, EPOLL_CTL_ADD, e->tfd[i]->tfd,
+		      batch_mem(b, &ev, sizeof(ev), NULL));
+	}
+	return r < 0 ? r : targets_run(s, o, b, first);
+}
+
+const struct fd_kind fd_kind_eventpoll = {
+	.name = "epoll",
+	.type = FD_TYPES__EVENTPOLL,
+	.is = eventpoll_is,
+	.dump = eventpoll_dump,
+	.restore = eventpoll_restore,
+	.in_task = eventpoll_in_task,
+};

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * fanotify: marks on files, directories and mounts.
+ *
+ * Kept:   class and flags, marks of inodes and mounts with their masks.
+ * Lost:   events not yet read (said). Refused: marks of whole filesystems, for which the format has no
+ *         place, and those that ask for permission: whoever dumps would wait for the stopped listener.
+ * Kernel: fs/notify/fdinfo.c.
+ */
+#include "kind/fhandle.h"
+
+#include "base/list.h"
+#include "base/res.h"
+#include "base/text.h"
+#include "images/fsnotify.pb-c.h"
+#include "kind/ns.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#define PERM_EVENTS 0x170000ULL /* OPEN_PERM, ACCESS_PERM, OPEN_EXEC_PERM, PRE_ACCESS */
+#define MARK_SURVIVES 0x40u	/* FAN_MARK_IGNORED_SURV_MODIFY */
+#define MARK_IGNORED_MASK 0x20u
+#define MARK_EVICTABLE 0x200u
+#define MARK_IGNORE 0x400u
+
+static bool fanotify_is(const struct fd_view *v)
+{
+	return !strcmp(v->link, "anon_inode:[fanotify]");
+}
+
+struct marks {
+	struct mark {
+		FanotifyMarkEntry e;
+		FanotifyInodeMarkEntry ie;
+		FanotifyMountMarkEntry me;
+		struct fhandle h;
+		char *path;
+	} **v;
+	size_t n, max;
+};
+
+static int fanotify_preflight(struct session *s, const struct fd_view *v)
+{
+	for (const char *l = text_after(v->info, "fanotify "); l; l = text_after(l, "fanotify ")) {
+		uint64_t mask = 0, any;
+
+		fhandle_field(l, "mask", &mask);
+		if (mask & PERM_EVENTS)
+			return session_fail(s, -ENOTSUP,
+					    "task %d: descriptor %d is a fanotify group that decides on permissions; stasis would wait for it, remove such marks first",
+					    v->task->vpid, v->num);
+		if (!fhandle_field(l, "ino", &any) && !fhandle_field(l, "mnt_id", &any) &&
+		    fhandle_field(l, "mask", &any))
+			return session_fail(s, -ENOTSUP,
+					    "task %d: descriptor %d is a fanotify group with a mark of a whole filesystem or namespace, which cannot be checkpointed; mark the mount instead",
+					    v->task->vpid, v->num);
+	}
+	return 0;
+}
+
+static int mark_mount(struct session *s, const struct fd_view *v, uint64_t mnt_id, struct mark *k)
+{
+	k->path = fhandle_mount(v->task, mnt_id);
+	if (!k->path)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: fanotify descriptor %d marks mount %llu, which the task does not see",
+				    v->task->vpid, v->num, (unsigned long long)mnt_id);
+	fanotify_mount_mark_entry__init(&k->me);
+	k->me.mnt_id = mnt_id;
+	k->me.path = k->path;
+	k->e.type = MARK_TYPE__MOUNT;
+	k->e.me = &k->me;
+	return 0;
+}
+
+static int mark_inode(struct session *s, const struct fd_view *v, const char *line, struct mark *k)
+{
+	char who[60];
+	int r;
+
+	snprintf(who, sizeof(who), "task %d: fanotify descriptor %d", v->task->vpid, v->num);
+	r = fhandle_parse(s, v->task, line, who, &k->h);
+	fanotify_inode_mark_entry__init(&k->ie);
+	k->ie.i_ino = k->h.ino;
+	k->ie.f_handle = &k->h.e;
+	k->e.type = MARK_TYPE__INODE;
+	k->e.ie = &k->ie;
+	k->e.s_dev = k->h.sdev;
+	return r;
+}
+
+static int mark_parse(struct session *s, const struct fd_view *v, const char *line, struct marks *all)
+{
+	uint64_t mask = 0, ignored = 0, mflags = 0, mnt;
+	struct mark *k = xalloc(sizeof(*k));
+
+	*vec_add(all) = k;
+	fanotify_mark_entry__init(&k->e);
+	fhandle_field(line, "mask", &mask);
+	fhandle_field(line, "ignored_mask", &ignored);
+	fhandle_field(line, "mflags", &mflags);
+	k->e.id = v->id;
+	k->e.mask = mask;
+	k->e.ignored_mask = ignored;
+	k->e.mflags = mflags;
+	return fhandle_field(line, "mnt_id", &mnt) ? mark_mount(s, v, mnt, k) : mark_inode(s, v, line, k);
+}
+
+static int marks_read(struct session *s, const struct fd_view *v, FanotifyFileEntry *e, struct marks *all)
+{
+	uint64_t flags = 0, event = 0, any;
+	int r = 0;
+
+	for (const char *l = text_after(v->info, "fanotify "); r == 0 && l; l = text_after(l, "fanotify "))
+		if (fhandle_field(l, "event-flags", &event))
+			fhandle_field(l, "flags", &flags);
+		else if (fhandle_field(l, "mask", &any))
+			r = mark_parse(s, v, l, all);
+	e->faflags = flags;
+	e->evflags = event;
+	return r;
+}
+
+static int fanotify_dump(struct session *s, const struct fd_view *v)
+{
+	FanotifyFileEntry e = FANOTIFY_FILE_ENTRY__INIT;
+	own_mem FanotifyMarkEntry **list = NULL;
+	struct marks all = { 0 };
+	int r = fanotify_preflight(s, v), queued = 0;
+
+	if (ioctl(v->fd, FIONREAD, &queued) == 0 && queued)
+		session_warn(s, "task %d: fanotify descriptor %d: %d bytes of events that were not read are lost",
+			     v->task->vpid, v->num, queued);
+	if (r == 0)
+		r = marks_read(s, v, &e, &all);
+	list = xalloc((all.n + 1) * sizeof(*list));
+	for (size_t i = 0; i < all.n; i++)
+		list[i] = &all.v[i]->e;
+	e.id = v->id;
+	e.flags = v->flags;
+	e.fown = v->fown;
+	e.n_mark = all.n;
+	e.mark = list;
+	if (r == 0)
+		r = fd_put(s, v, &e.base);
+	for (size_t i = 0; i < all.n; i++) {
+		fhandle_free(&all.v[i]->h);
+		free(all.v[i]->path);
+		free(all.v[i]);
+	}
+	free(all.v);
+	return r;
+}
+
+/* ---- restore ---- */
+
+static int fanotify_restore(struct session *s, struct fd_obj *o)
+{
+	const FanotifyFileEntry *e = o->entry->ffy;
+
+	if (!e)
+		return session_fail(s, -EBADMSG, "files.img: fanotify 0x%x is damaged", o->id);
+	o->fd = fd_high(syscall(SYS_fanotify_init, e->faflags, e->evflags));
+	if (o->fd < 0 || fcntl(o->fd, F_SETFD, FD_CLOEXEC) < 0)
+		return session_fail(s, -errno, "fanotify 0x%x: make one with flags 0x%x", o->id, e->faflags);
+	return 0;
+}
+
+/* O_PATH descriptor of what is marked */
+static int mark_open(struct session *s, const FanotifyMarkEntry *e, const char *who)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	int root = ns_root_fd(s), fd;
+
+	if (root < 0)
+		return root;
+	if (e->type == MARK_TYPE__INODE && e->ie)
+		return fhandle_open(s, e->s_dev, e->ie->i_ino, e->ie->f_handle, who);
+	if (e->type != MARK_TYPE__MOUNT || !e->me || !e->me->path || e->me->path[0] != '/')
+		return session_fail(s, -EBADMSG, "%s: a mark is damaged or has no path", who);
+	fd = fd_high(syscall(SYS_openat2, root, e->me->path, &how, sizeof(how)));
+	return fd < 0 ? session_fail(s, -errno, "%s: open the mount %s", who, e->me->path) : fd;
+}
+
+static int mark_add(struct session *s, struct fd_obj *o, const FanotifyMarkEntry *e)
+{
+	unsigned how = FAN_MARK_ADD | (e->type == MARK_TYPE__MOUNT ? FAN_MARK_MOUNT : 0) |
+		       (e->mflags & MARK_EVICTABLE);
+	unsigned ignore = e->mflags & MARK_IGNORE ? MARK_IGNORE : MARK_IGNORED_MASK;
+	own_fd int fd = -1;
+	char who[40], path[32];
+	int r = 0;
+
+	snprintf(who, sizeof(who), "fanotify 0x%x", o->id);
+	fd = mark_open(s, e, who);
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (e->mask)
+		r = syscall(SYS_fanotify_mark, o->fd, how, (uint64_t)e->mask, AT_FDCWD, path);
+	if (r == 0 && e->ignored_mask)
+		r = syscall(SYS_fanotify_mark, o->fd, how | ignore | (e->mflags & MARK_SURVIVES),
+			    (uint64_t)e->ignored_mask, AT_FDCWD, path);
+	return r < 0 ? session_fail(s, -errno, "%s: mark inode %llu or mount %s with 0x%x", who,
+				    (unsigned long long)(e->ie ? e->ie->i_ino : 0),
+				    e->me && e->me->path ? e->me->path : "-", e->mask)
+		     : 0;
+}
+
+/* Late: opening files and making those without a name shall be no events. */
+static int fanotify_link(struct session *s, struct fd_obj *o)
+{
+	const FanotifyFileEntry *e = o->entry->ffy;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < e->n_mark; i++)
+		r = mark_add(s, o, e->mark[i]);
+	return r;
+}
+
+const struct fd_kind fd_kind_fanotify = {
+	.name = "fanotify",
+	.type = FD_TYPES__FANOTIFY,
+	.is = fanotify_is,
+	.dump = fanotify_dump,
+	.restore = fanotify_restore,
+	.link = fanotify_link,
+	.preflight = fanotify_preflight,
+};

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ghost: files that are open (or mapped, or somebody's directory) but have no name any more. They are
+ * carried in the image, or, when another hard link keeps them on disk, get a temporary one.
+ */
+#ifndef KIND_GHOST_H
+#define KIND_GHOST_H
+
+#include "kind/fd.h"
+
+enum ghost_how {
+	GHOST_NAMED,   /* its name leads to it */
+	GHOST_CARRIED, /* it goes into the image */
+	GHOST_OUTSIDE, /* passed in from outside of the tasks' root: only its name is kept */
+	GHOST_LINKED,  /* it gets a name link_remap.N beside its old one */
+};
+
+/**
+ * ghost_check - how can the file be found again? Refuses what cannot, with the remedy
+ * @link: what /proc shows for it
+ * @num: the descriptor, for messages; -1 none
+ * @ret_name: the name it has or had, owned by the caller
+ * Return: enum ghost_how, or -errno with the reason.
+ */
+int ghost_check(struct session *s, const struct task *task, const struct stat *st, const char *link,
+		int num, char **ret_name);
+/**
+ * ghost_dump - keep a file without a name
+ * @how: what ghost_check() said
+ * @fd: any descriptor of it, O_PATH too
+ * @name: the name it had
+ * @id: the reg entry that stands for it
+ */
+int ghost_dump(struct session *s, const struct task *task, enum ghost_how how, int fd,
+	       const struct stat *st, const char *name, uint32_t id);
+int ghost_dump_end(struct session *s);
+
+/**
+ * ghost_get - restore: the nameless file that a reg entry means; all are made at the first call
+ * @ret_fd: some descriptor of it, borrowed; reopen it with the wanted flags
+ * Return: 1, 0 the entry has a name, -errno with the reason.
+ */
+int ghost_get(struct session *s, uint32_t id, int *ret_fd);
+/** ghost_find - the one that had this inode at the checkpoint (kdev); -1 none */
+int ghost_find(struct session *s, uint32_t dev, uint64_t ino);
+/** ghost_restore_end - the restore is over: temporary links go if it succeeded */
+void ghost_restore_end(struct session *s);
+
+#endif
