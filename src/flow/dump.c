@@ -7,6 +7,7 @@
 
 #include "base/res.h"
 #include "kind/fd.h"
+#include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
@@ -125,6 +126,8 @@ static int flow_finish(struct session *s)
 	enum trace_how how = flow_how(s);
 	int r;
 
+	if (how == TRACE_KILL)
+		inet_tcp_hold(s);
 	r = warden_finish(s, how);
 	s->stats.frozen = (now_ns() - warden_table(s)->stop_ns) / 1000;
 	return r;
@@ -164,6 +167,7 @@ int flow_dump(struct session *s)
 		r = flow_finish(s);
 	if (r < 0) /* no checkpoint: nobody shall take it for one */
 		unlinkat(s->images, "inventory.img", 0);
+	inet_tcp_end(s, r < 0);
 	warden_end(s);
 	s->tree = NULL;
 	tree_free(&tree);

@@ -25,3 +25,4 @@ corpus() {
 @test "threads" { corpus threads; }
 @test "cow: memory shared by fork, and shared memory" { corpus cow; }
 @test "task: attributes, signals, timers, credentials" { corpus task; }
+@test "tcp: connections, half closed ones, listeners, UDP" { corpus tcp; }
