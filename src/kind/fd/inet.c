@@ -224,7 +224,8 @@ static int note_addresses(struct session *s, const struct fd_view *v, struct ine
 		return session_fail(s, -errno, "socket 0x%x: its address", v->id);
 	addr_put(&a, n->src, &n->e.src_port, &scope);
 	memset(&a, 0, sizeof(a));
-	len = sizeof(a);
+	/* SO_PEERNAME refuses a larger one than it fills */
+	len = n->e.family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 	if (getpeername(v->fd, (void *)&a, &len) == 0 ||
 	    getsockopt(v->fd, SOL_SOCKET, SO_PEERNAME, &a, &len) == 0)
 		addr_put(&a, n->dst, &n->e.dst_port, &scope);
@@ -275,6 +276,20 @@ static void note_raw(const struct fd_view *v, struct inet_note *n)
 	}
 }
 
+/*
+ * A dead connection with nothing to be read is no more than a socket. The port that it still shows is no
+ * longer its own.
+ */
+static void note_dead(struct inet_note *n)
+{
+	if (n->e.dst_port && n->e.shutdown == SK_SHUTDOWN__BOTH) {
+		n->e.src_port = 0;
+		memset(n->src, 0, sizeof(n->src));
+	}
+	n->e.dst_port = 0;
+	memset(n->dst, 0, sizeof(n->dst));
+}
+
 static void note_tcp(const struct fd_view *v, struct inet_note *n)
 {
 	struct tcp_info ti = { 0 };
@@ -290,11 +305,8 @@ static void note_tcp(const struct fd_view *v, struct inet_note *n)
 		n->e.shutdown = inet_tcp_shutdown(v->fd, n->e.state);
 		n->e.has_shutdown = n->e.shutdown != SK_SHUTDOWN__NONE;
 	}
-	/* a dead connection is no more than a socket, unless there is something to be read */
-	if (n->e.state == TCP_CLOSE && (ioctl(v->fd, SIOCINQ, &waiting) < 0 || !waiting)) {
-		n->e.dst_port = 0;
-		memset(n->dst, 0, sizeof(n->dst));
-	}
+	if (n->e.state == TCP_CLOSE && (ioctl(v->fd, SIOCINQ, &waiting) < 0 || !waiting))
+		note_dead(n);
 	o->has_cork = o->cork = opt_int(v->fd, IPPROTO_TCP, TCP_CORK);
 	o->has_nodelay = o->nodelay = opt_int(v->fd, IPPROTO_TCP, TCP_NODELAY);
 	o->has_keepcnt = o->has_keepidle = o->has_keepintvl = true;
