@@ -144,11 +144,20 @@ while True:
 # a peer outside that never ceases to send, and counts on being answered in order
 @test "20 dumps with --leave-running while a peer outside sends: not a byte is lost" {
 	echo_server
-	"$BUILD/tests/kit/inet" "$W" "$(cat "$IMG/port")" flood </dev/null >"$IMG/said" 2>&1 3>&- &
-	PID=$!
-	until_true test -e "$W.ready"
+	start "$(cat "$IMG/port")" flood
 	for i in $(seq 20); do
 		dump -R --tcp-established
+	done
+	verify
+}
+
+@test "20 generations while two tasks talk to each other: not a byte is lost" {
+	start 0 flood
+	for i in $(seq 20); do
+		dump --tcp-established
+		until_true gone "$PID"
+		restore --tcp-established
+		read -rt "0.0$((RANDOM % 10))" <> <(:) || true
 	done
 	verify
 }

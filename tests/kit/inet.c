@@ -2,8 +2,8 @@
 /*
  * inet: a tree whose sockets check themselves: listeners, connections in every state that lasts, with data
  * in both queues, between two tasks and to a peer outside, UDP.
- * Usage: inet FILE [PORT [flood]]. PORT: of an echo server outside, on 127.0.0.1. flood: talk to it all
- * the time.
+ * Usage: inet FILE [PORT [flood]]. PORT: of an echo server outside, on 127.0.0.1, or 0. flood: talk all the
+ * time to it, or to the other task.
  * On SIGTERM it writes "OK" or "FAIL why" into FILE and ends. FILE.ready appears when all is set up.
  */
 #define _GNU_SOURCE
@@ -163,7 +163,10 @@ static int take(int fd, size_t from, size_t n)
 		char c[65536];
 		ssize_t r;
 
-		if (poll(&p, 1, 10000) != 1)
+		r = poll(&p, 1, 10000);
+		if (r < 0 && errno == EINTR)
+			continue; /* a restore cannot know how long it had waited */
+		if (r != 1)
 			return 0;
 		r = recv(fd, c, n - done < sizeof(c) ? n - done : sizeof(c), 0);
 		if (r <= 0)
@@ -203,8 +206,11 @@ static struct pair pair(int l, int family, const char *text, int small)
 
 static int l4, l6, ldual, lsmall;
 static struct pair plain, full, v6, mapped, half, fin1, last, closing, closed;
-static int udp, udpc, udp6, udp6c, fresh, only_bound, child_end, outside = -1;
-static size_t out_sent, out_got;
+static int udp, udpc, udp6, udp6c, fresh, only_bound;
+static struct talk {
+	int fd;
+	size_t sent, got;
+} child = { .fd = -1 }, outside = { .fd = -1 };
 
 static void listeners(void)
 {
@@ -285,7 +291,7 @@ static void echo(void)
 	char c[4096];
 	ssize_t n;
 
-	child_end = p.a;
+	child.fd = p.a;
 	if (fork() == 0) {
 		for (int i = 3; i < 64; i++)
 			if (i != p.b)
@@ -326,6 +332,12 @@ static void check_pair(const struct pair *p, size_t a, size_t b, const char *wha
 	check(take(p->b, a, 20000) && take(p->a, b, 20000), what);
 }
 
+static void check_talk(struct talk *t, const char *what)
+{
+	put(t->fd, t->sent, 3000);
+	check(take(t->fd, t->got, t->sent + 3000 - t->got), what);
+}
+
 static void check_connections(void)
 {
 	check_pair(&plain, 5000, 3000, "plain");
@@ -339,12 +351,9 @@ static void check_connections(void)
 	check(opt(plain.a, SOL_SOCKET, SO_REUSEADDR) == 0, "no reuseaddr");
 	check(opt(plain.b, SOL_SOCKET, SO_REUSEADDR) == 1, "reuseaddr");
 	check(opt(plain.a, IPPROTO_TCP, TCP_REPAIR) == 0, "no repair mode");
-	put(child_end, 0, 3000);
-	check(take(child_end, 0, 3000), "echo of the other task");
-	if (outside >= 0) {
-		put(outside, out_sent, 3000);
-		check(take(outside, out_got, out_sent + 3000 - out_got), "echo from outside");
-	}
+	check_talk(&child, "echo of the other task");
+	if (outside.fd >= 0)
+		check_talk(&outside, "echo from outside");
 }
 
 static void check_listener(int l, int family, const char *text, int backlog, const char *what)
@@ -394,15 +403,15 @@ static void check_all(int fresh_port)
 }
 
 /* there and back, all the time */
-static void flood(void)
+static void flood(struct talk *t)
 {
 	sigset_t term;
 
 	while (sigpending(&term) == 0 && !sigismember(&term, SIGTERM) && !why[0]) {
-		put(outside, out_sent, 8192);
-		out_sent += 8192;
-		check(take(outside, out_got, 8192), "flood");
-		out_got += 8192;
+		put(t->fd, t->sent, 8192);
+		t->sent += 8192;
+		check(take(t->fd, t->got, 8192), "flood");
+		t->got += 8192;
 	}
 }
 
@@ -422,11 +431,11 @@ int main(int argc, char **argv)
 	connections();
 	states();
 	datagrams();
-	if (argc > 2) {
-		outside = client(AF_INET, "127.0.0.1", atoi(argv[2]), 0);
-		must(outside >= 0, "outside");
-		put(outside, 0, 100);
-		out_sent = 100;
+	if (argc > 2 && atoi(argv[2])) {
+		outside.fd = client(AF_INET, "127.0.0.1", atoi(argv[2]), 0);
+		must(outside.fd >= 0, "outside");
+		put(outside.fd, 0, 100);
+		outside.sent = 100;
 	}
 	fresh = socket(AF_INET, SOCK_STREAM, 0);
 	only_bound = bound(AF_INET, SOCK_STREAM, "127.0.0.1", 0);
@@ -437,7 +446,7 @@ int main(int argc, char **argv)
 	snprintf(name, sizeof(name), "%s.ready", argv[1]);
 	fclose(fopen(name, "w"));
 	if (argc > 3)
-		flood();
+		flood(outside.fd >= 0 ? &outside : &child);
 	while (!got_term)
 		sigsuspend(&old);
 	check_all(port);
