@@ -206,7 +206,7 @@ static struct pair pair(int l, int family, const char *text, int small)
 
 static int l4, l6, ldual, lsmall;
 static struct pair plain, full, v6, mapped, half, fin1, last, closing, closed;
-static int udp, udpc, udp6, udp6c, fresh, only_bound;
+static int udp, udpc, udp6, udp6c, udpw, fresh, only_bound;
 static struct talk {
 	int fd;
 	size_t sent, got;
@@ -227,7 +227,7 @@ static void listeners(void)
 
 static void connections(void)
 {
-	int one = 1, idle = 321;
+	int one = 1, idle = 321, tos = 16;
 
 	plain = pair(l4, AF_INET, "127.0.0.1", 0);
 	put(plain.a, 0, 5000);
@@ -235,6 +235,9 @@ static void connections(void)
 	setsockopt(plain.a, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(plain.b, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(plain.b, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(plain.a, IPPROTO_TCP, TCP_USER_TIMEOUT, &idle, sizeof(idle));
+	setsockopt(plain.a, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+	setsockopt(plain.b, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
 	full = pair(l4, AF_INET, "127.0.0.1", 0);
 	full.sent_a = stuff(full.a);
 	full.sent_b = stuff(full.b);
@@ -272,16 +275,21 @@ static void states(void)
 static void datagrams(void)
 {
 	struct sockaddr_storage a;
-	int ttl = 33;
+	int ttl = 33, one = 1, tclass = 32;
 
 	udp = bound(AF_INET, SOCK_DGRAM, "127.0.0.1", 0);
 	udpc = socket(AF_INET, SOCK_DGRAM, 0);
 	must(!connect(udpc, (void *)&a, address(&a, AF_INET, "127.0.0.1", port_of(udp))), "udp");
 	setsockopt(udpc, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+	setsockopt(udpc, IPPROTO_IP, IP_RECVERR, &one, sizeof(one));
 	udp6 = bound(AF_INET6, SOCK_DGRAM, "::", 1);
 	udp6c = socket(AF_INET6, SOCK_DGRAM, 0);
 	must(!connect(udp6c, (void *)&a, address(&a, AF_INET6, "::1", port_of(udp6))), "udp6");
+	setsockopt(udp6c, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
 	shutdown(udp6c, SHUT_RD);
+	shutdown(udpw = socket(AF_INET, SOCK_DGRAM, 0), SHUT_WR);
+	must(!connect(udpw, (void *)&a, address(&a, AF_INET, "127.0.0.1", port_of(udp))), "udpw");
+	shutdown(udpw, SHUT_WR);
 }
 
 /* The other task: what comes to its end goes back. */
@@ -340,6 +348,9 @@ static void check_talk(struct talk *t, const char *what)
 
 static void check_connections(void)
 {
+	char name[16] = "";
+	socklen_t n = sizeof(name);
+
 	check_pair(&plain, 5000, 3000, "plain");
 	check_pair(&full, full.sent_a, full.sent_b, "full");
 	check_pair(&v6, 700, 0, "v6");
@@ -348,6 +359,10 @@ static void check_connections(void)
 	check(opt(plain.b, IPPROTO_TCP, TCP_NODELAY) == 0, "no nodelay");
 	check(opt(plain.b, SOL_SOCKET, SO_KEEPALIVE) == 1, "keepalive");
 	check(opt(plain.b, IPPROTO_TCP, TCP_KEEPIDLE) == 321, "keepidle");
+	check(opt(plain.a, IPPROTO_TCP, TCP_USER_TIMEOUT) == 321, "user timeout");
+	check(opt(plain.b, IPPROTO_IP, IP_TOS) == 16, "tos");
+	getsockopt(plain.a, IPPROTO_TCP, TCP_CONGESTION, name, &n);
+	check(!strcmp(name, "reno"), "congestion control");
 	check(opt(plain.a, SOL_SOCKET, SO_REUSEADDR) == 0, "no reuseaddr");
 	check(opt(plain.b, SOL_SOCKET, SO_REUSEADDR) == 1, "reuseaddr");
 	check(opt(plain.a, IPPROTO_TCP, TCP_REPAIR) == 0, "no repair mode");
@@ -381,6 +396,9 @@ static void check_datagrams(void)
 	p.fd = udp6;
 	check(send(udp6c, "six", 3, 0) == 3 && poll(&p, 1, 5000) == 1 && recv(udp6, c, 8, 0) == 3, "udp6");
 	check(opt(udpc, IPPROTO_IP, IP_TTL) == 33, "ttl");
+	check(opt(udpc, IPPROTO_IP, IP_RECVERR) == 1, "recverr");
+	check(opt(udp6c, IPPROTO_IPV6, IPV6_TCLASS) == 32, "tclass");
+	check(send(udpw, "no", 2, MSG_NOSIGNAL) < 0 && errno == EPIPE, "udp: shut down for sending");
 	check(opt(udp6, IPPROTO_IPV6, IPV6_V6ONLY) == 1, "v6only");
 	p.fd = udp6c;
 	p.events = POLLRDHUP;

@@ -13,16 +13,14 @@
 
 #include "base/list.h"
 #include "base/res.h"
+#include "kind/inet-diag.h"
+#include "kind/inet-opts.h"
 #include "kind/inet-tcp.h"
 #include "kind/ns.h"
 #include "kind/sock-opts.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -35,23 +33,8 @@
 #ifndef SO_PEERNAME
 #define SO_PEERNAME 28
 #endif
-#ifndef IPV6_FREEBIND
-#define IPV6_FREEBIND 78
-#endif
-#ifndef IP_NODEFRAG
-#define IP_NODEFRAG 22
-#endif
 #define UDP_CORK_OPT 1
-#define RAW_FILTER 1 /* ICMP_FILTER and ICMPV6_FILTER */
 #define BACKLOG_MAX INT32_MAX
-
-static int opt_int(int fd, int level, int opt)
-{
-	int v = 0;
-	socklen_t n = sizeof(v);
-
-	return getsockopt(fd, level, opt, &v, &n) < 0 ? 0 : v;
-}
 
 static bool inet_is(const struct fd_view *v)
 {
@@ -59,9 +42,9 @@ static bool inet_is(const struct fd_view *v)
 
 	if (!S_ISSOCK(v->st.st_mode) || v->fd < 0)
 		return false;
-	family = opt_int(v->fd, SOL_SOCKET, SO_DOMAIN);
-	type = opt_int(v->fd, SOL_SOCKET, SO_TYPE);
-	protocol = opt_int(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	family = inet_opt(v->fd, SOL_SOCKET, SO_DOMAIN);
+	type = inet_opt(v->fd, SOL_SOCKET, SO_TYPE);
+	protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
 	if (family != AF_INET && family != AF_INET6)
 		return false;
 	if (type == SOCK_STREAM)
@@ -132,7 +115,7 @@ static int udp_check(struct session *s, const struct fd_view *v)
 			break;
 		poll(NULL, 0, 1);
 	}
-	if (n || opt_int(v->fd, IPPROTO_UDP, UDP_CORK_OPT))
+	if (n || inet_opt(v->fd, IPPROTO_UDP, UDP_CORK_OPT))
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a UDP socket that is corked or still sending; let the program finish its datagram first",
 				    v->task->vpid, v->num);
@@ -141,9 +124,9 @@ static int udp_check(struct session *s, const struct fd_view *v)
 
 static int inet_preflight(struct session *s, const struct fd_view *v)
 {
-	int protocol = opt_int(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
 
-	if (opt_int(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM)
+	if (inet_opt(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM)
 		return tcp_check(s, v);
 	return is_udp(protocol) ? udp_check(s, v) : 0;
 }
@@ -153,10 +136,8 @@ struct inet_note {
 	InetSkEntry e;
 	FownEntry fown;
 	SkOptsEntry opts;
-	IpOptsEntry ip;
-	IpOptsRawEntry raw;
-	TcpOptsEntry tcp;
-	uint32_t src[4], dst[4], filter[8];
+	struct inet_opts inet;
+	uint32_t src[4], dst[4];
 	char ifname[IF_NAMESIZE];
 };
 
@@ -166,24 +147,19 @@ static struct inet_note *note_new(const struct fd_view *v)
 
 	inet_sk_entry__init(&n->e);
 	sk_opts_entry__init(&n->opts);
-	ip_opts_entry__init(&n->ip);
-	ip_opts_raw_entry__init(&n->raw);
-	tcp_opts_entry__init(&n->tcp);
 	n->fown = *v->fown;
 	n->e.id = v->id;
 	n->e.ino = v->st.st_ino;
 	n->e.flags = v->flags;
 	n->e.fown = &n->fown;
 	n->e.opts = &n->opts;
-	n->e.ip_opts = &n->ip;
-	n->e.tcp_opts = &n->tcp;
 	n->e.src_addr = n->src;
 	n->e.dst_addr = n->dst;
 	n->e.has_ns_id = true;
 	n->e.ns_id = v->task->ids->net_ns_id;
-	n->e.family = opt_int(v->fd, SOL_SOCKET, SO_DOMAIN);
-	n->e.type = opt_int(v->fd, SOL_SOCKET, SO_TYPE);
-	n->e.proto = opt_int(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	n->e.family = inet_opt(v->fd, SOL_SOCKET, SO_DOMAIN);
+	n->e.type = inet_opt(v->fd, SOL_SOCKET, SO_TYPE);
+	n->e.proto = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
 	n->e.n_src_addr = n->e.n_dst_addr = n->e.family == AF_INET ? 1 : 4;
 	return n;
 }
@@ -237,45 +213,6 @@ static int note_addresses(struct session *s, const struct fd_view *v, struct ine
 	return 0;
 }
 
-static void note_ip(const struct fd_view *v, struct inet_note *n)
-{
-	bool v4 = n->e.family == AF_INET;
-
-	n->ip.has_freebind = n->ip.freebind = v4 ? opt_int(v->fd, IPPROTO_IP, IP_FREEBIND)
-						 : opt_int(v->fd, IPPROTO_IPV6, IPV6_FREEBIND);
-	n->ip.has_pktinfo = n->ip.pktinfo = v4 ? opt_int(v->fd, IPPROTO_IP, IP_PKTINFO)
-					       : opt_int(v->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
-	if (!v4) {
-		n->e.v6only = opt_int(v->fd, IPPROTO_IPV6, IPV6_V6ONLY);
-		n->e.has_v6only = n->e.v6only;
-		return;
-	}
-	n->ip.tos = opt_int(v->fd, IPPROTO_IP, IP_TOS);
-	n->ip.has_tos = n->ip.tos != 0;
-	n->ip.ttl = opt_int(v->fd, IPPROTO_IP, IP_TTL);
-	n->ip.has_ttl = n->ip.ttl != 0;
-}
-
-static void note_raw(const struct fd_view *v, struct inet_note *n)
-{
-	bool v4 = n->e.family == AF_INET;
-	socklen_t len = sizeof(n->filter);
-
-	n->ip.raw = &n->raw;
-	n->raw.has_hdrincl = n->raw.hdrincl = opt_int(v->fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
-						      v4 ? IP_HDRINCL : IPV6_HDRINCL);
-	if (v4)
-		n->raw.has_nodefrag = n->raw.nodefrag = opt_int(v->fd, IPPROTO_IP, IP_NODEFRAG);
-	else if (opt_int(v->fd, IPPROTO_RAW, IPV6_CHECKSUM) >= 0)
-		n->raw.has_checksum = n->raw.checksum = opt_int(v->fd, IPPROTO_RAW, IPV6_CHECKSUM) > 0;
-	if ((n->e.proto == IPPROTO_ICMP && v4) || (n->e.proto == IPPROTO_ICMPV6 && !v4)) {
-		if (getsockopt(v->fd, v4 ? SOL_RAW : IPPROTO_ICMPV6, RAW_FILTER, n->filter, &len) == 0) {
-			n->raw.icmpv_filter = n->filter;
-			n->raw.n_icmpv_filter = len / sizeof(uint32_t);
-		}
-	}
-}
-
 /*
  * A dead connection with nothing to be read is no more than a socket. The port that it still shows is no
  * longer its own.
@@ -294,7 +231,6 @@ static void note_tcp(const struct fd_view *v, struct inet_note *n)
 {
 	struct tcp_info ti = { 0 };
 	socklen_t len = sizeof(ti);
-	TcpOptsEntry *o = &n->tcp;
 	int waiting = 0;
 
 	getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &len);
@@ -307,77 +243,6 @@ static void note_tcp(const struct fd_view *v, struct inet_note *n)
 	}
 	if (n->e.state == TCP_CLOSE && (ioctl(v->fd, SIOCINQ, &waiting) < 0 || !waiting))
 		note_dead(n);
-	o->has_cork = o->cork = opt_int(v->fd, IPPROTO_TCP, TCP_CORK);
-	o->has_nodelay = o->nodelay = opt_int(v->fd, IPPROTO_TCP, TCP_NODELAY);
-	o->has_keepcnt = o->has_keepidle = o->has_keepintvl = true;
-	o->keepcnt = opt_int(v->fd, IPPROTO_TCP, TCP_KEEPCNT);
-	o->keepidle = opt_int(v->fd, IPPROTO_TCP, TCP_KEEPIDLE);
-	o->keepintvl = opt_int(v->fd, IPPROTO_TCP, TCP_KEEPINTVL);
-}
-
-/* ---- shutdown of UDP ---- */
-
-static void diag_answer(struct map *m, const struct nlmsghdr *h)
-{
-	const struct inet_diag_msg *d = NLMSG_DATA(h);
-	int left = (int)h->nlmsg_len - (int)NLMSG_SPACE(sizeof(*d));
-	const struct rtattr *a = (const void *)(d + 1);
-
-	for (; left > 0 && RTA_OK(a, left); a = RTA_NEXT(a, left))
-		if (a->rta_type == INET_DIAG_SHUTDOWN && *(const uint8_t *)RTA_DATA(a))
-			map_put(m, d->idiag_inode, (void *)(uintptr_t)*(const uint8_t *)RTA_DATA(a));
-}
-
-/* 1 more is to come, 0 the end, -errno */
-static int diag_read(int nl, struct map *m)
-{
-	static const size_t size = 1 << 16;
-	own_mem char *buf = xalloc(size);
-	ssize_t got = recv(nl, buf, size, 0);
-	int n = got;
-
-	if (got < 0)
-		return -errno;
-	for (struct nlmsghdr *h = (void *)buf; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
-		if (h->nlmsg_type == NLMSG_DONE)
-			return 0;
-		if (h->nlmsg_type == NLMSG_ERROR)
-			return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
-		if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
-		    h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
-			diag_answer(m, h);
-	}
-	return 1;
-}
-
-/* Every socket of that family and protocol that has something shut down, by inode; read once. */
-static int diag_load(struct session *s, const InetSkEntry *e, struct map **ret)
-{
-	struct {
-		struct nlmsghdr h;
-		struct inet_diag_req_v2 q;
-	} m = {
-		.h = { sizeof(m), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 0, 0 },
-		.q = { e->family, e->proto, 0, 0, ~0U, { 0 } },
-	};
-	uint64_t key = (uint64_t)e->ns_id << 32 | e->family << 16 | e->proto;
-	struct map *all = session_map(s, "inet diag");
-	own_fd int nl = -1;
-	int r = 1;
-
-	*ret = map_get(all, key);
-	if (*ret)
-		return 0;
-	*ret = xalloc(sizeof(**ret));
-	map_put(all, key, *ret);
-	nl = ns_socket(s, e->ns_id, AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
-	if (nl < 0)
-		return nl;
-	if (send(nl, &m, sizeof(m), 0) < 0)
-		r = -errno;
-	while (r == 1)
-		r = diag_read(nl, *ret);
-	return r;
 }
 
 static int note_udp(struct session *s, const struct fd_view *v, struct inet_note *n)
@@ -393,7 +258,7 @@ static int note_udp(struct session *s, const struct fd_view *v, struct inet_note
 		session_warn(s, "task %d: descriptor %d: datagrams that were not read yet are not kept",
 			     v->task->vpid, v->num);
 	if (is_udp(n->e.proto) && n->e.src_port) {
-		r = diag_load(s, &n->e, &m);
+		r = inet_diag(s, &n->e, &m);
 		if (r == 0)
 			n->e.shutdown = (uintptr_t)map_get(m, n->e.ino) & SK_SHUTDOWN__BOTH;
 		else
@@ -412,9 +277,7 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 		r = note_addresses(s, v, n);
 	if (r < 0)
 		return r;
-	note_ip(v, n);
-	if (n->e.type == SOCK_RAW)
-		note_raw(v, n);
+	inet_opts_get(s, v->fd, &n->inet, &n->e);
 	if (n->e.type != SOCK_STREAM)
 		return note_udp(s, v, n);
 	note_tcp(v, n);
@@ -480,74 +343,6 @@ static int inet_check(struct session *s, uint32_t id, const InetSkEntry *e)
 	return 0;
 }
 
-static int set_int(int fd, int level, int opt, int v)
-{
-	if (opt_int(fd, level, opt) == v) /* what was not set stays unset */
-		return 0;
-	return setsockopt(fd, level, opt, &v, sizeof(v)) < 0 ? -errno : 0;
-}
-
-static int set_raw(int fd, const InetSkEntry *e)
-{
-	const IpOptsRawEntry *o = e->ip_opts->raw;
-	bool v4 = e->family == AF_INET;
-	int r = 0;
-
-	if (!o)
-		return 0;
-	if (o->hdrincl)
-		r = set_int(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_HDRINCL : IPV6_HDRINCL, 1);
-	if (r == 0 && o->nodefrag && v4)
-		r = set_int(fd, IPPROTO_IP, IP_NODEFRAG, 1);
-	if (r == 0 && o->n_icmpv_filter && o->n_icmpv_filter <= 8 &&
-	    setsockopt(fd, v4 ? SOL_RAW : IPPROTO_ICMPV6, RAW_FILTER, o->icmpv_filter,
-		       o->n_icmpv_filter * sizeof(uint32_t)) < 0)
-		r = -errno;
-	return r;
-}
-
-static int set_ip(int fd, const InetSkEntry *e)
-{
-	const IpOptsEntry *o = e->ip_opts;
-	bool v4 = e->family == AF_INET;
-	int r = v4 ? 0 : set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, e->has_v6only && e->v6only);
-
-	if (!o || r < 0)
-		return r;
-	if (o->freebind)
-		r = v4 ? set_int(fd, IPPROTO_IP, IP_FREEBIND, 1)
-		       : set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
-	if (r == 0 && o->pktinfo)
-		r = v4 ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)
-		       : set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-	if (r == 0 && v4 && o->has_tos)
-		r = set_int(fd, IPPROTO_IP, IP_TOS, o->tos);
-	if (r == 0 && v4 && o->has_ttl && o->ttl)
-		r = set_int(fd, IPPROTO_IP, IP_TTL, o->ttl);
-	return r < 0 || e->type != SOCK_RAW ? r : set_raw(fd, e);
-}
-
-/* New images have them in tcp_opts, older ones among the common options. */
-static int set_tcp(int fd, const InetSkEntry *e)
-{
-	const TcpOptsEntry *o = e->tcp_opts;
-	const SkOptsEntry *c = e->opts;
-	uint32_t cnt = o && o->has_keepcnt ? o->keepcnt : c->tcp_keepcnt;
-	uint32_t idle = o && o->has_keepidle ? o->keepidle : c->tcp_keepidle;
-	uint32_t intvl = o && o->has_keepintvl ? o->keepintvl : c->tcp_keepintvl;
-	int r = cnt ? set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, cnt) : 0;
-
-	if (r == 0 && idle)
-		r = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
-	if (r == 0 && intvl)
-		r = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, intvl);
-	if (r == 0 && o && o->nodelay && !inet_tcp_is_connection(e))
-		r = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (r == 0 && o && o->cork && !inet_tcp_is_connection(e))
-		r = set_int(fd, IPPROTO_TCP, TCP_CORK, 1);
-	return r;
-}
-
 /* Others may have the same port: reuse is on until all are bound, see inet_settle(). */
 static int inet_options(struct session *s, int fd, const InetSkEntry *e)
 {
@@ -561,10 +356,7 @@ static int inet_options(struct session *s, int fd, const InetSkEntry *e)
 		return r;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return inet_fail(s, -errno, e, "let it share its port");
-	r = set_ip(fd, e);
-	if (r == 0 && e->type == SOCK_STREAM)
-		r = set_tcp(fd, e);
-	return r < 0 ? inet_fail(s, r, e, "set its options") : 0;
+	return inet_opts_set(s, fd, e);
 }
 
 static int inet_bind(struct session *s, int fd, const InetSkEntry *e)
