@@ -8,6 +8,7 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
@@ -135,6 +136,8 @@ static int flow_finish(struct session *s)
 	enum trace_how how = flow_how(s);
 	int r;
 
+	if (how == TRACE_KILL)
+		inet_tcp_hold(s);
 	r = warden_finish(s, how);
 	s->stats.frozen = (now_ns() - warden_table(s)->stop_ns) / 1000;
 	return r;
@@ -177,6 +180,7 @@ int flow_dump(struct session *s)
 	else
 		session_undo_drop(s); /* what the images need stays */
 	ns_end(s);
+	inet_tcp_end(s, r < 0);
 	warden_end(s);
 	s->tree = NULL;
 	tree_free(&tree);

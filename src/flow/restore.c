@@ -8,6 +8,7 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
@@ -237,6 +238,8 @@ static int flow_release(struct session *s)
 		flow_tell(s, "pre-resume");
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_TIMERS);
+	if (r == 0)
+		r = inet_tcp_unlock(s);
 	if (r == 0)
 		r = warden_release(s, s->opts->leave_stopped ? TRACE_STOP : TRACE_RUN);
 	if (r == 0)

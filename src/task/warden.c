@@ -3,6 +3,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "task/sock-lock.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -97,6 +98,8 @@ static long warden_do(struct trace_table *tt, const struct warden_msg *m)
 
 static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u, size_t n)
 {
+	if (tt->repairing && !tt->restoring)
+		sock_mend_all(tt);
 	if (tt->restoring && !tt->let_go)
 		trace_kill(tt);
 	else

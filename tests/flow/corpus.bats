@@ -51,3 +51,4 @@ cycle() {
 @test "task, dumped by us" { cycle task; }
 @test "seccomp, dumped by us" { cycle seccomp; }
 @test "pidtree, dumped by us" { cycle pidtree; }
+@test "tcp: connections, half closed ones, listeners, UDP" { corpus tcp; }

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6. TCP connections: kind/inet-tcp.c.
+ *
+ * Kept:   addresses, peers, listening and its backlog, v6only, options of images, shutdown.
+ * Lost:   datagrams that were not read yet (said), connections not accepted yet (refused, or dropped
+ *         with --skip-in-flight), the user who made a socket (SO_REUSEPORT groups are root's then),
+ *         multicast memberships, options that images have no place for.
+ * Kernel: net/ipv4/af_inet.c; TCP_INFO of a listener: tcpi_unacked waiting, tcpi_sacked backlog.
+ *         What UDP has shut down for sending is shown by sock_diag only.
+ */
+#include "kind/fd.h"
+
+#include "base/list.h"
+#include "base/res.h"
+#include "kind/inet-diag.h"
+#include "kind/inet-opts.h"
+#include "kind/inet-tcp.h"
+#include "kind/ns.h"
+#include "kind/sock-opts.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#ifndef SO_PEERNAME
+#define SO_PEERNAME 28
+#endif
+#define UDP_CORK_OPT 1
+#define BACKLOG_MAX INT32_MAX
+
+static bool inet_is(const struct fd_view *v)
+{
+	int family, type, protocol;
+
+	if (!S_ISSOCK(v->st.st_mode) || v->fd < 0)
+		return false;
+	family = inet_opt(v->fd, SOL_SOCKET, SO_DOMAIN);
+	type = inet_opt(v->fd, SOL_SOCKET, SO_TYPE);
+	protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	if (type == SOCK_STREAM)
+		return protocol == IPPROTO_TCP;
+	if (type == SOCK_DGRAM)
+		return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
+		       protocol == (family == AF_INET ? IPPROTO_ICMP : (int)IPPROTO_ICMPV6);
+	return type == SOCK_RAW;
+}
+
+static bool is_udp(int protocol)
+{
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
+}
+
+/* ---- dump ---- */
+
+static int listener_check(struct session *s, const struct fd_view *v, const struct tcp_info *ti)
+{
+	if (!ti->tcpi_unacked)
+		return 0;
+	if (!s->opts->tcp_skip_in_flight)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d listens and %u connections wait to be accepted; let it accept them, or drop them with --skip-in-flight",
+				    v->task->vpid, v->num, ti->tcpi_unacked);
+	session_warn(s, "task %d: descriptor %d: %u connections that wait to be accepted are dropped",
+		     v->task->vpid, v->num, ti->tcpi_unacked);
+	return 0;
+}
+
+static int tcp_check(struct session *s, const struct fd_view *v)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t n = sizeof(ti);
+	char ulp[16] = "";
+
+	if (getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0)
+		return session_fail(s, -errno, "task %d: descriptor %d: read TCP_INFO", v->task->vpid,
+				    v->num);
+	if (ti.tcpi_state == TCP_LISTEN)
+		return listener_check(s, v, &ti);
+	if (ti.tcpi_state == TCP_CLOSE)
+		return 0;
+	if (ti.tcpi_state == TCP_SYN_SENT || ti.tcpi_state == TCP_SYN_RECV)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a TCP connection that is just being made; wait until it is established",
+				    v->task->vpid, v->num);
+	if (!s->opts->tcp_established && !s->opts->tcp_close)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a TCP connection; keep it with --tcp-established, or have it closed at restore with --tcp-close",
+				    v->task->vpid, v->num);
+	n = sizeof(ulp) - 1;
+	if (getsockopt(v->fd, IPPROTO_TCP, TCP_ULP, ulp, &n) == 0 && n && ulp[0])
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a TCP connection with %s in the kernel, which cannot be checkpointed",
+				    v->task->vpid, v->num, ulp);
+	return 0;
+}
+
+/* A datagram under construction is in no queue; what the device still has is charged the same way. */
+static int udp_check(struct session *s, const struct fd_view *v)
+{
+	int n = 0;
+
+	for (unsigned ms = 0; ms < 50; ms++) {
+		n = 0;
+		if (ioctl(v->fd, SIOCOUTQ, &n) < 0 || !n)
+			break;
+		poll(NULL, 0, 1);
+	}
+	if (n || inet_opt(v->fd, IPPROTO_UDP, UDP_CORK_OPT))
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a UDP socket that is corked or still sending; let the program finish its datagram first",
+				    v->task->vpid, v->num);
+	return 0;
+}
+
+static int inet_preflight(struct session *s, const struct fd_view *v)
+{
+	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
+
+	if (inet_opt(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM)
+		return tcp_check(s, v);
+	return is_udp(protocol) ? udp_check(s, v) : 0;
+}
+
+/* An entry with all its parts, as one piece of memory (but what sock_opts_get() allocates). */
+struct inet_note {
+	InetSkEntry e;
+	FownEntry fown;
+	SkOptsEntry opts;
+	struct inet_opts inet;
+	uint32_t src[4], dst[4];
+	char ifname[IF_NAMESIZE];
+};
+
+static struct inet_note *note_new(const struct fd_view *v)
+{
+	struct inet_note *n = xalloc(sizeof(*n));
+
+	inet_sk_entry__init(&n->e);
+	sk_opts_entry__init(&n->opts);
+	n->fown = *v->fown;
+	n->e.id = v->id;
+	n->e.ino = v->st.st_ino;
+	n->e.flags = v->flags;
+	n->e.fown = &n->fown;
+	n->e.opts = &n->opts;
+	n->e.src_addr = n->src;
+	n->e.dst_addr = n->dst;
+	n->e.has_ns_id = true;
+	n->e.ns_id = v->task->ids->net_ns_id;
+	n->e.family = inet_opt(v->fd, SOL_SOCKET, SO_DOMAIN);
+	n->e.type = inet_opt(v->fd, SOL_SOCKET, SO_TYPE);
+	n->e.proto = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	n->e.n_src_addr = n->e.n_dst_addr = n->e.family == AF_INET ? 1 : 4;
+	return n;
+}
+
+static void note_free(struct inet_note *n)
+{
+	sock_opts_free(&n->opts);
+	free(n);
+}
+
+/* words of the image; ret_scope: interface of a link-local address */
+static void addr_put(const struct sockaddr_storage *a, uint32_t *words, uint32_t *port,
+		     uint32_t *ret_scope)
+{
+	const struct sockaddr_in *a4 = (const void *)a;
+	const struct sockaddr_in6 *a6 = (const void *)a;
+
+	if (a->ss_family == AF_INET) {
+		words[0] = a4->sin_addr.s_addr;
+		*port = ntohs(a4->sin_port);
+	} else if (a->ss_family == AF_INET6) {
+		memcpy(words, &a6->sin6_addr, 16);
+		*port = ntohs(a6->sin6_port);
+		if (a6->sin6_scope_id)
+			*ret_scope = a6->sin6_scope_id;
+	}
+}
+
+/* SO_PEERNAME shows the peer of a dead connection too. */
+static int note_addresses(struct session *s, const struct fd_view *v, struct inet_note *n)
+{
+	struct sockaddr_storage a = { 0 };
+	socklen_t len = sizeof(a);
+	struct ifreq ifr = { 0 };
+	uint32_t scope = 0;
+
+	if (getsockname(v->fd, (void *)&a, &len) < 0)
+		return session_fail(s, -errno, "socket 0x%x: its address", v->id);
+	addr_put(&a, n->src, &n->e.src_port, &scope);
+	memset(&a, 0, sizeof(a));
+	/* SO_PEERNAME refuses a larger one than it fills */
+	len = n->e.family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	if (getpeername(v->fd, (void *)&a, &len) == 0 ||
+	    getsockopt(v->fd, SOL_SOCKET, SO_PEERNAME, &a, &len) == 0)
+		addr_put(&a, n->dst, &n->e.dst_port, &scope);
+	ifr.ifr_ifindex = scope;
+	if (scope && ioctl(v->fd, SIOCGIFNAME, &ifr) == 0) {
+		memcpy(n->ifname, ifr.ifr_name, IF_NAMESIZE - 1);
+		n->e.ifname = n->ifname;
+	}
+	return 0;
+}
+
+/*
+ * A dead connection with nothing to be read is no more than a socket. The port that it still shows is no
+ * longer its own.
+ */
+static void note_dead(struct inet_note *n)
+{
+	if (n->e.dst_port && n->e.shutdown == SK_SHUTDOWN__BOTH) {
+		n->e.src_port = 0;
+		memset(n->src, 0, sizeof(n->src));
+	}
+	n->e.dst_port = 0;
+	memset(n->dst, 0, sizeof(n->dst));
+}
+
+static void note_tcp(const struct fd_view *v, struct inet_note *n)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t len = sizeof(ti);
+	int waiting = 0;
+
+	getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &len);
+	n->e.state = ti.tcpi_state;
+	if (n->e.state == TCP_LISTEN) {
+		n->e.backlog = ti.tcpi_sacked;
+	} else {
+		n->e.shutdown = inet_tcp_shutdown(v->fd, n->e.state);
+		n->e.has_shutdown = n->e.shutdown != SK_SHUTDOWN__NONE;
+	}
+	if (n->e.state == TCP_CLOSE && (ioctl(v->fd, SIOCINQ, &waiting) < 0 || !waiting))
+		note_dead(n);
+}
+
+static int note_udp(struct session *s, const struct fd_view *v, struct inet_note *n)
+{
+	struct pollfd p = { .fd = v->fd, .events = POLLIN | POLLRDHUP };
+	struct map *m;
+	int ready = poll(&p, 1, 0), r = 0;
+
+	n->e.state = n->e.dst_port ? TCP_ESTABLISHED : TCP_CLOSE;
+	if (ready == 1 && p.revents & POLLRDHUP)
+		n->e.shutdown = SK_SHUTDOWN__READ;
+	else if (ready == 1 && p.revents & POLLIN)
+		session_warn(s, "task %d: descriptor %d: datagrams that were not read yet are not kept",
+			     v->task->vpid, v->num);
+	if (is_udp(n->e.proto) && n->e.src_port) {
+		r = inet_diag(s, &n->e, &m);
+		if (r == 0)
+			n->e.shutdown = (uintptr_t)map_get(m, n->e.ino) & SK_SHUTDOWN__BOTH;
+		else
+			session_warn(s, "socket 0x%x: sock_diag does not answer; whether it was shut down for sending is not kept",
+				     v->id);
+	}
+	n->e.has_shutdown = n->e.shutdown != SK_SHUTDOWN__NONE;
+	return 0;
+}
+
+static int note_fill(struct session *s, const struct fd_view *v, struct inet_note *n)
+{
+	int r = sock_opts_get(s, v->fd, &n->opts);
+
+	if (r == 0)
+		r = note_addresses(s, v, n);
+	if (r < 0)
+		return r;
+	inet_opts_get(s, v->fd, &n->inet, &n->e);
+	if (n->e.type != SOCK_STREAM)
+		return note_udp(s, v, n);
+	note_tcp(v, n);
+	return 0;
+}
+
+static int inet_dump(struct session *s, const struct fd_view *v)
+{
+	struct inet_note *n = note_new(v);
+	int r = inet_preflight(s, v), fd; /* once more, now that nothing changes */
+
+	if (r == 0)
+		r = note_fill(s, v, n);
+	if (r == 0 && inet_tcp_is_connection(&n->e) && !s->opts->tcp_close) {
+		fd = fcntl(v->fd, F_DUPFD_CLOEXEC, 3);
+		if (fd >= 0)
+			return inet_tcp_note(s, fd, &n->e);
+		r = session_fail(s, -errno, "socket 0x%x: keep it", v->id);
+	}
+	if (r == 0)
+		r = fd_put(s, v, &n->e.base);
+	note_free(n);
+	return r;
+}
+
+/* ---- restore ---- */
+
+struct inet_made {
+	struct {
+		struct fd_obj **v;
+		size_t n, max;
+	} all;
+	bool linked;
+};
+
+static struct inet_made *made(struct session *s)
+{
+	struct map *m = session_map(s, "inet made");
+
+	if (!map_get(m, 0))
+		map_put(m, 0, xalloc(sizeof(struct inet_made)));
+	return map_get(m, 0);
+}
+
+static int inet_fail(struct session *s, int r, const InetSkEntry *e, const char *what)
+{
+	return session_fail(s, r, "socket 0x%x (family %u, protocol %u, port %u): %s", e->id, e->family,
+			    e->proto, e->src_port, what);
+}
+
+static int inet_check(struct session *s, uint32_t id, const InetSkEntry *e)
+{
+	size_t words = e && e->family == AF_INET ? 1 : 4;
+
+	if (!e || (e->family != AF_INET && e->family != AF_INET6) ||
+	    (e->type != SOCK_STREAM && e->type != SOCK_DGRAM && e->type != SOCK_RAW) ||
+	    (e->type == SOCK_STREAM && e->proto != IPPROTO_TCP) || e->proto > 255 ||
+	    e->src_port > 65535 || e->dst_port > 65535 || e->backlog > BACKLOG_MAX ||
+	    (e->n_src_addr && e->n_src_addr != words) || (e->n_dst_addr && e->n_dst_addr != words) ||
+	    (inet_tcp_is_connection(e) && (!e->n_src_addr || !e->n_dst_addr)) ||
+	    (e->ifname && strlen(e->ifname) >= IF_NAMESIZE))
+		return session_fail(s, -EBADMSG, "files.img: socket 0x%x is damaged", id);
+	return 0;
+}
+
+/* Others may have the same port: reuse is on until all are bound, see inet_settle(). */
+static int inet_options(struct session *s, int fd, const InetSkEntry *e)
+{
+	SkOptsEntry o = *e->opts;
+	int on = 1, r;
+
+	o.n_so_filter = 0; /* comes with the rest, at the end */
+	o.has_so_lock_filter = false;
+	r = sock_opts_set(s, fd, &o);
+	if (r < 0)
+		return r;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return inet_fail(s, -errno, e, "let it share its port");
+	return inet_opts_set(s, fd, e);
+}
+
+static int inet_bind(struct session *s, int fd, const InetSkEntry *e)
+{
+	struct sockaddr_storage a;
+	socklen_t n = inet_addr_get(fd, e, false, &a);
+	bool any = true;
+
+	for (size_t i = 0; i < e->n_src_addr; i++)
+		any = any && !e->src_addr[i];
+	if (e->type == SOCK_RAW ? any : !e->src_port)
+		return 0;
+	if (bind(fd, (void *)&a, n) == 0)
+		return 0;
+	return inet_fail(s, -errno, e,
+			 errno == EADDRINUSE	  ? "bind: the port is in use by somebody else here"
+			 : errno == EADDRNOTAVAIL ? "bind: its address is not on this host"
+						  : "bind it to its address");
+}
+
+static int inet_connect(struct session *s, int fd, const InetSkEntry *e)
+{
+	struct sockaddr_storage a;
+	socklen_t n = inet_addr_get(fd, e, true, &a);
+
+	if (!e->dst_port || e->type == SOCK_STREAM)
+		return 0;
+	return connect(fd, (void *)&a, n) < 0 ? inet_fail(s, -errno, e, "set its peer") : 0;
+}
+
+/* With --tcp-close a connection is a socket whose peer has gone away. */
+static int inet_make_connection(struct session *s, struct fd_obj *o, const InetSkEntry *e)
+{
+	if (s->opts->tcp_close)
+		return shutdown(o->fd, SHUT_RDWR) < 0 && errno != ENOTCONN
+			       ? inet_fail(s, -errno, e, "close it")
+			       : 0;
+	if (!s->opts->tcp_established)
+		return inet_fail(s, -EINVAL, e,
+				 "is a TCP connection; restore it with --tcp-established, or closed with --tcp-close");
+	if (e->state == TCP_SYN_SENT || e->state == TCP_SYN_RECV || e->state > TCP_CLOSING)
+		return inet_fail(s, -ENOTSUP, e,
+				 "was a TCP connection just being made, which cannot be restored yet; use --tcp-close");
+	return inet_tcp_make(s, o, o->fd);
+}
+
+static int inet_restore(struct session *s, struct fd_obj *o)
+{
+	const InetSkEntry *e = o->entry->isk;
+	int r = inet_check(s, o->id, e);
+
+	if (r < 0)
+		return r;
+	o->fd = ns_socket(s, e->has_ns_id ? e->ns_id : 0, e->family, e->type, e->proto);
+	if (o->fd < 0)
+		return o->fd;
+	*vec_add(&made(s)->all) = o;
+	r = inet_options(s, o->fd, e);
+	if (r < 0)
+		return r;
+	if (inet_tcp_is_connection(e))
+		return inet_make_connection(s, o, e);
+	r = inet_bind(s, o->fd, e);
+	return r < 0 ? r : inet_connect(s, o->fd, e);
+}
+
+/* All are bound and listen: flags that shared ports get their values, and nothing comes in before. */
+static int inet_settle(struct session *s, const struct fd_obj *o)
+{
+	const InetSkEntry *e = o->entry->isk;
+	int reuse = e->opts->reuseaddr;
+
+	if (inet_tcp_is_connection(e) && !s->opts->tcp_close)
+		return 0; /* done by inet_tcp_unlock() */
+	if (setsockopt(o->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0)
+		return inet_fail(s, -errno, e, "set SO_REUSEADDR");
+	if (e->has_shutdown && e->shutdown >= SK_SHUTDOWN__READ && e->shutdown <= SK_SHUTDOWN__BOTH &&
+	    shutdown(o->fd, e->shutdown - 1) < 0 && errno != ENOTCONN)
+		return inet_fail(s, -errno, e, "shut it down");
+	return sock_opts_set(s, o->fd, e->opts);
+}
+
+/* For all sockets at the first call: what one is depends on what others are bound to. */
+static int inet_link(struct session *s, struct fd_obj *first)
+{
+	struct inet_made *m = made(s);
+	int r = 0;
+
+	if (m->linked)
+		return 0;
+	m->linked = true;
+	for (size_t i = 0; i < m->all.n; i++) {
+		const InetSkEntry *e = m->all.v[i]->entry->isk;
+
+		if (e->state == TCP_LISTEN && e->type == SOCK_STREAM &&
+		    listen(m->all.v[i]->fd, e->backlog) < 0)
+			return inet_fail(s, -errno, e, "listen");
+	}
+	r = inet_tcp_fill(s);
+	for (size_t i = 0; r == 0 && i < m->all.n; i++)
+		r = inet_settle(s, m->all.v[i]);
+	return r;
+}
+
+const struct fd_kind fd_kind_inet = {
+	.name = "inet",
+	.type = FD_TYPES__INETSK,
+	.is = inet_is,
+	.dump = inet_dump,
+	.restore = inet_restore,
+	.link = inet_link,
+	.dump_end = inet_tcp_dump_end,
+	.preflight = inet_preflight,
+};

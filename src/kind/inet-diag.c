@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/* inet-diag: what sock_diag alone shows: UDP sockets that were shut down for sending. */
+#include "kind/inet-diag.h"
+
+#include "base/res.h"
+#include "kind/ns.h"
+
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
+
+static void diag_answer(struct map *m, const struct nlmsghdr *h)
+{
+	const struct inet_diag_msg *d = NLMSG_DATA(h);
+	int left = (int)h->nlmsg_len - (int)NLMSG_SPACE(sizeof(*d));
+	const struct rtattr *a = (const void *)(d + 1);
+
+	for (; left > 0 && RTA_OK(a, left); a = RTA_NEXT(a, left))
+		if (a->rta_type == INET_DIAG_SHUTDOWN && *(const uint8_t *)RTA_DATA(a))
+			map_put(m, d->idiag_inode, (void *)(uintptr_t)*(const uint8_t *)RTA_DATA(a));
+}
+
+/* 1 more is to come, 0 the end, -errno */
+static int diag_read(int nl, struct map *m)
+{
+	static const size_t size = 1 << 16;
+	own_mem char *buf = xalloc(size);
+	ssize_t got = recv(nl, buf, size, 0);
+	int n = got;
+
+	if (got < 0)
+		return -errno;
+	for (struct nlmsghdr *h = (void *)buf; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+		if (h->nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (h->nlmsg_type == NLMSG_ERROR)
+			return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
+		if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+		    h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
+			diag_answer(m, h);
+	}
+	return 1;
+}
+
+int inet_diag(struct session *s, const InetSkEntry *e, struct map **ret)
+{
+	struct {
+		struct nlmsghdr h;
+		struct inet_diag_req_v2 q;
+	} m = {
+		.h = { sizeof(m), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 0, 0 },
+		.q = { e->family, e->proto, 0, 0, ~0U, { 0 } },
+	};
+	uint64_t key = (uint64_t)e->ns_id << 32 | e->family << 16 | e->proto;
+	struct map *all = session_map(s, "inet diag");
+	own_fd int nl = -1;
+	int r = 1;
+
+	*ret = map_get(all, key);
+	if (*ret)
+		return 0;
+	*ret = xalloc(sizeof(**ret));
+	map_put(all, key, *ret);
+	nl = ns_socket(s, e->ns_id, AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
+	if (nl < 0)
+		return nl;
+	if (send(nl, &m, sizeof(m), 0) < 0)
+		r = -errno;
+	while (r == 1)
+		r = diag_read(nl, *ret);
+	return r;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inet-tcp: TCP connections of the tree: sequence numbers, queues, windows and what was agreed upon when
+ * they began; tcp-stream-INODE.img. Everything else of a socket is in fd/inet.c.
+ */
+#ifndef KIND_INET_TCP_H
+#define KIND_INET_TCP_H
+
+#include "kind/fd.h"
+
+#include <sys/socket.h>
+
+/* ---- dump ---- */
+
+/**
+ * inet_tcp_note - a connection was met; it is read, and its entry put, by inet_tcp_dump_end()
+ * @fd: ours, taken
+ * @e: complete but for state and shutdown; owned by the session from now on
+ */
+int inet_tcp_note(struct session *s, int fd, InetSkEntry *e);
+/** inet_tcp_dump_end - read all, with the network locked out, so that they fit together */
+int inet_tcp_dump_end(struct session *s);
+/**
+ * inet_tcp_hold - the tasks are about to be killed and the dump cannot fail any more: connections end
+ * without a word to their peers
+ */
+void inet_tcp_hold(struct session *s);
+/** inet_tcp_end - the dump is over. failed: sockets become what they were */
+void inet_tcp_end(struct session *s, bool failed);
+
+/* ---- restore ---- */
+
+/** inet_tcp_is_connection - does the entry describe one that has a stream image? */
+bool inet_tcp_is_connection(const InetSkEntry *e);
+/** inet_tcp_make - connect it, in repair mode and locked: nothing is sent, nothing gets in */
+int inet_tcp_make(struct session *s, struct fd_obj *o, int fd);
+/** inet_tcp_fill - all sockets exist: queues, windows, and which side has ended */
+int inet_tcp_fill(struct session *s);
+/** inet_tcp_unlock - the tasks are about to run: connections live from here on */
+int inet_tcp_unlock(struct session *s);
+
+/** inet_tcp_state - state as TCP_INFO has it, or -errno */
+int inet_tcp_state(int fd);
+/** inet_tcp_shutdown - which directions were shut down (sk_shutdown), as far as it can be seen */
+SkShutdown inet_tcp_shutdown(int fd, int state);
+/** inet_addr_get - words of the image as an address for the kernel; its length. fd: a socket there */
+socklen_t inet_addr_get(int fd, const InetSkEntry *e, bool peer, struct sockaddr_storage *ret);
+
+#endif

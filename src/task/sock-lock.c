@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "task/sock-lock.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+/* The program also tells our lock from others' filters. */
+static const struct sock_filter lock_prog[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_LOCK_MARK, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	BPF_STMT(BPF_RET | BPF_K, 0),
+};
+
+int sock_lock(int fd)
+{
+	struct sock_fprog p = { .len = ARRAY_SIZE(lock_prog),
+				.filter = (struct sock_filter *)lock_prog };
+	socklen_t n = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || n)
+		return -EBUSY;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)) < 0 ? -errno : 0;
+}
+
+void sock_unlock(int fd)
+{
+	struct sock_filter now[ARRAY_SIZE(lock_prog)];
+	socklen_t n = 0;
+	int v = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || n != ARRAY_SIZE(lock_prog))
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, now, &n) == 0 &&
+	    !memcmp(now, lock_prog, sizeof(now)))
+		setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &v, sizeof(v));
+}
+
+int sock_repair_end(int fd, int reuse)
+{
+	int off = TCP_REPAIR_OFF_NO_WP;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)) < 0)
+		return -errno;
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0 ? -errno : 0;
+}
+
+static void sock_mend(int fd, int reuse)
+{
+	int protocol = 0, on = 0;
+	socklen_t n = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &n) < 0 || protocol != IPPROTO_TCP)
+		return;
+	n = sizeof(int);
+	if (getsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, &n) == 0 && on)
+		sock_repair_end(fd, reuse);
+	sock_unlock(fd);
+}
+
+static void task_mend(pid_t pid, int reuse)
+{
+	char path[48];
+	own_dir DIR *d = NULL;
+	own_fd int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	struct dirent *e;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	d = pidfd < 0 ? NULL : opendir(path);
+	while (d && (e = readdir(d))) {
+		own_mem char *link = NULL;
+		own_fd int fd = -1;
+
+		if (text_readlink(dirfd(d), e->d_name, &link) < 0 || !text_starts(link, "socket:"))
+			continue;
+		fd = syscall(SYS_pidfd_getfd, pidfd, atoi(e->d_name), 0);
+		if (fd >= 0)
+			sock_mend(fd, reuse);
+	}
+}
+
+void sock_mend_all(const struct trace_table *tt)
+{
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (tt->t[i].tid == tt->t[i].tgid && !tt->t[i].zombie)
+			task_mend(tt->t[i].tgid, tt->repair_reuse);
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Sockets of IPv4 and IPv6, judged by the program that has them.
+load ../kit/helper
+
+setup() {
+	IMG=$(mktemp -d)
+	W=$IMG/inet
+	mkdir "$IMG/img"
+}
+teardown() {
+	local pid
+	for pid in $(cat "/proc/$PID/task/$PID/children" 2>/dev/null) $PID ${ECHO:-}; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	rm -rf "$IMG"
+}
+
+start() {
+	"$BUILD/tests/kit/inet" "$W" "$@" </dev/null >"$IMG/said" 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$W.ready"
+}
+
+# a peer outside the tree: sends back what comes
+echo_server() {
+	python3 -c '
+import socket, sys
+l = socket.create_server(("127.0.0.1", 0))
+open(sys.argv[1], "w").write(str(l.getsockname()[1]) + "\n")
+c, _ = l.accept()
+while True:
+    d = c.recv(65536)
+    if not d:
+        break
+    c.sendall(d)
+open(sys.argv[1] + ".end", "w").close()' "$IMG/port" </dev/null >/dev/null 2>&1 3>&- &
+	ECHO=$!
+	until_true test -s "$IMG/port"
+}
+
+@test "undisturbed, the program says OK" {
+	start
+	verify
+}
+
+@test "dump with --leave-running: connections notice nothing" {
+	start
+	dump -R --tcp-established
+	verify
+}
+
+@test "dump, gone, restored: all connections go on, listeners accept" {
+	start
+	dump --tcp-established
+	until_true gone "$PID"
+	restore --tcp-established
+	verify
+}
+
+@test "five generations" {
+	start
+	for i in $(seq 5); do
+		dump --tcp-established
+		until_true gone "$PID"
+		restore --tcp-established
+	done
+	verify
+}
+
+@test "a peer outside the tree: it is not told that the tasks were killed" {
+	echo_server
+	start "$(cat "$IMG/port")"
+	dump -R --tcp-established
+	dump --tcp-established
+	until_true gone "$PID"
+	[ ! -e "$IMG/port.end" ]
+	restore --tcp-established
+	verify
+}
+
+@test "connections are refused without --tcp-established, and the remedy is said" {
+	start
+	run dump -R
+	[ "$status" -ne 0 ]
+	[[ "$output" == *--tcp-established* && "$output" == *--tcp-close* ]]
+	dump --tcp-established
+	until_true gone "$PID"
+	run restore
+	[ "$status" -ne 0 ]
+	[[ "$output" == *--tcp-established* ]]
+	restore --tcp-established
+	verify
+}
+
+@test "kill -9 of the supervisor at random moments: no socket stays in repair mode or locked" {
+	echo_server
+	start "$(cat "$IMG/port")"
+	for i in $(seq 100); do
+		dump -R --tcp-established >/dev/null 2>&1 3>&- &
+		d=$!
+		read -rt "0.0$((RANDOM % 40 / 10))$((RANDOM % 10))" <> <(:) || true
+		kill -9 "$d" 2>/dev/null || true
+		wait "$d" || true
+	done
+	until_true grep -q '^TracerPid:.0' "/proc/$PID/status"
+	verify
+}
+
+waiting_client() {
+	python3 -c '
+import socket, sys, time
+l = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(l.getsockname())
+open(sys.argv[1], "w").close()
+while True:
+    time.sleep(1000)' "$W.ready" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$W.ready"
+}
+
+@test "connections that wait to be accepted: refused, or dropped when asked for" {
+	waiting_client
+	run dump -R --tcp-established
+	[ "$status" -ne 0 ]
+	[[ "$output" == *--skip-in-flight* ]]
+	dump --tcp-established --skip-in-flight
+	until_true gone "$PID"
+	restore --tcp-established
+}
+
+@test "--tcp-close: connections come back as closed sockets" {
+	start
+	dump --tcp-close
+	until_true gone "$PID"
+	run restore
+	[ "$status" -ne 0 ]
+	restore --tcp-close
+	# the other task's end has come
+	until_true grep -q '^State:.Z' "/proc/$(cat "/proc/$PID/task/$PID/children" | tr -d ' ')/status"
+	until_true grep -q '^State:.S' "/proc/$PID/status"
+}
+
+# a peer outside that never ceases to send, and counts on being answered in order
+@test "20 dumps with --leave-running while a peer outside sends: not a byte is lost" {
+	echo_server
+	start "$(cat "$IMG/port")" flood
+	for i in $(seq 20); do
+		dump -R --tcp-established
+	done
+	verify
+}
+
+@test "20 generations while two tasks talk to each other: not a byte is lost" {
+	start 0 flood
+	for i in $(seq 20); do
+		dump --tcp-established
+		until_true gone "$PID"
+		restore --tcp-established
+		read -rt "0.0$((RANDOM % 10))" <> <(:) || true
+	done
+	verify
+}
