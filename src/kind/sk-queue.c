@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
+ * sk-queue: what waits in receive queues.
+ *
+ * Kept:   bytes, borders of messages, descriptors at their place, senders where the receiver asks for them.
+ * Lost:   names of senders that are gone, urgent data (refused), an empty message that a former look
+ *         (of the task or of a dump) has marked as seen and that is not the first.
+ * Kernel: net/unix/af_unix.c, unix_stream_read_generic(), __unix_dgram_recvmsg().
+ *
  * Queues are read with MSG_PEEK at an offset (SO_PEEK_OFF), which is put back afterwards. A stream
  * without descriptors in it, the usual case, is read in one piece without touching even that.
  */
@@ -12,6 +19,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define QUEUE_MAX (1u << 30)
@@ -25,8 +33,8 @@
 /* what one look at a queue shows */
 struct peek {
 	char *buf;
-	size_t max;  /* of buf */
-	size_t n;    /* bytes seen; may be more than max when the message is cut */
+	size_t max; /* of buf; a stream: bytes in the queue */
+	size_t n;   /* bytes seen; may be more than max when the message is cut */
 	int fds[SCM_MAX];
 	size_t n_fds;
 	bool has_cred;
@@ -137,75 +145,95 @@ static int packet_write(struct session *s, struct task *task, uint32_t id, struc
 }
 
 /*
- * A look at a stream runs over borders of packets until one with descriptors has been shown. Where does
- * that one begin? The shortest look that shows them ends with its first byte.
+ * A look at a stream ends behind the first packet with descriptors, wherever that begins. Its begin shows
+ * when there is no memory for its last byte: the kernel then tells of the packets before it only.
  */
-static int rights_begin(struct session *s, int fd, struct peek *p, size_t off, size_t n, size_t *ret)
+static int rights_begin(struct session *s, int fd, const struct peek *p, size_t off, size_t n, size_t *ret)
 {
-	size_t low = 1, high = n;
-	int r = 0;
+	struct iovec io = { p->buf + page_up(p->max) - (n - 1), n };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
+	int at = off;
+	ssize_t got = -1;
 
-	while (r == 0 && low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		r = peek_at(s, fd, p, off, mid);
-		if (p->n_fds)
-			high = mid;
-		else
-			low = mid + 1;
-		peek_close(p);
-	}
-	*ret = low - 1;
-	return r;
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at)) == 0)
+		got = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT);
+	if ((got < 0 && errno != EFAULT) || got >= (ssize_t)n)
+		return session_fail(s, got < 0 ? -errno : -EIO, "socket: find the descriptors in its queue");
+	*ret = got < 0 ? 0 : got;
+	return 0;
 }
 
-/* Bytes from off on, at most up to the end of the first packet with descriptors. */
+/* Bytes from off on: those before a packet with descriptors, or that packet. */
 static int stream_piece(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
-			size_t off, size_t total, size_t *ret_n)
+			size_t off, size_t *ret_n)
 {
-	size_t n, plain = 0;
-	int r = peek_at(s, fd, p, off, total - off);
+	size_t plain = 0;
+	int r = peek_at(s, fd, p, off, p->max - off);
 
-	n = p->n;
-	if (r < 0 || p->end || !n)
+	if (r < 0 || p->end || !p->n)
 		return r < 0 ? r
 			     : session_fail(s, -ENOTSUP,
 					    "socket: has urgent data (MSG_OOB) in its queue, which cannot be checkpointed yet");
-	if (p->n_fds) {
+	if (p->n_fds)
+		r = rights_begin(s, fd, p, off, p->n, &plain);
+	if (r < 0) {
 		peek_close(p);
-		r = rights_begin(s, fd, p, off, n, &plain);
-		/* what is before goes by itself; the next round begins with them */
-		if (r == 0)
-			r = peek_at(s, fd, p, off, plain ? plain : total - off);
-		n = p->n;
+		return r;
 	}
-	*ret_n = n;
-	return r < 0 ? r : packet_write(s, task, id, p, p->buf, n);
+	if (plain) { /* the next round begins with what is shown here already */
+		peek_close(p);
+		r = peek_at(s, fd, p, off, plain);
+		peek_close(p);
+		p->n = plain;
+	} else if (p->n_fds) { /* finding out has written over it */
+		peek_close(p);
+		r = peek_at(s, fd, p, off, p->n);
+	}
+	*ret_n = p->n;
+	return r < 0 ? r : packet_write(s, task, id, p, p->buf, p->n);
 }
 
-static int stream_dump(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
-		       int total, bool offset)
+static int stream_pieces(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+			 bool offset)
 {
 	size_t n = 0;
 	int r;
 
-	if (!total)
-		return 0;
-	p->buf = xalloc(total);
 	if (!offset) {
-		r = peek_at(s, fd, p, -1, total);
+		r = peek_at(s, fd, p, -1, p->max);
 		if (r < 0)
 			return r;
-		if (!p->n_fds && p->n == (size_t)total)
+		if (!p->n_fds && p->n == p->max)
 			return packet_write(s, task, id, p, p->buf, p->n);
 		peek_close(p);
 	}
-	for (size_t off = 0; off < (size_t)total; off += n) {
-		r = stream_piece(s, task, fd, id, p, off, total, &n);
+	for (size_t off = 0; off < p->max; off += n) {
+		r = stream_piece(s, task, fd, id, p, off, &n);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* The page behind the buffer cannot be written: see rights_begin(). */
+static int stream_dump(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+		       size_t total, bool offset)
+{
+	size_t len = page_up(total) + PAGE;
+	int r;
+
+	if (!total)
+		return 0;
+	p->buf = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p->buf == MAP_FAILED || mprotect(p->buf + len - PAGE, PAGE, PROT_NONE) < 0) {
+		p->buf = NULL;
+		return session_fail(s, -errno, "socket: memory for its queue");
+	}
+	p->max = total;
+	r = stream_pieces(s, task, fd, id, p, offset);
+	munmap(p->buf, len);
+	p->buf = NULL;
+	return r;
 }
 
 /* Messages have borders; nothing but EAGAIN, or nothing from a socket that is shut, ends them. */

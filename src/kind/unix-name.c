@@ -119,6 +119,27 @@ static char *dir_by_tasks(struct session *s, int root, const char *name, const s
 	return NULL;
 }
 
+/* "../x" was bound in some directory beside the file: any that is still there does as well. */
+static char *dir_beside(int root, const char *path, const char *name)
+{
+	own_mem char *base = path && text_starts(name, "../") ? dir_by_path(path, name + 3) : NULL;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	char *dir = NULL;
+	int fd;
+
+	if (!base)
+		return NULL;
+	fd = syscall(SYS_openat2, root, base, &how, sizeof(how));
+	d = fd < 0 ? NULL : fdopendir(fd);
+	while (d && !dir && (e = readdir(d)))
+		if (e->d_type == DT_DIR && strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+		    asprintf(&dir, "%s/%s", base, e->d_name) < 0)
+			dir = NULL;
+	return dir;
+}
+
 /* Sets name_dir of a relative name; returns whether the name still leads to the file. */
 static bool note_place(struct session *s, const struct task *task, int file, const struct stat *st,
 		       UnixSkEntry *e)
@@ -133,6 +154,8 @@ static bool note_place(struct session *s, const struct task *task, int file, con
 	e->name_dir = dir_by_path(path, name);
 	if (!e->name_dir)
 		e->name_dir = dir_by_tasks(s, root, name, st);
+	if (!e->name_dir)
+		e->name_dir = dir_beside(root, path, name);
 	if (!e->name_dir) {
 		e->name_dir = xstrdup("/");
 		return false;
