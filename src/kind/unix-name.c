@@ -221,11 +221,14 @@ static int bind_here(struct session *s, int fd, const UnixSkEntry *e)
 	struct sockaddr_un a;
 	socklen_t len = addr_of(e, &a);
 	int r = bind(fd, (struct sockaddr *)&a, len);
+	bool taken = r < 0 && errno == EADDRINUSE;
 
 	unix_name_text(e, text);
-	if (r < 0 && errno == EADDRINUSE && is_path(e) && is_stale(&a, len))
+	if (taken && is_path(e) && is_stale(&a, len)) {
 		r = bind(fd, (struct sockaddr *)&a, len);
-	if (r < 0 && errno == EADDRINUSE)
+		taken = r < 0 && errno == EADDRINUSE;
+	}
+	if (taken)
 		return session_fail(s, -EADDRINUSE,
 				    "unix socket %s: its name is taken; end the program that has it, or remove that file",
 				    text);

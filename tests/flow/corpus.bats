@@ -25,3 +25,4 @@ corpus() {
 @test "threads" { corpus threads; }
 @test "cow: memory shared by fork, and shared memory" { corpus cow; }
 @test "task: attributes, signals, timers, credentials" { corpus task; }
+@test "unix: unix sockets" { corpus unix; }
