@@ -251,7 +251,8 @@ static void names(void)
 	socklen_t n;
 
 	ls = named(SOCK_STREAM, "listen.sock");
-	MUST(listen(ls, 5) == 0 && chmod("listen.sock", 0601) == 0);
+	MUST(setresgid(-1, 1234, -1) == 0 && setresuid(-1, 4321, -1) == 0 && listen(ls, 5) == 0);
+	MUST(setresuid(-1, 0, -1) == 0 && setresgid(-1, 0, -1) == 0 && chmod("listen.sock", 0601) == 0);
 	lc = named(SOCK_STREAM, "client.sock");
 	MUST(to(lc, "listen.sock") == 0 && (la = accept(ls, NULL, NULL)) >= 0 && put(lc, "up") && put(la, "down"));
 	for (int i = 0; i < 3; i++) {
@@ -304,7 +305,8 @@ static void names_check(void)
 	char b[20];
 	struct stat st;
 	int fd, order[3] = { 1, 0, 2 }, e;
-	socklen_t n = sizeof(e);
+	socklen_t n = sizeof(e), cn = sizeof(struct ucred);
+	struct ucred c;
 
 	CHECK(has_name(ls, "listen.sock", 0) && has_name(la, "listen.sock", 0) && has_name(lc, "client.sock", 0) &&
 	      has_name(la, "client.sock", 1) && has_name(lc, "listen.sock", 1), "names of a connection");
@@ -321,6 +323,8 @@ static void names_check(void)
 	CHECK(accept(ls, NULL, NULL) < 0 && errno == EAGAIN, "no others");
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	CHECK(to(fd, "listen.sock") == 0, "a new client");
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &cn) == 0 && c.pid == getpid() && c.uid == 4321 &&
+	      c.gid == 1234, "the listener's credentials");
 	CHECK(has_name(gone_a, "gone.sock", 0) && put(gone_c, "g") && gives(gone_a, "g"), "accepted, no listener");
 	CHECK(to(socket(AF_UNIX, SOCK_STREAM, 0), "gone.sock") < 0 && errno == ECONNREFUSED, "no listener");
 	CHECK(has_name(abs_a, "@unix-kit-listen", 0) && recv(abs_a, b, 1, MSG_DONTWAIT) == 0, "abstract, closed client");

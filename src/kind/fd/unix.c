@@ -4,8 +4,9 @@
  *
  * Kept:   names with their files, peers, shutdown, options, queues with message borders and descriptors
  *         in them, connections that wait to be accepted.
- * Lost:   credentials of peers (SO_PEERCRED shows who restored), pending errors, messages whose
- *         receiver has since been connected elsewhere.
+ * Lost:   credentials of peers of existing connections (SO_PEERCRED shows who restored; clients to come
+ *         see the listener as it was), pending errors, messages whose receiver has since been
+ *         connected elsewhere.
  * Kernel: net/unix/af_unix.c, diag.c; see kind/unix-diag.h, unix-name.h, sk-queue.h.
  */
 #include "kind/fd.h"
@@ -21,6 +22,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 enum { UFLAG_EXTERN = 1, UFLAG_INHERIT = 8 };
 
@@ -113,12 +115,13 @@ static bool outsider(uint32_t ino, char *who, size_t n)
 	return false;
 }
 
-static bool foreign_net(const struct task *k)
+static bool foreign(const struct task *k, const char *ns)
 {
+	char path[32];
 	struct stat its, own;
 
-	return fstatat(k->proc, "ns/net", &its, 0) < 0 || stat("/proc/self/ns/net", &own) < 0 ||
-	       its.st_ino != own.st_ino;
+	snprintf(path, sizeof(path), "/proc/self/%s", ns);
+	return fstatat(k->proc, ns, &its, 0) < 0 || stat(path, &own) < 0 || its.st_ino != own.st_ino;
 }
 
 static int unix_preflight(struct session *s, const struct fd_view *v)
@@ -129,7 +132,7 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 	char who[80];
 	int r = 0;
 
-	if (foreign_net(v->task)) /* looked at when it is stopped */
+	if (foreign(v->task, "ns/net")) /* looked at when it is stopped */
 		return 0;
 	if (!map_get(live, 0)) {
 		map_put(live, 0, live);
@@ -223,6 +226,20 @@ static int note_peer(struct session *s, struct note *n)
 	return 0;
 }
 
+/* Who listens, in the words of the tasks' own user namespace: told only where that is ours as well. */
+static void note_listener(struct note *n)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	if (n->d->state != SK_LISTEN || foreign(n->v.task, "ns/user") ||
+	    getsockopt(n->v.fd, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0)
+		return;
+	n->e.has_listen_uid = n->e.has_listen_gid = true;
+	n->e.listen_uid = c.uid;
+	n->e.listen_gid = c.gid;
+}
+
 static int note_fill(struct session *s, struct note *n)
 {
 	const struct unix_diag *d = n->d;
@@ -243,6 +260,7 @@ static int note_fill(struct session *s, struct note *n)
 	e->shutdown = d->shutdown;
 	e->has_ns_id = n->v.task->ids && n->v.task->ids->net_ns_id;
 	e->ns_id = e->has_ns_id ? n->v.task->ids->net_ns_id : 0;
+	note_listener(n);
 	r = note_peer(s, n);
 	if (r == 0)
 		r = sock_opts_get(s, n->v.fd, &n->opts);
@@ -384,6 +402,7 @@ struct sk {
 	int fd;		 /* made, but not asked for yet; else -1 */
 	int other;	 /* the other end of a pair of which only this is left, until its queue is full */
 	bool made;
+	bool listens; /* its owner has called listen() */
 	struct sk_packet *queue;
 };
 
@@ -711,10 +730,35 @@ static int carried_make(struct session *s)
 	return r;
 }
 
-/* No call in the task: the moment is what matters, after all tables and before any link(). */
+/* Clients see who called listen() last: the owner does it, as whom it did it. */
+static void listen_in_task(struct sk *k, struct batch *b, int num)
+{
+	const CoreEntry *core = task_leader(k->o->task)->core;
+	const CredsEntry *c = core && core->thread_core ? core->thread_core->creds : NULL;
+	int64_t uid = k->e->has_listen_uid ? k->e->listen_uid : c ? c->euid : 0;
+	int64_t gid = k->e->has_listen_gid ? k->e->listen_gid : c ? c->egid : 0;
+
+	if (gid)
+		call3(b, "unix socket: listen as its group", SYS_setresgid, -1, gid, -1);
+	if (uid)
+		call3(b, "unix socket: listen as its user", SYS_setresuid, -1, uid, -1);
+	call2(b, "unix socket: listen", SYS_listen, num, k->e->backlog);
+	if (uid)
+		call3(b, "unix socket: user", SYS_setresuid, -1, 0, -1);
+	if (gid)
+		call3(b, "unix socket: group", SYS_setresgid, -1, 0, -1);
+	k->listens = true;
+}
+
+/* The first call also makes what queues carry: after all tables, before any link(). */
 static int unix_in_task(struct session *s, struct fd_obj *o, struct batch *b, int num)
 {
-	return carried_make(s);
+	struct sk *k = map_get(&restoring(s)->by_id, o->id);
+	int r = carried_make(s);
+
+	if (r == 0 && k->e->state == SK_LISTEN && !o->borrowed)
+		listen_in_task(k, b, num);
+	return r;
 }
 
 /* ---- restore: connections and contents ---- */
@@ -820,7 +864,7 @@ static int link_finish(struct session *s, struct sk *k)
 {
 	int flags, r;
 
-	if (k->e->state == SK_LISTEN && listen(k->o->fd, k->e->backlog) < 0)
+	if (k->e->state == SK_LISTEN && !k->listens && listen(k->o->fd, k->e->backlog) < 0)
 		return session_fail(s, -errno, "unix socket 0x%x: listen", k->e->id);
 	r = sock_opts_set(s, k->o->fd, k->e->opts);
 	flags = fcntl(k->o->fd, F_GETFL);
