@@ -126,7 +126,7 @@ static bool foreign(const struct task *k, const char *ns)
 
 static int unix_preflight(struct session *s, const struct fd_view *v)
 {
-	struct map *live = session_map(s, "unix live");
+	struct map *live = session_map(s, "unix live"), *loaded = session_map(s, "unix live loaded");
 	const struct task *root = v->task;
 	const struct unix_diag *d;
 	char who[80];
@@ -134,8 +134,8 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 
 	if (foreign(v->task, "ns/net")) /* looked at when it is stopped */
 		return 0;
-	if (!map_get(live, 0)) {
-		map_put(live, 0, live);
+	if (!map_get(loaded, 0)) {
+		map_put(loaded, 0, loaded);
 		r = unix_diag_load(s, 0, live);
 	}
 	d = r < 0 ? NULL : map_get(live, v->st.st_ino);
