@@ -522,6 +522,13 @@ struct fd_obj *fd_obj_get(struct session *s, uint32_t id)
 	return r < 0 ? NULL : o;
 }
 
+struct fd_obj *fd_obj_at(struct session *s, size_t n)
+{
+	struct fd_restoring *f = restoring(s);
+
+	return n < f->objs.n ? f->objs.v[n] : NULL;
+}
+
 const FileEntry *fd_entry(struct session *s, uint32_t id)
 {
 	struct fd_obj *o = map_get(&restoring(s)->by_id, id);

@@ -105,6 +105,8 @@ int fd_path_check(struct session *s, const struct fd_view *v);
 
 /** fd_obj_get - the object with that id, made if it is not yet; NULL with the reason said */
 struct fd_obj *fd_obj_get(struct session *s, uint32_t id);
+/** fd_obj_at - the n-th object of the image, made or not; NULL at the end */
+struct fd_obj *fd_obj_at(struct session *s, size_t n);
 /** fd_entry - the image's entry of that id, or NULL */
 const FileEntry *fd_entry(struct session *s, uint32_t id);
 /**

@@ -52,3 +52,4 @@ cycle() {
 @test "seccomp, dumped by us" { cycle seccomp; }
 @test "pidtree, dumped by us" { cycle pidtree; }
 @test "tcp: connections, half closed ones, listeners, UDP" { corpus tcp; }
+@test "unix: unix sockets" { corpus unix; }

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sk-queue: what waits in receive queues.
+ *
+ * Kept:   bytes, borders of messages, descriptors at their place, senders where the receiver asks for them.
+ * Lost:   names of senders that are gone, urgent data (refused), an empty message that a former look
+ *         (of the task or of a dump) has marked as seen and that is not the first.
+ * Kernel: net/unix/af_unix.c, unix_stream_read_generic(), __unix_dgram_recvmsg().
+ *
+ * Queues are read with MSG_PEEK at an offset (SO_PEEK_OFF), which is put back afterwards. A stream
+ * without descriptors in it, the usual case, is read in one piece without touching even that.
+ */
+#include "kind/sk-queue.h"
+
+#include "base/list.h"
+#include "image/record.h"
+#include "kind/fd.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define QUEUE_MAX (1u << 30)
+#define SCM_MAX 253 /* the kernel's SCM_MAX_FD */
+#define SNDBUF_FILL (INT32_MAX / 2)
+
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+
+/* what one look at a queue shows */
+struct peek {
+	char *buf;
+	size_t max; /* of buf; a stream: bytes in the queue */
+	size_t n;   /* bytes seen; may be more than max when the message is cut */
+	int fds[SCM_MAX];
+	size_t n_fds;
+	bool has_cred;
+	struct ucred cred;
+	bool cut, end;
+};
+
+static void peek_close(struct peek *p)
+{
+	for (size_t i = 0; i < p->n_fds; i++)
+		fd_close(p->fds[i]);
+	p->n_fds = 0;
+}
+
+static void peek_control(struct peek *p, struct msghdr *m)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		size_t n = c->cmsg_len - CMSG_LEN(0);
+
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS && n <= sizeof(p->fds)) {
+			memcpy(p->fds, CMSG_DATA(c), n);
+			p->n_fds = n / sizeof(int);
+			for (size_t i = 0; i < p->n_fds; i++)
+				p->fds[i] = fd_high(p->fds[i]);
+		} else if (c->cmsg_type == SCM_CREDENTIALS && n == sizeof(p->cred)) {
+			p->has_cred = true;
+			memcpy(&p->cred, CMSG_DATA(c), n);
+		} else if (c->cmsg_type == SCM_PIDFD) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+			fd_close(fd);
+		}
+	}
+}
+
+/* off < 0: from the start, the peek offset is not used */
+static int peek_at(struct session *s, int fd, struct peek *p, int64_t off, size_t max)
+{
+	char control[2048] __attribute__((aligned(16)));
+	struct iovec io = { p->buf, max };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
+	int at = off;
+	ssize_t n;
+
+	m.msg_control = control;
+	m.msg_controllen = sizeof(control);
+	p->n = p->n_fds = 0;
+	p->has_cred = p->cut = p->end = false;
+	if (off >= 0 && setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at)) < 0)
+		return session_fail(s, -errno, "socket: look into its queue (SO_PEEK_OFF)");
+	n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == ENOTCONN)) {
+		p->end = true;
+		return 0;
+	}
+	if (n < 0)
+		return session_fail(s, -errno, "socket: look into its queue");
+	peek_control(p, &m);
+	p->n = n;
+	p->cut = m.msg_flags & MSG_TRUNC;
+	if (m.msg_flags & MSG_CTRUNC) {
+		peek_close(p);
+		return session_fail(s, -EIO, "socket: look at the descriptors in its queue");
+	}
+	return 0;
+}
+
+static void packet_cred(struct session *s, SkPacketEntry *e, const struct ucred *c)
+{
+	e->has_uid = e->has_gid = true;
+	e->uid = c->uid;
+	e->gid = c->gid;
+	for (size_t i = 0; i < s->tree->n; i++)
+		if (s->tree->all[i]->pid == c->pid) {
+			e->has_pid = true;
+			e->pid = s->tree->all[i]->vpid;
+		}
+}
+
+/* One record; the descriptors it carries get their entries and are closed here. */
+static int packet_write(struct session *s, struct task *task, uint32_t id, struct peek *p,
+			const char *data, size_t n)
+{
+	struct image *img = image_shared(s, MAGIC_SK_QUEUES, "sk-queues.img");
+	SkPacketEntry e = SK_PACKET_ENTRY__INIT;
+	ScmEntry scm = SCM_ENTRY__INIT, *scms[] = { &scm };
+	uint32_t rights[SCM_MAX];
+	int r = img ? 0 : -EIO;
+
+	for (size_t i = 0; r == 0 && i < p->n_fds; i++)
+		r = fd_note(s, task, p->fds[i], &rights[i]);
+	scm.type = SCM_RIGHTS;
+	scm.rights = rights;
+	scm.n_rights = p->n_fds;
+	e.scm = scms;
+	e.n_scm = p->n_fds ? 1 : 0;
+	e.id_for = id;
+	e.length = n;
+	if (p->has_cred)
+		packet_cred(s, &e, &p->cred);
+	peek_close(p);
+	if (r == 0)
+		r = image_write(img, &e.base);
+	return r < 0 || !n ? r : image_write_raw(img, data, n);
+}
+
+/*
+ * A look at a stream ends behind the first packet with descriptors, wherever that begins. Its begin shows
+ * when there is no memory for its last byte: the kernel then tells of the packets before it only.
+ */
+static int rights_begin(struct session *s, int fd, const struct peek *p, size_t off, size_t n, size_t *ret)
+{
+	struct iovec io = { p->buf + page_up(p->max) - (n - 1), n };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
+	int at = off;
+	ssize_t got = -1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at)) == 0)
+		got = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT);
+	if ((got < 0 && errno != EFAULT) || got >= (ssize_t)n)
+		return session_fail(s, got < 0 ? -errno : -EIO, "socket: find the descriptors in its queue");
+	*ret = got < 0 ? 0 : got;
+	return 0;
+}
+
+/* Bytes from off on: those before a packet with descriptors, or that packet. */
+static int stream_piece(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+			size_t off, size_t *ret_n)
+{
+	size_t plain = 0;
+	int r = peek_at(s, fd, p, off, p->max - off);
+
+	if (r < 0 || p->end || !p->n)
+		return r < 0 ? r
+			     : session_fail(s, -ENOTSUP,
+					    "socket: has urgent data (MSG_OOB) in its queue, which cannot be checkpointed yet");
+	if (p->n_fds)
+		r = rights_begin(s, fd, p, off, p->n, &plain);
+	if (r < 0) {
+		peek_close(p);
+		return r;
+	}
+	if (plain) { /* the next round begins with what is shown here already */
+		peek_close(p);
+		r = peek_at(s, fd, p, off, plain);
+		peek_close(p);
+		p->n = plain;
+	} else if (p->n_fds) { /* finding out has written over it */
+		peek_close(p);
+		r = peek_at(s, fd, p, off, p->n);
+	}
+	*ret_n = p->n;
+	return r < 0 ? r : packet_write(s, task, id, p, p->buf, p->n);
+}
+
+static int stream_pieces(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+			 bool offset)
+{
+	size_t n = 0;
+	int r;
+
+	if (!offset) {
+		r = peek_at(s, fd, p, -1, p->max);
+		if (r < 0)
+			return r;
+		if (!p->n_fds && p->n == p->max)
+			return packet_write(s, task, id, p, p->buf, p->n);
+		peek_close(p);
+	}
+	for (size_t off = 0; off < p->max; off += n) {
+		r = stream_piece(s, task, fd, id, p, off, &n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The page behind the buffer cannot be written: see rights_begin(). */
+static int stream_dump(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+		       size_t total, bool offset)
+{
+	size_t len = page_up(total) + PAGE;
+	int r;
+
+	if (!total)
+		return 0;
+	p->buf = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p->buf == MAP_FAILED || mprotect(p->buf + len - PAGE, PAGE, PROT_NONE) < 0) {
+		p->buf = NULL;
+		return session_fail(s, -errno, "socket: memory for its queue");
+	}
+	p->max = total;
+	r = stream_pieces(s, task, fd, id, p, offset);
+	munmap(p->buf, len);
+	p->buf = NULL;
+	return r;
+}
+
+/* Messages have borders; nothing but EAGAIN, or nothing from a socket that is shut, ends them. */
+static int messages_dump(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+			 int type)
+{
+	int64_t off = 0;
+	int r = 0;
+
+	p->buf = xalloc(p->max = 64 << 10);
+	while (r == 0) {
+		r = peek_at(s, fd, p, off, p->max);
+		if (r < 0 || p->end)
+			return r;
+		if (p->n > p->max || p->cut) { /* again, with room for it */
+			peek_close(p);
+			if (p->n > QUEUE_MAX || p->n <= p->max)
+				return session_fail(s, -EIO, "socket: a message of %zu bytes", p->n);
+			free(p->buf);
+			p->buf = xalloc(p->max = p->n);
+			continue;
+		}
+		if (!p->n && type == SOCK_SEQPACKET && !p->n_fds) {
+			struct pollfd ask = { fd, POLLRDHUP, 0 };
+
+			if (poll(&ask, 1, 0) == 1)
+				return 0;
+		}
+		off += p->n;
+		r = off > INT32_MAX ? session_fail(s, -E2BIG, "socket: too much in its queue")
+				    : packet_write(s, task, id, p, p->buf, p->n);
+	}
+	return r;
+}
+
+int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type)
+{
+	struct pollfd ask = { fd, POLLIN, 0 };
+	struct peek *p;
+	socklen_t len = sizeof(int);
+	int was = -1, bytes = 0, r;
+
+	if (poll(&ask, 1, 0) <= 0 || !(ask.revents & POLLIN))
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, &len) < 0 ||
+	    (type != SOCK_DGRAM && ioctl(fd, FIONREAD, &bytes) < 0))
+		return session_fail(s, -errno, "socket 0x%x: how much is in its queue", id);
+	p = xalloc(sizeof(*p));
+	if (type == SOCK_STREAM)
+		r = stream_dump(s, task, fd, id, p, bytes, was >= 0);
+	else
+		r = messages_dump(s, task, fd, id, p, type);
+	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, sizeof(was));
+	free(p->buf);
+	free(p);
+	return r;
+}
+
+int sk_queue_dump_end(struct session *s)
+{
+	return image_shared_end(s, "sk-queues.img");
+}
+
+/* ---- restore ---- */
+
+struct sk_queue {
+	struct sk_packet *first, **last;
+};
+
+static int packet_read(struct session *s, struct image *img, SkPacketEntry *e)
+{
+	struct map *queues = session_map(s, "sk queues");
+	struct sk_queue *q = map_get(queues, e->id_for);
+	struct sk_packet *p = xalloc(sizeof(*p));
+
+	p->e = e;
+	if (!q) {
+		q = xalloc(sizeof(*q));
+		q->last = &q->first;
+		map_put(queues, e->id_for, q);
+	}
+	*q->last = p;
+	q->last = &p->next;
+	if (e->length > QUEUE_MAX || e->length > image_left(img) || e->n_scm > 1 ||
+	    (e->n_scm && (e->scm[0]->type != SCM_RIGHTS || !e->scm[0]->n_rights ||
+			  e->scm[0]->n_rights > SCM_MAX)))
+		return session_fail(s, -EBADMSG, "sk-queues.img: a packet for socket 0x%x is damaged",
+				    e->id_for);
+	p->data = xalloc(e->length);
+	return image_read_raw(img, p->data, e->length);
+}
+
+static int queues_read(struct session *s)
+{
+	own_image struct image img = { 0 };
+	ProtobufCMessage *m;
+	int r = image_open(s, &img, MAGIC_SK_QUEUES, "sk-queues.img");
+
+	if (r == 1)
+		return 0;
+	while (r == 0 && (r = image_read(&img, &sk_packet_entry__descriptor, &m)) == 1)
+		r = packet_read(s, &img, (SkPacketEntry *)m);
+	return r;
+}
+
+int sk_queue_get(struct session *s, uint32_t id, struct sk_packet **ret)
+{
+	struct map *read = session_map(s, "sk queues read");
+	struct sk_queue *q;
+	int r = 0;
+
+	if (!map_get(read, 0)) {
+		map_put(read, 0, read);
+		r = queues_read(s);
+	}
+	q = map_get(session_map(s, "sk queues"), id);
+	*ret = q ? q->first : NULL;
+	return r;
+}
+
+int sk_queue_make(struct session *s, const struct sk_packet *p)
+{
+	for (; p; p = p->next)
+		for (size_t i = 0; p->e->n_scm && i < p->e->scm[0]->n_rights; i++)
+			if (!fd_obj_get(s, p->e->scm[0]->rights[i]))
+				return s->why_r ? s->why_r : -EIO;
+	return 0;
+}
+
+static void control_add(struct msghdr *m, struct cmsghdr **at, int type, const void *p, size_t n)
+{
+	struct cmsghdr *c = *at;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(n);
+	memcpy(CMSG_DATA(c), p, n);
+	*at = (struct cmsghdr *)((char *)c + CMSG_SPACE(n));
+	m->msg_controllen = (char *)*at - (char *)m->msg_control;
+}
+
+/* The sender as it was, if it still is; else its user with our pid. */
+static void control_cred(struct session *s, struct msghdr *m, struct cmsghdr **at,
+			 const SkPacketEntry *e)
+{
+	struct task *k = e->has_pid ? task_find(s->tree, e->pid) : NULL;
+	struct ucred c = { .pid = k ? k->pid : getpid(), .uid = e->uid, .gid = e->gid };
+
+	if (e->has_uid && e->has_gid)
+		control_add(m, at, SCM_CREDENTIALS, &c, sizeof(c));
+}
+
+static int packet_send(struct session *s, const struct sk_packet *p, int fd, int type)
+{
+	char control[2048] __attribute__((aligned(16))) = { 0 };
+	struct cmsghdr *at = (struct cmsghdr *)control;
+	struct iovec io = { p->data, p->e->length };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control };
+	int fds[SCM_MAX];
+	ssize_t n;
+
+	for (size_t i = 0; p->e->n_scm && i < p->e->scm[0]->n_rights; i++) {
+		const struct fd_obj *o = fd_obj_get(s, p->e->scm[0]->rights[i]);
+
+		if (!o)
+			return s->why_r ? s->why_r : -EIO;
+		fds[i] = o->fd;
+	}
+	if (p->e->n_scm)
+		control_add(&m, &at, SCM_RIGHTS, fds, p->e->scm[0]->n_rights * sizeof(int));
+	control_cred(s, &m, &at, p->e);
+	do {
+		n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno != EINTR)
+			return session_fail(s, -errno, "socket 0x%x: put %u bytes into its queue",
+					    p->e->id_for, p->e->length);
+		if (n > 0) { /* descriptors travelled with the first byte */
+			io.iov_base = (char *)io.iov_base + n;
+			io.iov_len -= n;
+			m.msg_controllen = 0;
+		}
+	} while (io.iov_len);
+	return 0;
+}
+
+int sk_queue_send(struct session *s, const struct sk_packet *p, int fd, int type)
+{
+	int size = SNDBUF_FILL, r = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	for (; r == 0 && p; p = p->next)
+		if (p->e->length || type != SOCK_STREAM)
+			r = packet_send(s, p, fd, type);
+	return r;
+}

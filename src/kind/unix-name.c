@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Names are kept byte by byte, as getsockname() must give them back. A path is therefore bound as it was
+ * given, with the root and the directory it was given in: the tasks' own, or, if the file had been
+ * removed, an empty file system that nobody else sees and that ends with the socket.
+ */
+#include "kind/unix-name.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "kind/ns.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/un.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define PATH_MAX_UNIX UNIX_PATH_MAX /* 108 */
+#define DELETED " (deleted)"
+
+static bool is_path(const UnixSkEntry *e)
+{
+	return e->name.len && e->name.data[0];
+}
+
+/* without the NUL that follows a path on the wire */
+static size_t name_len(const UnixSkEntry *e)
+{
+	return e->name.len - (is_path(e) && !e->name.data[e->name.len - 1]);
+}
+
+const char *unix_name_text(const UnixSkEntry *e, char *buf)
+{
+	if (!e->name.len)
+		return "without a name";
+	snprintf(buf, 120, "%s%.*s", is_path(e) ? "" : "@", (int)name_len(e) - !is_path(e),
+		 (const char *)e->name.data + !is_path(e));
+	return buf;
+}
+
+int unix_name_check(struct session *s, const UnixSkEntry *e)
+{
+	if (e->name.len > PATH_MAX_UNIX + 1 || (e->name.len && name_len(e) > PATH_MAX_UNIX) ||
+	    (is_path(e) && memchr(e->name.data, 0, name_len(e))) ||
+	    (e->name_dir && e->name_dir[0] != '/'))
+		return session_fail(s, -EBADMSG, "files.img: the name of unix socket 0x%x is damaged", e->id);
+	return 0;
+}
+
+bool unix_name_same(const UnixSkEntry *a, const UnixSkEntry *b)
+{
+	return a->name.len && a->name.len == b->name.len &&
+	       !memcmp(a->name.data, b->name.data, a->name.len) && !a->name_dir == !b->name_dir &&
+	       (!a->name_dir || !strcmp(a->name_dir, b->name_dir));
+}
+
+/* ---- dump ---- */
+
+static bool leads_to(int root, const char *path, const struct stat *st)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW, .resolve = RESOLVE_IN_ROOT };
+	own_fd int fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+	struct stat now;
+
+	return fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+/* Where the file is, as seen from the task's root; owned by the caller, NULL if that is unknown. */
+static char *file_path(const struct task *task, int file, const struct stat *st)
+{
+	own_mem char *link = NULL, *root = NULL;
+	char path[40];
+	size_t n, at = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	if (text_readlink(AT_FDCWD, path, &link) < 0 || link[0] != '/')
+		return NULL;
+	n = strlen(link);
+	if (!st->st_nlink && n > strlen(DELETED) && !strcmp(link + n - strlen(DELETED), DELETED))
+		link[n - strlen(DELETED)] = 0;
+	if (text_readlink(task->proc, "root", &root) == 0 && root[1] && text_starts(link, root) &&
+	    link[strlen(root)] == '/')
+		at = strlen(root);
+	return xstrdup(link + at);
+}
+
+/* The directory that, with the relative name, gives that path; or NULL. Owned by the caller. */
+static char *dir_by_path(const char *path, const char *name)
+{
+	size_t n, m;
+
+	while (name[0] == '.' && name[1] == '/')
+		name += 2;
+	n = path ? strlen(path) : 0;
+	m = strlen(name);
+	if (n <= m || path[n - m - 1] != '/' || strcmp(path + n - m, name))
+		return NULL;
+	return n == m + 1 ? xstrdup("/") : strndup(path, n - m - 1);
+}
+
+/* A name like "../x": which task's directory does it fit? */
+static char *dir_by_tasks(struct session *s, int root, const char *name, const struct stat *st)
+{
+	for (size_t i = 0; i < s->tree->n; i++) {
+		own_mem char *cwd = NULL, *path = NULL;
+
+		if (s->tree->all[i]->proc < 0 || text_readlink(s->tree->all[i]->proc, "cwd", &cwd) < 0)
+			continue;
+		path = xalloc(strlen(cwd) + strlen(name) + 2);
+		sprintf(path, "%s/%s", cwd, name);
+		if (leads_to(root, path, st))
+			return take_mem(cwd);
+	}
+	return NULL;
+}
+
+/* "../x" was bound in some directory beside the file: any that is still there does as well. */
+static char *dir_beside(int root, const char *path, const char *name)
+{
+	own_mem char *base = path && text_starts(name, "../") ? dir_by_path(path, name + 3) : NULL;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	char *dir = NULL;
+	int fd;
+
+	if (!base)
+		return NULL;
+	fd = syscall(SYS_openat2, root, base, &how, sizeof(how));
+	d = fd < 0 ? NULL : fdopendir(fd);
+	while (d && !dir && (e = readdir(d)))
+		if (e->d_type == DT_DIR && strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+		    asprintf(&dir, "%s/%s", base, e->d_name) < 0)
+			dir = NULL;
+	return dir;
+}
+
+/* Sets name_dir of a relative name; returns whether the name still leads to the file. */
+static bool note_place(struct session *s, const struct task *task, int file, const struct stat *st,
+		       UnixSkEntry *e)
+{
+	own_fd int root = openat(task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own_mem char *name = strndup((char *)e->name.data, name_len(e));
+	own_mem char *path = NULL, *whole = NULL;
+
+	if (name[0] == '/')
+		return leads_to(root, name, st);
+	path = file_path(task, file, st);
+	e->name_dir = dir_by_path(path, name);
+	if (!e->name_dir)
+		e->name_dir = dir_by_tasks(s, root, name, st);
+	if (!e->name_dir)
+		e->name_dir = dir_beside(root, path, name);
+	if (!e->name_dir) {
+		e->name_dir = xstrdup("/");
+		return false;
+	}
+	whole = xalloc(strlen(e->name_dir) + strlen(name) + 2);
+	sprintf(whole, "%s/%s", e->name_dir, name);
+	return leads_to(root, whole, st);
+}
+
+/* Source: the socket's own file, which the kernel opens for us (SIOCUNIXFILE), whatever its name now. */
+int unix_name_note(struct session *s, const struct task *task, int fd, UnixSkEntry *e)
+{
+	char text[120];
+	own_fd int file = -1;
+	struct stat st;
+
+	if (!is_path(e))
+		return 0;
+	file = fd_high(ioctl(fd, SIOCUNIXFILE));
+	if (file < 0 || fstat(file, &st) < 0)
+		return session_fail(s, -errno, "unix socket %s: find its file", unix_name_text(e, text));
+	e->file_perms = xalloc(sizeof(*e->file_perms));
+	file_perms_entry__init(e->file_perms);
+	e->file_perms->mode = st.st_mode;
+	e->file_perms->uid = st.st_uid;
+	e->file_perms->gid = st.st_gid;
+	if (note_place(s, task, file, &st, e))
+		return 0;
+	if (st.st_nlink)
+		session_warn(s, "unix socket %s: its file was renamed or covered; it is kept as removed",
+			     unix_name_text(e, text));
+	e->has_deleted = e->deleted = true;
+	return 0;
+}
+
+/* ---- restore ---- */
+
+static socklen_t addr_of(const UnixSkEntry *e, struct sockaddr_un *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	memcpy(a->sun_path, e->name.data, name_len(e));
+	return offsetof(struct sockaddr_un, sun_path) + name_len(e);
+}
+
+/* May the file that is in the way go? Only a socket that nobody listens to; asked without connecting. */
+static bool is_stale(const struct sockaddr_un *a, socklen_t len)
+{
+	char path[PATH_MAX_UNIX + 1] = "";
+	own_fd int probe = fd_high(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	struct stat st;
+
+	memcpy(path, a->sun_path, len - offsetof(struct sockaddr_un, sun_path));
+	return probe >= 0 && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	       connect(probe, (const struct sockaddr *)a, len) < 0 && errno == ECONNREFUSED &&
+	       unlink(path) == 0;
+}
+
+/* In the right root and directory. */
+static int bind_here(struct session *s, int fd, const UnixSkEntry *e)
+{
+	char text[120], path[PATH_MAX_UNIX + 1] = "";
+	struct sockaddr_un a;
+	socklen_t len = addr_of(e, &a);
+	int r = bind(fd, (struct sockaddr *)&a, len);
+	bool taken = r < 0 && errno == EADDRINUSE;
+
+	unix_name_text(e, text);
+	if (taken && is_path(e) && is_stale(&a, len)) {
+		r = bind(fd, (struct sockaddr *)&a, len);
+		taken = r < 0 && errno == EADDRINUSE;
+	}
+	if (taken)
+		return session_fail(s, -EADDRINUSE,
+				    "unix socket %s: its name is taken; end the program that has it, or remove that file",
+				    text);
+	if (r < 0)
+		return session_fail(s, -errno, "unix socket %s: bind", text);
+	if (!is_path(e) || !e->file_perms)
+		return 0;
+	memcpy(path, e->name.data, name_len(e));
+	/* the owner first: changing it may take bits from the mode */
+	if (lchown(path, e->file_perms->uid, e->file_perms->gid) < 0 ||
+	    chmod(path, e->file_perms->mode & 07777) < 0)
+		return session_fail(s, -errno, "unix socket %s: set owner and mode of its file", text);
+	return 0;
+}
+
+/* Directories that lead to the name, in the directory we are in. */
+static int make_parents(const UnixSkEntry *e)
+{
+	char path[PATH_MAX_UNIX + 1] = "";
+
+	memcpy(path, e->name.data, name_len(e));
+	for (char *p = path + 1; (p = strchr(p, '/')); p++) {
+		*p = 0;
+		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	return 0;
+}
+
+/* An empty file system, mounted nowhere: it lives as long as somebody has something of it open. */
+static int nowhere(struct session *s)
+{
+	own_fd int fs = syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	int fd;
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return session_fail(s, -errno, "make a place for removed files of sockets (tmpfs)");
+	fd = fd_high(syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0));
+	return fd < 0 ? session_fail(s, -errno, "make a place for removed files of sockets (tmpfs)") : fd;
+}
+
+static int bind_nowhere(struct session *s, int fd, const UnixSkEntry *e)
+{
+	char path[PATH_MAX_UNIX + 1] = "", text[120];
+	own_fd int place = nowhere(s);
+	int r;
+
+	if (place < 0)
+		return place;
+	if (fchdir(place) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "enter a place for removed files of sockets");
+	r = make_parents(e);
+	if (r < 0)
+		return session_fail(s, r, "unix socket %s: make directories for it", unix_name_text(e, text));
+	r = bind_here(s, fd, e);
+	memcpy(path, e->name.data, name_len(e));
+	if (r == 0 && unlink(path) < 0)
+		r = session_fail(s, -errno, "unix socket %s: remove its file", text);
+	return r;
+}
+
+int unix_name_bind(struct session *s, int fd, const UnixSkEntry *e)
+{
+	int r, back;
+
+	if (!e->name.len)
+		return 0;
+	if (!is_path(e))
+		return bind_here(s, fd, e);
+	r = ns_enter_root(s);
+	if (r < 0)
+		return r;
+	if (e->deleted)
+		r = bind_nowhere(s, fd, e);
+	else if (e->name_dir && chdir(e->name_dir) < 0)
+		r = session_fail(s, -errno, "unix socket in %s: enter that directory", e->name_dir);
+	else
+		r = bind_here(s, fd, e);
+	back = ns_leave_root(s);
+	return r < 0 ? r : back;
+}
+
+/* The file itself is named, by a descriptor of it: names may lead elsewhere by now. */
+int unix_name_connect(struct session *s, int fd, int to, const UnixSkEntry *e)
+{
+	char text[120];
+	own_fd int file = -1;
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	socklen_t len = addr_of(e, &a);
+
+	unix_name_text(e, text);
+	if (!e->name.len)
+		return session_fail(s, -EBADMSG, "files.img: unix socket 0x%x cannot be connected to", e->id);
+	if (is_path(e)) {
+		file = fd_high(ioctl(to, SIOCUNIXFILE));
+		if (file < 0)
+			return session_fail(s, -errno, "unix socket %s: find its file", text);
+		memset(a.sun_path, 0, sizeof(a.sun_path));
+		snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d", file);
+		len = sizeof(a);
+	}
+	if (connect(fd, (struct sockaddr *)&a, len) < 0)
+		return session_fail(s, -errno, "unix socket %s: connect to it", text);
+	return 0;
+}
+
+int unix_name_connect_out(struct session *s, int fd, const UnixSkEntry *e)
+{
+	struct sockaddr_un a;
+	socklen_t len = addr_of(e, &a);
+	char text[120];
+	int r, why = 0, back;
+
+	if (!e->name.len)
+		return session_fail(s, -ENOTSUP, "unix socket %u outside the tree has no name to connect to",
+				    e->ino);
+	r = ns_enter_root(s);
+	if (r < 0)
+		return r;
+	if (e->name_dir && chdir(e->name_dir) < 0)
+		why = -errno;
+	if (!why && connect(fd, (struct sockaddr *)&a, len) < 0)
+		why = -errno;
+	back = ns_leave_root(s);
+	/* bound outside the container: its name there */
+	if (back == 0 && why && !e->name_dir && connect(fd, (struct sockaddr *)&a, len) == 0)
+		why = 0;
+	if (why)
+		return session_fail(s, why, "unix socket %s outside the tree: connect to it; is that program running?",
+				    unix_name_text(e, text));
+	return back;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unix-name: the addresses of unix sockets: found with their files at dump, bound and reached again. */
+#ifndef KIND_UNIX_NAME_H
+#define KIND_UNIX_NAME_H
+
+#include "images/sk-unix.pb-c.h"
+#include "task/tree.h"
+
+/**
+ * unix_name_note - file_perms, name_dir and deleted of a socket whose name is a path
+ * @e: has its name; what is allocated belongs to it
+ */
+int unix_name_note(struct session *s, const struct task *task, int fd, UnixSkEntry *e);
+/** unix_name_check - is the name of an entry possible at all */
+int unix_name_check(struct session *s, const UnixSkEntry *e);
+/** unix_name_same - do two entries have the same name, and one at all */
+bool unix_name_same(const UnixSkEntry *a, const UnixSkEntry *b);
+/** unix_name_bind - give a socket its name (if it has one), its file its owner and mode */
+int unix_name_bind(struct session *s, int fd, const UnixSkEntry *e);
+/** unix_name_connect - connect to a bound socket of ours, also when its file has no name any more */
+int unix_name_connect(struct session *s, int fd, int to, const UnixSkEntry *e);
+/** unix_name_connect_out - connect to a socket outside the tree, by its name only */
+int unix_name_connect_out(struct session *s, int fd, const UnixSkEntry *e);
+/** unix_name_text - for messages; at most 108 bytes of it, in buf of 120 */
+const char *unix_name_text(const UnixSkEntry *e, char *buf);
+
+#endif

@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Unix sockets: pairs, names, listeners, queues with descriptors. The program checks them itself.
+load ../kit/helper
+
+setup() {
+	IMG=$(mktemp -d)
+	mkdir "$IMG/img" "$IMG/w"
+	W=$IMG/w/result
+}
+
+teardown() {
+	kill -9 $(cat "/proc/$PID/task/$PID/children" 2>/dev/null) "$PID" ${OTHER:-} 2>/dev/null || true
+	rm -rf "$IMG"
+}
+
+start() {
+	"$BUILD/tests/kit/unix" "$IMG/w" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$IMG/w/ready"
+}
+
+@test "a dump leaves sockets and their queues as they were" {
+	start
+	dump -R
+	verify
+}
+
+@test "sockets are restored" {
+	start
+	dump
+	until_true gone "$PID"
+	restore
+	verify
+}
+
+@test "three generations" {
+	start
+	for i in 1 2 3; do
+		dump
+		until_true gone "$PID"
+		restore
+	done
+	verify
+}
+
+server() { # a server and its client: PID is the client, OTHER the server; $1 stream or dgram
+	python3 -c '
+import os, socket, sys, time
+d, kind = sys.argv[1:]
+t = socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM
+s = socket.socket(socket.AF_UNIX, t)
+s.bind(d + "/server")
+if kind == "stream": s.listen(5)
+open(d + "/listening", "w").close()
+n = 0
+while True:
+    if kind == "stream":
+        c = s.accept()[0]
+        keep = c
+    n += 1
+    open(d + "/clients.tmp", "w").write(str(n)); os.rename(d + "/clients.tmp", d + "/clients")
+    if kind != "stream": s.recv(10)' "$IMG/w" "$1" </dev/null >/dev/null 2>&1 3>&- &
+	OTHER=$!
+	until_true test -e "$IMG/w/listening"
+	python3 -c '
+import os, signal, socket, sys
+d, kind = sys.argv[1:]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM)
+s.connect(d + "/server")
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+open(d + "/ready", "w").close()
+signal.sigwait([signal.SIGTERM])
+s.send(b"x")
+open(d + "/result.tmp", "w").write("OK"); os.rename(d + "/result.tmp", d + "/result")' "$IMG/w" "$1" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$IMG/w/ready"
+}
+
+@test "a peer outside the tree is refused before anything is stopped, and named" {
+	server stream
+	run dump
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"outside the tree (process $OTHER, python3)"* ]]
+	verify
+}
+
+@test "a peer outside the tree that is allowed is connected to anew" {
+	for kind in stream dgram; do
+		rm -rf "$IMG/w" "$IMG/img"
+		mkdir "$IMG/w" "$IMG/img"
+		server "$kind"
+		ino=$(readlink "/proc/$PID/fd/3" | tr -dc 0-9)
+		dump --external "unix[$ino]"
+		until_true gone "$PID"
+		run restore
+		[ "$status" -ne 0 ]
+		[[ "$output" == *"outside the tree"* ]]
+		restore --external "unix[$ino]"
+		verify
+		until_true gone "$PID"
+		kill -9 "$OTHER"
+	done
+}
+
+@test "a name that somebody else has meanwhile is not taken away" {
+	start
+	dump
+	until_true gone "$PID"
+	rm "$IMG/w/listen.sock"
+	python3 -c '
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); s.bind(sys.argv[1] + "/listen.sock"); s.listen(1)
+open(sys.argv[1] + "/taken", "w").close()
+time.sleep(1000)' "$IMG/w" </dev/null >/dev/null 2>&1 3>&- &
+	OTHER=$!
+	until_true test -e "$IMG/w/taken"
+	run restore
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"listen.sock: its name is taken"* ]]
+	kill -9 "$OTHER"
+	until_true gone "$OTHER"
+	restore
+	verify
+}
