@@ -832,20 +832,38 @@ int trace_recover(struct trace_table *tt)
 	return trace_cure_stopped(tt, TRACE_RUN);
 }
 
-static void await_end(struct tracee *t)
+static bool held(const struct tracee *t)
 {
-	int status;
+	return t->state != TRACEE_NONE && t->state != TRACEE_GONE && t->state != TRACEE_FREE;
+}
 
-	while (t->state != TRACEE_NONE && t->state != TRACEE_GONE && t->state != TRACEE_FREE) {
-		pid_t p = waitpid(t->tid, &status, __WALL);
+/*
+ * In whatever order they end: a leader reports its end only after its threads, and in the first task of
+ * a pid namespace the thread that is left waits until all others of the namespace were waited for.
+ */
+static void await_all(struct trace_table *tt)
+{
+	uint32_t left = 0;
 
-		if (p < 0 && errno == EINTR)
-			continue;
-		if (p < 0 || !WIFSTOPPED(status))
+	for (uint32_t i = 0; i < tt->n; i++)
+		left += held(&tt->t[i]);
+	while (left) {
+		int status;
+		pid_t p = waitpid(-1, &status, __WALL);
+		struct tracee *t = p > 0 ? tracee_find(tt, p) : NULL;
+
+		if (p < 0 && errno != EINTR)
+			break;
+		if (p > 0 && WIFSTOPPED(status)) {
+			do_ptrace(PTRACE_CONT, p, NULL, NULL);
+		} else if (t && held(t)) {
 			t->state = TRACEE_GONE;
-		else
-			do_ptrace(PTRACE_CONT, t->tid, NULL, NULL);
+			left--;
+		}
 	}
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (held(&tt->t[i]))
+			tt->t[i].state = TRACEE_GONE;
 }
 
 int trace_kill(struct trace_table *tt)
@@ -856,14 +874,7 @@ int trace_kill(struct trace_table *tt)
 		if (t->tid == t->tgid && t->state != TRACEE_GONE && t->state != TRACEE_FREE)
 			kill(t->tgid, SIGKILL);
 	}
-	/* a leader reports its end only when its threads have been waited for */
-	for (uint32_t i = 0; i < tt->n; i++)
-		if (tt->t[i].tid != tt->t[i].tgid)
-			await_end(&tt->t[i]);
-	/* the first task of a pid namespace ends when all others have been waited for: the root is last */
-	for (uint32_t i = tt->n; i-- > 0;)
-		if (tt->t[i].tid == tt->t[i].tgid)
-			await_end(&tt->t[i]);
+	await_all(tt);
 	if (tt->froze || tt->was_frozen)
 		freezer_set(tt, false);
 	tt->let_go = true;
