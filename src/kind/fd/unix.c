@@ -20,6 +20,7 @@
 #include "kind/unix-name.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -61,34 +62,38 @@ static int refuse_outside(struct session *s, const struct fd_view *v, uint32_t p
 			    v->task->vpid, v->num, who, peer);
 }
 
-static bool task_holds(int proc, uint32_t ino)
+/* Inodes of the sockets that a task has; with a map of null: is one of them ino? */
+static bool task_sockets(int proc, uint32_t ino, struct map *all)
 {
 	int fd = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	char want[32], link[32];
+	char link[40];
 	struct dirent *e;
 
-	snprintf(want, sizeof(want), "socket:[%u]", ino);
 	while (d && (e = readdir(d))) {
 		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
+		uint32_t its;
 
-		if (n > 0) {
-			link[n] = 0;
-			if (!strcmp(link, want))
-				return true;
-		}
+		if (n < 0)
+			continue;
+		link[n] = 0;
+		if (!text_starts(link, "socket:["))
+			continue;
+		its = strtoul(link + strlen("socket:["), NULL, 10);
+		if (all)
+			map_put(all, its, all);
+		else if (its == ino)
+			return true;
 	}
 	return false;
 }
 
-static bool tree_holds(const struct task *k, uint32_t ino)
+static void tree_sockets(const struct task *k, struct map *all)
 {
-	if (k->proc >= 0 && task_holds(k->proc, ino))
-		return true;
+	if (k->proc >= 0)
+		task_sockets(k->proc, 0, all);
 	for (const struct task *c = k->first_child; c; c = c->next)
-		if (tree_holds(c, ino))
-			return true;
-	return false;
+		tree_sockets(c, all);
 }
 
 /* Who outside has it? A socket that nobody has is in a queue, and may well be the tree's. */
@@ -104,7 +109,7 @@ static bool outsider(uint32_t ino, char *who, size_t n)
 		if (e->d_name[0] < '1' || e->d_name[0] > '9')
 			continue;
 		proc = openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (proc < 0 || !task_holds(proc, ino))
+		if (proc < 0 || !task_sockets(proc, ino, NULL))
 			continue;
 		text_read(proc, "comm", &comm, NULL);
 		if (comm)
@@ -127,6 +132,7 @@ static bool foreign(const struct task *k, const char *ns)
 static int unix_preflight(struct session *s, const struct fd_view *v)
 {
 	struct map *live = session_map(s, "unix live"), *loaded = session_map(s, "unix live loaded");
+	struct map *held = session_map(s, "unix held");
 	const struct task *root = v->task;
 	const struct unix_diag *d;
 	char who[80];
@@ -143,7 +149,9 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 		return r;
 	while (root->parent)
 		root = root->parent;
-	if (tree_holds(root, d->peer) || !outsider(d->peer, who, sizeof(who)))
+	if (!held->n)
+		tree_sockets(root, held);
+	if (map_get(held, d->peer) || !outsider(d->peer, who, sizeof(who)))
 		return 0;
 	return refuse_outside(s, v, d->peer, who);
 }
@@ -403,6 +411,8 @@ struct sk {
 	int other;	 /* the other end of a pair of which only this is left, until its queue is full */
 	bool made;
 	bool listens; /* its owner has called listen() */
+	bool carried; /* what its queue carries has been made */
+	struct sk *next; /* listener whose name has the same hash */
 	struct sk_packet *queue;
 };
 
@@ -410,8 +420,9 @@ struct unix_restoring {
 	struct {
 		struct sk **v;
 		size_t n, max;
-	} all;
+	} all, carriers;
 	struct map by_ino, by_id;
+	struct map listeners; /* by name_key() */
 	struct {
 		struct listener {
 			const UnixSkEntry *e;
@@ -507,6 +518,35 @@ static int index_lost_pair(struct session *s, struct sk *k)
 	return 0;
 }
 
+static uint64_t name_key(const UnixSkEntry *e)
+{
+	uint64_t key = 0xcbf29ce484222325ULL; /* FNV-1a */
+
+	for (size_t i = 0; i < e->name.len; i++)
+		key = (key ^ e->name.data[i]) * 0x100000001b3ULL;
+	return key;
+}
+
+static void index_listener(struct unix_restoring *u, struct sk *k)
+{
+	if (k->e->state != SK_LISTEN || !k->e->name.len || is_extern(k))
+		return;
+	k->next = map_get(&u->listeners, name_key(k->e));
+	map_put(&u->listeners, name_key(k->e), k);
+}
+
+/* The listener that has accepted a socket of this name; it may be gone. */
+static struct sk *listener_of(struct session *s, const struct sk *k)
+{
+	struct sk *l = map_get(&restoring(s)->listeners, name_key(k->e));
+
+	/* the same name, bound again after its file was removed, is another's */
+	while (l && (l->e->type != k->e->type || !unix_name_same(l->e, k->e) ||
+		     !l->e->deleted != !k->e->deleted))
+		l = l->next;
+	return l;
+}
+
 /* All unix sockets of the image, at the first call. */
 static int index_all(struct session *s)
 {
@@ -524,6 +564,8 @@ static int index_all(struct session *s)
 		r = index_peer(s, u, u->all.v[i]);
 	for (size_t i = 0; r == 0 && i < u->all.n; i++)
 		r = index_lost_pair(s, u->all.v[i]);
+	for (size_t i = 0; r == 0 && i < u->all.n; i++)
+		index_listener(u, u->all.v[i]);
 	for (size_t i = 0; r == 0 && i < u->all.n; i++)
 		r = sk_queue_get(s, u->all.v[i]->o->id, &u->all.v[i]->queue);
 	return r;
@@ -559,17 +601,10 @@ static int listener_make(struct session *s, const struct sk *k, int *ret)
 static int listener_get(struct session *s, const struct sk *k, int *ret)
 {
 	struct unix_restoring *u = restoring(s);
+	struct sk *l = listener_of(s, k);
 	int fd, r;
 
-	for (size_t i = 0; i < u->all.n; i++) {
-		const struct sk *l = u->all.v[i];
-
-		if (l->e->state != SK_LISTEN || l->e->type != k->e->type || is_extern(l) ||
-		    !unix_name_same(l->e, k->e))
-			continue;
-		/* a relative name, or one that is bound twice, may be another's */
-		if (!l->e->deleted != !k->e->deleted)
-			continue;
+	if (l) {
 		if (!fd_obj_get(s, l->o->id))
 			return s->why_r ? s->why_r : -EIO;
 		*ret = l->o->fd;
@@ -590,7 +625,9 @@ static int listener_get(struct session *s, const struct sk *k, int *ret)
 /* The next one that was made by ourselves: anybody can connect to a name. */
 static int accept_ours(int fd)
 {
-	for (;;) {
+	struct pollfd ask = { fd, POLLIN, 0 };
+
+	while (poll(&ask, 1, 0) == 1) {
 		int a = fd_high(accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 		struct ucred c = { 0 };
 		socklen_t n = sizeof(c);
@@ -599,6 +636,8 @@ static int accept_ours(int fd)
 			return a;
 		fd_close(a);
 	}
+	errno = ECONNABORTED;
+	return -1;
 }
 
 /* An accepted socket has the name of its listener, which only accept() can give. */
@@ -623,22 +662,12 @@ static int accepted_make(struct session *s, struct sk *k, const struct sk *clien
 	return 0;
 }
 
-static bool has_listener(struct session *s, const struct sk *k)
-{
-	struct unix_restoring *u = restoring(s);
-
-	for (size_t i = 0; i < u->all.n; i++)
-		if (u->all.v[i]->e->state == SK_LISTEN && unix_name_same(u->all.v[i]->e, k->e))
-			return true;
-	return false;
-}
-
 /* Both ends at once. b is NULL when the other end is closed: then ours is kept for its queue. */
 static int pair_make(struct session *s, struct sk *a, struct sk *b)
 {
 	int p[2], *other = b ? &b->fd : &a->other, r;
 
-	if (b && connects(a->e->type) && b->e->name.len && (!a->e->name.len || has_listener(s, b)))
+	if (b && connects(a->e->type) && b->e->name.len && (!a->e->name.len || listener_of(s, b)))
 		return accepted_make(s, b, a, &a->fd);
 	if (connects(a->e->type) && a->e->name.len)
 		return accepted_make(s, a, b, other);
@@ -702,31 +731,40 @@ static int unix_restore(struct session *s, struct fd_obj *o)
 	return o->fd < 0 ? session_fail(s, -EBADMSG, "files.img: unix socket 0x%x is damaged", o->id) : 0;
 }
 
-/*
- * What queues carry must exist before the other kinds end theirs. A file made here may be a socket with
- * a queue of its own: the list is walked until nothing is new.
- */
+/* A socket's queue; a socket that it carries, and that nobody else has, comes to the end of the list. */
+static int carried_by(struct session *s, struct sk *k)
+{
+	struct unix_restoring *u = restoring(s);
+	int r = sk_queue_make(s, k->queue);
+
+	for (const struct sk_packet *p = k->queue; r == 0 && p; p = p->next)
+		for (size_t i = 0; p->e->n_scm && i < p->e->scm[0]->n_rights; i++) {
+			struct sk *c = map_get(&u->by_id, p->e->scm[0]->rights[i]);
+
+			if (c && !c->carried) {
+				c->carried = true;
+				*vec_add(&u->carriers) = c;
+			}
+		}
+	return r;
+}
+
+/* What queues carry must exist before the other kinds end theirs. */
 static int carried_make(struct session *s)
 {
 	struct unix_restoring *u = restoring(s);
-	bool again = true;
 	int r = 0;
 
 	if (u->filled)
 		return 0;
 	u->filled = true;
-	while (r == 0 && again) {
-		again = false;
-		for (size_t i = 0; r == 0 && i < u->all.n; i++) {
-			struct sk *k = u->all.v[i];
-
-			if (k->o->fd < 0 || !k->queue || map_get(session_map(s, "unix carried"), k->o->id))
-				continue;
-			map_put(session_map(s, "unix carried"), k->o->id, k);
-			again = true;
-			r = sk_queue_make(s, k->queue);
+	for (size_t i = 0; i < u->all.n; i++)
+		if (u->all.v[i]->o->fd >= 0 && u->all.v[i]->queue) {
+			u->all.v[i]->carried = true;
+			*vec_add(&u->carriers) = u->all.v[i];
 		}
-	}
+	for (size_t i = 0; r == 0 && i < u->carriers.n; i++)
+		r = carried_by(s, u->carriers.v[i]);
 	return r;
 }
 
