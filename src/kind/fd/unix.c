@@ -4,9 +4,8 @@
  *
  * Kept:   names with their files, peers, shutdown, options, queues with message borders and descriptors
  *         in them, connections that wait to be accepted.
- * Lost:   credentials of peers of existing connections (SO_PEERCRED shows who restored; clients to come
- *         see the listener as it was), pending errors, messages whose receiver has since been
- *         connected elsewhere.
+ * Lost:   pending errors, messages whose receiver has since been connected elsewhere; SO_PEERCRED where
+ *         the other side is no task of the tree, or connected by a name that leads elsewhere now.
  * Kernel: net/unix/af_unix.c, diag.c; see kind/unix-diag.h, unix-name.h, sk-queue.h.
  */
 #include "kind/fd.h"
@@ -234,20 +233,6 @@ static int note_peer(struct session *s, struct note *n)
 	return 0;
 }
 
-/* Who listens, in the words of the tasks' own user namespace: told only where that is ours as well. */
-static void note_listener(struct note *n)
-{
-	struct ucred c;
-	socklen_t len = sizeof(c);
-
-	if (n->d->state != SK_LISTEN || foreign(n->v.task, "ns/user") ||
-	    getsockopt(n->v.fd, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0)
-		return;
-	n->e.has_listen_uid = n->e.has_listen_gid = true;
-	n->e.listen_uid = c.uid;
-	n->e.listen_gid = c.gid;
-}
-
 static int note_fill(struct session *s, struct note *n)
 {
 	const struct unix_diag *d = n->d;
@@ -268,7 +253,7 @@ static int note_fill(struct session *s, struct note *n)
 	e->shutdown = d->shutdown;
 	e->has_ns_id = n->v.task->ids && n->v.task->ids->net_ns_id;
 	e->ns_id = e->has_ns_id ? n->v.task->ids->net_ns_id : 0;
-	note_listener(n);
+	unix_caller_note(s, n->v.task, n->v.fd, e);
 	r = note_peer(s, n);
 	if (r == 0)
 		r = sock_opts_get(s, n->v.fd, &n->opts);
@@ -410,7 +395,6 @@ struct sk {
 	int fd;		 /* made, but not asked for yet; else -1 */
 	int other;	 /* the other end of a pair of which only this is left, until its queue is full */
 	bool made;
-	bool listens; /* its owner has called listen() */
 	bool carried; /* what its queue carries has been made */
 	struct sk *next; /* listener whose name has the same hash */
 	struct sk_packet *queue;
@@ -586,19 +570,26 @@ static int plain_make(struct session *s, const struct sk *k, int *ret)
 	return r;
 }
 
-static int listener_make(struct session *s, const struct sk *k, int *ret)
+/* Its own backlog suffices for our connections: accepted ones come one by one, the others were there. */
+static int listener_make(struct session *s, const UnixSkEntry *e, int backlog,
+			 const struct unix_caller *by, int *ret)
 {
-	int backlog = k->e->backlog > 128 && k->e->backlog < INT32_MAX ? (int)k->e->backlog : 128;
-	int r = plain_make(s, k, ret);
+	own_fd int fd = -1;
+	int num, r = unix_caller_socket(s, by, e->type, &num, &fd);
 
-	/* room for our own connections; its own backlog comes in the end */
-	if (r == 0 && listen(*ret, backlog) < 0)
-		r = session_fail(s, -errno, "unix socket 0x%x: listen", k->e->id);
+	if (r == 0)
+		r = unix_name_bind(s, fd, e);
+	if (r == 0 && (num < 0 || unix_caller_listen(s, by, num, backlog) < 0) && listen(fd, backlog) < 0)
+		r = session_fail(s, -errno, "unix socket 0x%x: listen", e->id);
+	if (r == 0)
+		r = unix_caller_close(s, by, num);
+	if (r == 0)
+		*ret = take_fd(fd);
 	return r;
 }
 
 /* Who listens under the name of an accepted socket: one of the image, or one for this restore only. */
-static int listener_get(struct session *s, const struct sk *k, int *ret)
+static int listener_get(struct session *s, const struct sk *k, const struct unix_caller *by, int *ret)
 {
 	struct unix_restoring *u = restoring(s);
 	struct sk *l = listener_of(s, k);
@@ -616,14 +607,14 @@ static int listener_get(struct session *s, const struct sk *k, int *ret)
 			*ret = u->temps.v[i].fd;
 			return 0;
 		}
-	r = listener_make(s, k, &fd);
+	r = listener_make(s, k->e, 1, by, &fd);
 	if (r == 0)
 		*vec_add(&u->temps) = (struct listener){ k->e, *ret = fd };
 	return r;
 }
 
 /* The next one that was made by ourselves: anybody can connect to a name. */
-static int accept_ours(int fd)
+static int accept_ours(int fd, const struct unix_caller *by)
 {
 	struct pollfd ask = { fd, POLLIN, 0 };
 
@@ -632,7 +623,8 @@ static int accept_ours(int fd)
 		struct ucred c = { 0 };
 		socklen_t n = sizeof(c);
 
-		if (a < 0 || (getsockopt(a, SOL_SOCKET, SO_PEERCRED, &c, &n) == 0 && c.pid == getpid()))
+		if (a < 0 || (getsockopt(a, SOL_SOCKET, SO_PEERCRED, &c, &n) == 0 &&
+			      (c.pid == getpid() || (by->task && c.pid == by->task->pid))))
 			return a;
 		fd_close(a);
 	}
@@ -641,21 +633,26 @@ static int accept_ours(int fd)
 }
 
 /* An accepted socket has the name of its listener, which only accept() can give. */
-static int accepted_make(struct session *s, struct sk *k, const struct sk *client, int *ret_client)
+static int accepted_make(struct session *s, struct sk *k, struct sk *client, int *ret_client)
 {
-	static const UnixSkEntry nobody = UNIX_SK_ENTRY__INIT;
-	own_fd int fd = fd_high(socket(AF_UNIX, k->e->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	int to = -1, r = fd < 0 ? session_fail(s, -errno, "unix socket 0x%x: make", k->e->id) : 0;
+	/* each shows who made the other: the client the one who listens, and the reverse */
+	struct unix_caller by = unix_caller_of(s, k->e, client ? client->o->task : k->o->task);
+	struct unix_caller server = client ? unix_caller_of(s, client->e, k->o->task)
+					   : unix_caller_self(k->e, k->o->task);
+	own_fd int fd = -1;
+	int to = -1, num, r = listener_get(s, k, &server, &to);
 
 	if (r == 0)
-		r = unix_name_bind(s, fd, client ? client->e : &nobody);
+		r = unix_caller_socket(s, &by, k->e->type, &num, &fd);
+	if (r == 0 && client)
+		r = unix_name_bind(s, fd, client->e);
 	if (r == 0)
-		r = listener_get(s, k, &to);
+		r = unix_name_connect_by(s, &by, num, fd, to, k->e);
 	if (r == 0)
-		r = unix_name_connect(s, fd, to, k->e);
+		r = unix_caller_close(s, &by, num);
 	if (r < 0)
 		return r;
-	k->fd = accept_ours(to);
+	k->fd = accept_ours(to, &by);
 	if (k->fd < 0)
 		return session_fail(s, -errno, "unix socket 0x%x: accept its connection", k->e->id);
 	*ret_client = take_fd(fd);
@@ -665,16 +662,18 @@ static int accepted_make(struct session *s, struct sk *k, const struct sk *clien
 /* Both ends at once. b is NULL when the other end is closed: then ours is kept for its queue. */
 static int pair_make(struct session *s, struct sk *a, struct sk *b)
 {
+	struct unix_caller by = unix_caller_of(s, a->e, a->o->task);
 	int p[2], *other = b ? &b->fd : &a->other, r;
 
 	if (b && connects(a->e->type) && b->e->name.len && (!a->e->name.len || listener_of(s, b)))
 		return accepted_make(s, b, a, &a->fd);
 	if (connects(a->e->type) && a->e->name.len)
 		return accepted_make(s, a, b, other);
-	if (socketpair(AF_UNIX, a->e->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, p) < 0)
-		return session_fail(s, -errno, "unix socket 0x%x: make a pair", a->e->id);
-	a->fd = fd_high(p[0]);
-	*other = fd_high(p[1]);
+	r = unix_caller_pair(s, &by, a->e->type, p);
+	if (r < 0)
+		return r;
+	a->fd = p[0];
+	*other = p[1];
 	r = unix_name_bind(s, a->fd, a->e);
 	return r < 0 || !b ? r : unix_name_bind(s, b->fd, b->e);
 }
@@ -682,6 +681,7 @@ static int pair_make(struct session *s, struct sk *a, struct sk *b)
 static int sk_make(struct session *s, struct sk *k)
 {
 	const UnixSkEntry *e = k->e;
+	struct unix_caller by = unix_caller_of(s, e, k->o->task);
 	/* connected, and to nobody: the other end is closed */
 	bool half = e->state == SK_ESTABLISHED && !e->peer && (connects(e->type) || !e->name.len);
 	int r = e->has_ns_id ? ns_enter_net(s, e->ns_id) : 0, back;
@@ -693,7 +693,7 @@ static int sk_make(struct session *s, struct sk *k)
 	else if (half)
 		r = pair_make(s, k, NULL);
 	else if (e->state == SK_LISTEN)
-		r = listener_make(s, k, &k->fd);
+		r = listener_make(s, e, e->backlog, &by, &k->fd);
 	else
 		r = plain_make(s, k, &k->fd);
 	k->made = true;
@@ -768,35 +768,10 @@ static int carried_make(struct session *s)
 	return r;
 }
 
-/* Clients see who called listen() last: the owner does it, as whom it did it. */
-static void listen_in_task(struct sk *k, struct batch *b, int num)
-{
-	const CoreEntry *core = task_leader(k->o->task)->core;
-	const CredsEntry *c = core && core->thread_core ? core->thread_core->creds : NULL;
-	int64_t uid = k->e->has_listen_uid ? k->e->listen_uid : c ? c->euid : 0;
-	int64_t gid = k->e->has_listen_gid ? k->e->listen_gid : c ? c->egid : 0;
-
-	if (gid)
-		call3(b, "unix socket: listen as its group", SYS_setresgid, -1, gid, -1);
-	if (uid)
-		call3(b, "unix socket: listen as its user", SYS_setresuid, -1, uid, -1);
-	call2(b, "unix socket: listen", SYS_listen, num, k->e->backlog);
-	if (uid)
-		call3(b, "unix socket: user", SYS_setresuid, -1, 0, -1);
-	if (gid)
-		call3(b, "unix socket: group", SYS_setresgid, -1, 0, -1);
-	k->listens = true;
-}
-
-/* The first call also makes what queues carry: after all tables, before any link(). */
+/* No call in the task: the moment is what matters, after all tables and before any link(). */
 static int unix_in_task(struct session *s, struct fd_obj *o, struct batch *b, int num)
 {
-	struct sk *k = map_get(&restoring(s)->by_id, o->id);
-	int r = carried_make(s);
-
-	if (r == 0 && k->e->state == SK_LISTEN && !o->borrowed)
-		listen_in_task(k, b, num);
-	return r;
+	return carried_make(s);
 }
 
 /* ---- restore: connections and contents ---- */
@@ -874,6 +849,7 @@ static int link_leave(struct session *s, struct sk *k)
 static int link_connect(struct session *s, struct sk *k)
 {
 	struct sk *p = k->peer;
+	struct unix_caller by = unix_caller_self(k->e, k->o->task);
 
 	if (is_extern(p))
 		return link_out(s, k);
@@ -883,7 +859,7 @@ static int link_connect(struct session *s, struct sk *k)
 		return 0;
 	if (sk_fd(p) < 0 && !fd_obj_get(s, p->o->id))
 		return s->why_r ? s->why_r : -EIO;
-	return unix_name_connect(s, k->o->fd, sk_fd(p), p->e);
+	return unix_name_connect_by(s, &by, k->o->num, k->o->fd, sk_fd(p), p->e);
 }
 
 /* Ends that nobody is to have are closed now. */
@@ -902,8 +878,6 @@ static int link_finish(struct session *s, struct sk *k)
 {
 	int flags, r;
 
-	if (k->e->state == SK_LISTEN && !k->listens && listen(k->o->fd, k->e->backlog) < 0)
-		return session_fail(s, -errno, "unix socket 0x%x: listen", k->e->id);
 	r = sock_opts_set(s, k->o->fd, k->e->opts);
 	flags = fcntl(k->o->fd, F_GETFL);
 	if (r == 0 && k->e->flags & O_ASYNC && fcntl(k->o->fd, F_SETFL, flags | O_ASYNC) < 0)
