@@ -236,31 +236,58 @@ static int stream_dump(struct session *s, struct task *task, int fd, uint32_t id
 	return r;
 }
 
-/* Messages have borders; nothing but EAGAIN, or nothing from a socket that is shut, ends them. */
+/* Nothing but no message: a connection that is shut gives that for ever. */
+static bool at_end(const struct peek *p, int fd, int type)
+{
+	struct pollfd ask = { fd, POLLRDHUP, 0 };
+
+	return p->end || (!p->n && !p->n_fds && type == SOCK_SEQPACKET && poll(&ask, 1, 0) == 1);
+}
+
+static int message_room(struct session *s, struct peek *p)
+{
+	peek_close(p);
+	if (p->n > QUEUE_MAX || p->n <= p->max)
+		return session_fail(s, -EIO, "socket: a message of %zu bytes", p->n);
+	free(p->buf);
+	p->buf = xalloc(p->max = p->n);
+	return 0;
+}
+
+/*
+ * An empty message is shown at an offset once only, then it is marked as seen and passed over, also by
+ * the next dump. Without an offset the first message is shown always: marked or not, it is taken here.
+ */
+static int first_empty(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p, int type)
+{
+	int none = -1, r;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &none, sizeof(none)) < 0)
+		return session_fail(s, -errno, "socket: look into its queue (SO_PEEK_OFF)");
+	r = peek_at(s, fd, p, -1, p->max);
+	if (r < 0 || p->n || at_end(p, fd, type)) {
+		peek_close(p);
+		return r;
+	}
+	return packet_write(s, task, id, p, p->buf, 0);
+}
+
+/* Messages have borders; a look at an offset shows the message that begins there. */
 static int messages_dump(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
 			 int type)
 {
 	int64_t off = 0;
-	int r = 0;
+	int r;
 
 	p->buf = xalloc(p->max = 64 << 10);
+	r = first_empty(s, task, fd, id, p, type);
 	while (r == 0) {
 		r = peek_at(s, fd, p, off, p->max);
-		if (r < 0 || p->end)
+		if (r < 0 || at_end(p, fd, type))
 			return r;
 		if (p->n > p->max || p->cut) { /* again, with room for it */
-			peek_close(p);
-			if (p->n > QUEUE_MAX || p->n <= p->max)
-				return session_fail(s, -EIO, "socket: a message of %zu bytes", p->n);
-			free(p->buf);
-			p->buf = xalloc(p->max = p->n);
+			r = message_room(s, p);
 			continue;
-		}
-		if (!p->n && type == SOCK_SEQPACKET && !p->n_fds) {
-			struct pollfd ask = { fd, POLLRDHUP, 0 };
-
-			if (poll(&ask, 1, 0) == 1)
-				return 0;
 		}
 		off += p->n;
 		r = off > INT32_MAX ? session_fail(s, -E2BIG, "socket: too much in its queue")
