@@ -176,7 +176,7 @@ int inet_tcp_make(struct session *s, struct fd_obj *o, int fd)
 	r = stream_read(s, st);
 	if (r < 0)
 		return r;
-	r = sock_lock(fd);
+	r = sock_lock(fd, false);
 	if (r == 0)
 		r = stream_room(st);
 	if (r == 0)
