@@ -122,10 +122,26 @@ static int udp_check(struct session *s, const struct fd_view *v)
 	return 0;
 }
 
+/* A socket stays in the namespace it was made in; the image takes that for its task's. */
+static int ns_check(struct session *s, const struct fd_view *v)
+{
+	own_fd int ns = ioctl(v->fd, SIOCGSKNS);
+	struct stat its, tasks;
+
+	if (ns < 0 || fstat(ns, &its) < 0 || fstatat(v->task->proc, "ns/net", &tasks, 0) < 0 ||
+	    its.st_ino == tasks.st_ino)
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is a socket of another network namespace than the task's, which cannot be checkpointed yet",
+			    v->task->vpid, v->num);
+}
+
 static int inet_preflight(struct session *s, const struct fd_view *v)
 {
-	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL), r = ns_check(s, v);
 
+	if (r < 0)
+		return r;
 	if (inet_opt(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM)
 		return tcp_check(s, v);
 	return is_udp(protocol) ? udp_check(s, v) : 0;
