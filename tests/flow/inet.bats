@@ -170,7 +170,7 @@ while True:
 	for i in $(seq 20); do
 		restore --tcp-established >/dev/null 2>&1 3>&- &
 		d=$!
-		read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+		read -rt "0.0$((RANDOM % 4))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true
 		wait "$d" || true
 		until_true settled
