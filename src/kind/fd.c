@@ -536,6 +536,48 @@ const FileEntry *fd_entry(struct session *s, uint32_t id)
 	return o ? o->entry : NULL;
 }
 
+/* Which of our standard three is open under that name; -1 none. */
+static int std_named(const char *name)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		own_mem char *path = xprintf("/proc/self/fd/%d", fd), *link = NULL;
+
+		if (text_readlink(AT_FDCWD, path, &link) == 0 && !strcmp(link, name))
+			return fd;
+	}
+	return -1;
+}
+
+static bool mode_fits(int fd, int want)
+{
+	int has = fcntl(fd, F_GETFL);
+
+	return has >= 0 && ((has & O_ACCMODE) == O_RDWR || (has & O_ACCMODE) == want);
+}
+
+int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int flags)
+{
+	int want = flags & O_ACCMODE, fd = inherit_find(s, name + 1);
+
+	if (fd < 0)
+		fd = std_named(name);
+	if (fd < 0 && o->num >= 0 && o->num <= 2)
+		fd = o->num;
+	if (fd < 0 && want == O_WRONLY) { /* as shells keep it while theirs leads elsewhere */
+		fd = 1;
+		session_warn(s, "descriptor %d: %s lay outside of the container; our standard output takes its place",
+			     o->num, name);
+	}
+	if (fd < 0 || !mode_fits(fd, want))
+		return session_fail(s, -EINVAL,
+				    "descriptor %d: %s lay outside of the container; pass something in its place: --inherit-fd 'fd[N]:%s'",
+				    o->num, name, name + 1);
+	session_info(s, "descriptor %d: %s is replaced by our descriptor %d", o->num, name, fd);
+	o->borrowed = true;
+	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return o->fd < 0 ? session_fail(s, -errno, "%s: take our descriptor %d", name, fd) : 0;
+}
+
 int fd_restore_make(struct session *s)
 {
 	struct fd_restoring *f = restoring(s);

@@ -116,6 +116,12 @@ const FileEntry *fd_entry(struct session *s, uint32_t id);
  */
 int fd_open_reg(struct session *s, uint32_t id, int flags);
 
+/**
+ * fd_from_caller - o->fd for something that lay outside of the tasks' root: what the caller passes in for
+ * it, or one of the caller's own standard three. The name is never opened: an image could name anything.
+ */
+int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int flags);
+
 /* ---- for flow ---- */
 
 /** fd_dump_all - descriptors of all tasks; files.img, fdinfo-N.img */
