@@ -308,6 +308,50 @@ int fd_dump_end(struct session *s)
 	return r < 0 ? r : image_close(&dumping(s)->files);
 }
 
+/* a descriptor to be looked at again after the stop */
+struct watched {
+	struct watched *next;
+	pid_t pid;
+	int num;
+};
+
+/* 1: it is in a passing state: no obstacle yet. Noted in any case, if it ever can be. */
+static int watch(struct session *s, const struct fd_view *v)
+{
+	struct map *m = session_map(s, "fd watched");
+	int passing = v->kind->passing ? v->kind->passing(s, v) : -1;
+	struct watched *w;
+
+	if (passing < 0)
+		return 0;
+	w = xalloc(sizeof(*w));
+	w->next = map_get(m, 0);
+	w->pid = v->task->pid;
+	w->num = v->num;
+	map_put(m, 0, w);
+	return passing;
+}
+
+bool fd_passing(struct session *s, const struct tree *tree)
+{
+	for (struct watched *w = map_get(session_map(s, "fd watched"), 0); w; w = w->next)
+		for (size_t i = 0; i < tree->n; i++) {
+			struct task *k = tree->all[i];
+			struct fd_view v = { .task = k, .num = w->num };
+			own_mem char *link = NULL, *info = NULL;
+			own_fd int fd = k->pid != w->pid ? -1
+				: fd_high(syscall(SYS_pidfd_getfd, k->pidfd, w->num, 0));
+
+			v.fd = fd;
+			if (fd < 0 || view_fill(s, &v, k->proc, ".", &link, &info) < 0)
+				continue;
+			v.kind = kind_of(&v);
+			if (v.kind && v.kind->passing && v.kind->passing(s, &v) == 1)
+				return true;
+		}
+	return false;
+}
+
 int fd_preflight_all(struct session *s, struct tree *tree)
 {
 	int all = 0;
@@ -317,8 +361,10 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 		own_mem int *nums = NULL;
 		size_t n = 0;
 
-		if (k->state == TASK_DEAD || table_list(s, k, &nums, &n) < 0)
+		if (k->state == TASK_DEAD)
 			continue;
+		if (table_list(s, k, &nums, &n) < 0 && all == 0)
+			session_forget(s); /* it ended meanwhile: the tasks run */
 		for (size_t j = 0; j < n; j++) {
 			struct fd_view v = { .task = k, .num = nums[j] };
 			own_mem char *link = NULL, *info = NULL;
@@ -326,9 +372,16 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			int r;
 
 			v.fd = fd;
-			if (fd < 0 || view_fill(s, &v, k->proc, ".", &link, &info) < 0)
-				continue; /* closed meanwhile: the tasks run */
+			if (fd < 0)
+				continue;
+			if (view_fill(s, &v, k->proc, ".", &link, &info) < 0) {
+				if (all == 0)
+					session_forget(s); /* closed meanwhile */
+				continue;
+			}
 			v.kind = kind_of(&v);
+			if (v.kind && watch(s, &v))
+				continue;
 			r = !v.kind ? refuse(s, &v) : v.kind->preflight ? v.kind->preflight(s, &v) : 0;
 			if (r < 0)
 				session_warn(s, "obstacle: task %d: descriptor %d: %s", k->vpid, v.num, link);

@@ -28,6 +28,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
@@ -201,31 +202,36 @@ static int freezer_open(struct trace_table *tt)
 	return 0;
 }
 
+/*
+ * Kernel: cgroup v1 may stay FREEZING for ever when tasks fork or change their state meanwhile; writing
+ * FROZEN again, or thawing for a moment, helps (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
+ */
 static int freezer_freeze(struct trace_table *tt, unsigned timeout_ms)
 {
 	uint64_t end = now_ns() + timeout_ms * 1000000ULL;
-	int r;
+	int r = 0;
 
 	if (tt->was_frozen)
 		return 0;
 	tt->froze = true;
-	r = freezer_set(tt, true);
-	while (r == 0) {
-		r = freezer_is(tt, true);
+	for (unsigned n = 1; r == 0; n++) {
+		if (n == 1 || tt->freezer == FREEZER_V1)
+			r = freezer_set(tt, true);
+		if (r == 0)
+			r = freezer_is(tt, true);
 		if (r != 0)
 			break;
 		if (now_ns() > end)
 			return trace_fail(tt, -ETIMEDOUT,
 					  "freezer cgroup %s: not frozen after %u ms; a task hangs in the kernel",
 					  tt->freezer_path, timeout_ms);
-		poll(NULL, 0, 1);
+		if (tt->freezer == FREEZER_V1 && n % 32 == 0)
+			r = freezer_set(tt, false);
+		nanosleep(&(struct timespec){ .tv_nsec = n < 32 ? 100000 : 1000000 }, NULL);
 	}
-	return r < 0 ? trace_fail(tt, r, "freezer cgroup %s: freeze: %s", tt->freezer_path,
-				  strerror(-r))
+	return r < 0 ? trace_fail(tt, r, "freezer cgroup %s: freeze: %s", tt->freezer_path, strerror(-r))
 		     : 0;
 }
-
-/* ---- the tree ---- */
 
 static struct tracee *tracee_find(struct trace_table *tt, pid_t tid)
 {

@@ -63,7 +63,7 @@ again() { # again BUNDLE: it counts on from where it was
 	mkdir -p "$DIR/b/rootfs/mnt/host" "$DIR/b/rootfs/scratch"
 	start b "$ID"
 	until_true counts_beyond "$FILE" 3
-	r exec "$ID" busybox sh -c 'cd /scratch; echo inside > f; busybox chown 5:6 f; busybox ln f g;
+	r exec "$ID" busybox sh -c 'cd /scratch; echo inside > f; busybox ln f g; busybox chown 5:6 f;
 		busybox mkdir -p d/e; busybox chmod 700 d; busybox ln -s f s; busybox mknod p p; echo shm > /dev/shm/x'
 	r exec "$ID" busybox cat /proc/1/mountinfo | awk '{print $5, $6}' | sort > "$DIR/before"
 	checkpoint "$ID" "$DIR/img"

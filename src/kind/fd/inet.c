@@ -75,6 +75,18 @@ static int listener_check(struct session *s, const struct fd_view *v, const stru
 	return 0;
 }
 
+/* Connections that wait to be accepted: a server at work takes them soon. */
+static int inet_passing(struct session *s, const struct fd_view *v)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t n = sizeof(ti);
+
+	if (s->opts->tcp_skip_in_flight || inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP ||
+	    getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0 || ti.tcpi_state != TCP_LISTEN)
+		return -1;
+	return ti.tcpi_unacked > 0;
+}
+
 static int tcp_check(struct session *s, const struct fd_view *v)
 {
 	struct tcp_info ti = { 0 };
@@ -84,8 +96,8 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 	if (getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0)
 		return session_fail(s, -errno, "task %d: descriptor %d: read TCP_INFO", v->task->vpid,
 				    v->num);
-	if (ti.tcpi_state == TCP_LISTEN)
-		return listener_check(s, v, &ti);
+	if (ti.tcpi_state == TCP_LISTEN) /* of running tasks it says nothing, see inet_passing() */
+		return v->fown ? listener_check(s, v, &ti) : 0;
 	if (ti.tcpi_state == TCP_CLOSE)
 		return 0;
 	if (ti.tcpi_state == TCP_SYN_SENT || ti.tcpi_state == TCP_SYN_RECV)
@@ -486,4 +498,5 @@ const struct fd_kind fd_kind_inet = {
 	.link = inet_link,
 	.dump_end = inet_tcp_dump_end,
 	.preflight = inet_preflight,
+	.passing = inet_passing,
 };
