@@ -352,6 +352,13 @@ bool fd_passing(struct session *s, const struct tree *tree)
 	return false;
 }
 
+static bool still_open(const struct task *k, int num, const char *link)
+{
+	own_mem char *path = xprintf("fd/%d", num), *now = NULL;
+
+	return text_readlink(k->proc, path, &now) == 0 && !strcmp(now, link);
+}
+
 int fd_preflight_all(struct session *s, struct tree *tree)
 {
 	int all = 0;
@@ -359,12 +366,13 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++) {
 		struct task *k = tree->all[i];
 		own_mem int *nums = NULL;
+		bool had = s->why[0];
 		size_t n = 0;
 
 		if (k->state == TASK_DEAD)
 			continue;
-		if (table_list(s, k, &nums, &n) < 0 && all == 0)
-			session_forget(s); /* it ended meanwhile: the tasks run */
+		if (table_list(s, k, &nums, &n) < 0)
+			session_forget_new(s, had); /* it ended meanwhile: the tasks run */
 		for (size_t j = 0; j < n; j++) {
 			struct fd_view v = { .task = k, .num = nums[j] };
 			own_mem char *link = NULL, *info = NULL;
@@ -372,17 +380,21 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			int r;
 
 			v.fd = fd;
+			had = s->why[0];
 			if (fd < 0)
 				continue;
 			if (view_fill(s, &v, k->proc, ".", &link, &info) < 0) {
-				if (all == 0)
-					session_forget(s); /* closed meanwhile */
+				session_forget_new(s, had);
 				continue;
 			}
 			v.kind = kind_of(&v);
 			if (v.kind && watch(s, &v))
 				continue;
 			r = !v.kind ? refuse(s, &v) : v.kind->preflight ? v.kind->preflight(s, &v) : 0;
+			if (r < 0 && !still_open(k, v.num, link)) { /* closed meanwhile */
+				session_forget_new(s, had);
+				r = 0;
+			}
 			if (r < 0)
 				session_warn(s, "obstacle: task %d: descriptor %d: %s", k->vpid, v.num, link);
 			all = all ? all : r;

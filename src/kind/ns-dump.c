@@ -85,8 +85,9 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		r = ns_ino(k->proc, ns_rows[row].children, &kids);
 	else
 		kids = ino;
-	if (set->running && (r == -ESRCH || r == -ENOENT))
-		return 0; /* it ended meanwhile */
+	/* it ended meanwhile, or is about to: it has let go of its namespaces */
+	if (set->running && (r == -ESRCH || r == -ENOENT || (!ino && set->all.v[row]->ino)))
+		return 0;
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
 	ns = find_ino(set, &ns_rows[row], ino);

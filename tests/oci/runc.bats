@@ -165,7 +165,8 @@ shm" ]
 }
 
 @test "redis-server with 200 MB and an AOF file, key by key" {
-	bundle b '.process.args = ["/usr/bin/redis-server", "--appendonly", "yes", "--save", "", "--dir", "/data"] | '"$USR"
+	bundle b '.process.args = ["/usr/bin/redis-server", "--appendonly", "yes", "--save", "", "--dir", "/data",
+		"--auto-aof-rewrite-percentage", "0"] | '"$USR"
 	start b "$ID"
 	inside() { nsenter -t "$(pid_of "$ID")" -n "$@"; }
 	until_true inside redis-cli ping >/dev/null
