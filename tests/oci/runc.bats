@@ -248,3 +248,57 @@ shm" ]
 	grep -m1 Error "$DIR/img/dump.log" | grep -q -- "--tcp-established"
 	is "$ID" running
 }
+
+# kill_criu: end the criu that does the job as soon as it is there and some milliseconds old
+kill_criu() {
+	local n pid
+	for n in $(seq 200); do
+		pid=$(pgrep -f 'criu swrk 3') && break
+		read -rt 0.002 <> <(:) || true
+	done
+	read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+	for pid in $pid; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+}
+no_criu() { ! pgrep -x 'criu|stasis-warden' >/dev/null; }
+
+@test "kill -9 of criu in a checkpoint: the container runs on, thawed" {
+	counter b
+	start b "$ID"
+	until_true counts_beyond "$FILE" 3
+	for i in $(seq 30); do
+		checkpoint "$ID" "$DIR/img" --leave-running >/dev/null 2>&1 3>&- &
+		kill_criu
+		wait $! || true
+		until_true no_criu
+		again b
+	done
+	run ! grep -q rwxs "/proc/$(pid_of "$ID")/maps"
+}
+
+@test "kill -9 of criu in a restore leaves no task, mount or cgroup" {
+	counter b
+	start b "$ID"
+	until_true counts_beyond "$FILE" 3
+	checkpoint "$ID" "$DIR/img"
+	wc -l < /proc/self/mountinfo > "$DIR/mounts"
+	for i in $(seq 20); do
+		IDS="$IDS $ID-$i"
+		resume b "$ID-$i" "$DIR/img" >/dev/null 2>&1 3>&- &
+		kill_criu
+		wait $! || true
+		until_true no_criu
+		if is "$ID-$i" running; then # it was quick enough
+			again b
+			r kill "$ID-$i" KILL
+			until_true is "$ID-$i" stopped
+		fi
+		r delete -f "$ID-$i" 2>/dev/null || true
+		run ! pgrep -f /data/count
+		[ "$(find /sys/fs/cgroup -maxdepth 3 -name "$ID-$i" | wc -l)" = 0 ]
+	done
+	[ "$(wc -l < /proc/self/mountinfo)" = "$(cat "$DIR/mounts")" ]
+	resume b "$ID" "$DIR/img"
+	again b
+}
