@@ -125,7 +125,7 @@ static int flow_ask(struct session *s)
 
 	if (r == 0)
 		r = inject_all(s, s->tree);
-
+	session_info(s, "agents run");
 	for (size_t i = 0; r == 0 && i < s->tree->n; i++) {
 		struct task *k = s->tree->all[i];
 		struct batch b;
@@ -145,6 +145,7 @@ static int flow_images(struct session *s)
 {
 	int r = mem_dump(s, s->tree);
 
+	session_info(s, "memory copied");
 	if (r == 0)
 		r = pstree_dump(s, s->tree);
 	if (r == 0)
@@ -179,12 +180,17 @@ static int flow_finish(struct session *s)
 
 static int flow_stopped(struct session *s)
 {
-	int r = flow_note(s);
+	int r;
 
+	session_info(s, "%zu tasks, %u threads stopped", s->tree->n, s->tree->n_threads);
+	r = flow_note(s);
+	session_info(s, "noted");
 	if (r == 0)
 		r = flow_ask(s);
+	session_info(s, "asked");
 	if (r == 0)
 		r = flow_images(s);
+	session_info(s, "written");
 	if (r == 0)
 		r = session_notify(s, "post-dump", 0, -1);
 	return r;
