@@ -93,12 +93,12 @@ static bool has_map_files(void)
 {
 	own_dir DIR *d = opendir("/proc/self/map_files");
 	struct dirent *e;
-	char to[16];
+	own_fd int fd = -1;
 
-	while (d && (e = readdir(d)))
+	while (d && fd < 0 && (e = readdir(d)))
 		if (*e->d_name != '.')
-			return readlinkat(dirfd(d), e->d_name, to, sizeof(to)) > 0;
-	return false;
+			fd = openat(dirfd(d), e->d_name, O_PATH | O_CLOEXEC);
+	return fd >= 0;
 }
 
 static bool has_ns_pid(void)
