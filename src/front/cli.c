@@ -84,9 +84,7 @@ static int cmd_dump(struct request *q)
 		fprintf(stderr, "stasis: --inherit-fd: is for restore only\n");
 		return 1;
 	}
-	r = owner_assume(q, why, sizeof(why));
-	if (r == 0)
-		r = owner_check(q, q->opts->pid, why, sizeof(why));
+	r = owner_check(q, q->opts->pid, why, sizeof(why));
 	if (r == 0)
 		r = request_dump(q, why, sizeof(why));
 	if (q->post_dump_failed) {
@@ -235,8 +233,10 @@ static int cli_parse(struct request *q, int argc, char **argv, int *first)
 	char why[WHY_MAX] = "";
 	int r;
 
+	r = owner_assume(q, why, sizeof(why)); /* before anything is read that the caller names */
 	options_early(q, argc, argv);
-	r = config_defaults(q, why, sizeof(why));
+	if (r == 0)
+		r = config_defaults(q, why, sizeof(why));
 	if (r == 0)
 		r = options_parse(q, argc, argv, first, why, sizeof(why));
 	if (r != 0)

@@ -94,7 +94,7 @@ int config_file(struct request *q, const char *path, char *why, size_t n)
 	size_t line = 0;
 	int first, r = text_read(AT_FDCWD, path, &text, NULL);
 
-	if (r == -ENOENT || r == -ENOTDIR)
+	if (r == -ENOENT || r == -ENOTDIR || (r == -EACCES && (q->foreign || geteuid())))
 		return 0;
 	if (r < 0) {
 		snprintf(why, n, "configuration file %s: %s", path, strerror(-r));

@@ -3,7 +3,7 @@
  * service: criu's RPC on a socket in the file system, open to every user: a child for each connection,
  * which starts from the same options and serves what owner.c allows its peer.
  */
-#include "front/request.h"
+#include "front/options.h"
 
 #include "base/res.h"
 
@@ -65,23 +65,29 @@ static void service_ready(struct request *q)
 	q->status_fd = -1;
 }
 
+/* A connection starts from the configuration files; words on our command line were for us. */
 static void service_one(const struct request *q, int conn)
 {
+	struct request base;
+	char why[WHY_MAX];
 	pid_t pid = fork();
 
 	if (pid != 0)
 		return;
-	/* its own children are waited for */
-	signal(SIGCHLD, SIG_DFL);
-	_exit(rpc_serve(q, conn, true));
+	signal(SIGCHLD, SIG_DFL); /* its own children are waited for */
+	request_init(&base);
+	base.foreign = q->foreign;
+	base.uid = q->uid;
+	base.gid = q->gid;
+	base.no_default_config = q->no_default_config;
+	base.config = q->config ? xstrdup(q->config) : NULL;
+	_exit(config_defaults(&base, why, sizeof(why)) < 0 ? 1 : rpc_serve(&base, conn, true));
 }
 
 static int service_prepare(struct request *q, char *why, size_t n)
 {
-	int sock, r = owner_assume(q, why, n);
+	int sock, r = request_dirs(q, why, n);
 
-	if (r == 0)
-		r = request_dirs(q, why, n);
 	if (r == 0 && q->work_dir && fchdir(q->work) < 0) {
 		snprintf(why, n, "work directory %.900s: %s", q->work_dir, strerror(errno));
 		r = -errno;

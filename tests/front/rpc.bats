@@ -224,3 +224,45 @@ resp, status, w = once(rpc.criu_req(type=rpc.CHECK))
 assert (resp.type, resp.success, status, w.out) == (rpc.CHECK, True, 0, ""), (resp, w.out)
 PY
 }
+
+@test "own namespaces: the steps around them, in criu's order" {
+	teardown_work
+	mkdir -p "$IMG/img"
+	protoc -I"$BATS_TEST_DIRNAME/../../images" --python_out="$IMG" rpc.proto
+	setsid unshare -n "$BUILD/tests/kit/work" "$W" </dev/null >/dev/null 2>&1 3>&- &
+	until_true test -e "$W.ready"
+	PID=$!
+	[ "$(readlink "/proc/$PID/ns/net")" != "$(readlink /proc/self/ns/net)" ] || PID=$(cat "/proc/$PID/task/$PID/children")
+	export PID
+	py <<'PY'
+from rpc import *
+img, pid = os.environ["IMG"] + "/img", int(os.environ["PID"])
+NET = 0x40000000
+def dump(refuse=(), **kw):
+    req = opts(img, pid=pid, notify_scripts=True, empty_ns=NET, **kw)
+    req.type = rpc.DUMP
+    w = Swrk()
+    w.refuse = refuse
+    resp = w.ask(req)
+    w.end()
+    return resp, [s for s, p in w.steps]
+resp, steps = dump(leave_running=True)
+assert resp.success, resp
+assert steps == ["pre-dump", "network-lock", "query-ext-files", "post-dump", "network-unlock"], steps
+resp, steps = dump(refuse=("post-dump",))
+assert not resp.success and steps[-1] == "network-unlock", steps
+resp, steps = dump(refuse=("network-lock",))
+assert not resp.success and "network-lock" in resp.cr_errmsg, steps
+resp, steps = dump()
+assert resp.success and steps == ["pre-dump", "network-lock", "query-ext-files", "post-dump"], steps
+req = opts(img, notify_scripts=True, empty_ns=NET)
+req.type = rpc.RESTORE
+resp, status, w = once(req)
+assert resp.success, resp
+assert [s for s, p in w.steps] == ["pre-restore", "setup-namespaces", "post-setup-namespaces", "post-restore",
+                                   "network-unlock", "pre-resume", "post-resume"], w.steps
+assert [s for s, p in w.steps if p] == ["setup-namespaces", "post-restore"]
+assert dict(w.steps)["setup-namespaces"] == pid
+PY
+	verify
+}
