@@ -1,14 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Every option becomes the same CriuOpts as a caller of RPC would send.
+load link
 
 setup_file() {
 	export OPTS_DIR=$(mktemp -d)
-	local src=$BATS_TEST_DIRNAME/../..
-	# shellcheck disable=SC2046
-	gcc -std=gnu11 -g -include config.h -I"$src/src" -I"$BUILD" $(pkg-config --cflags libprotobuf-c) -o "$OPTS_DIR/words" \
-		"$BATS_TEST_DIRNAME/words.c" $(ls "$BUILD"/src/front/*.o | grep -v /main.o) "$BUILD/libengine.a" \
-		$(sed -n 's/^SANITIZE = //p' "$BUILD/Makefile") $(pkg-config --libs libprotobuf-c libarchive libmnl)
+	link words "$OPTS_DIR/words"
 }
 teardown_file() { rm -rf "$OPTS_DIR"; }
 

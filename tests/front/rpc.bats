@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # criu's RPC on the wire, by python's protobuf: every type of request, errors, steps, files.
 load ../kit/helper
+load link
 
 setup() {
 	setup_work
@@ -229,11 +230,9 @@ PY
 	teardown_work
 	mkdir -p "$IMG/img"
 	protoc -I"$BATS_TEST_DIRNAME/../../images" --python_out="$IMG" rpc.proto
-	setsid unshare -n "$BUILD/tests/kit/work" "$W" </dev/null >/dev/null 2>&1 3>&- &
+	unshare -n "$BUILD/tests/kit/work" "$W" </dev/null >/dev/null 2>&1 3>&- &
+	export PID=$!
 	until_true test -e "$W.ready"
-	PID=$!
-	[ "$(readlink "/proc/$PID/ns/net")" != "$(readlink /proc/self/ns/net)" ] || PID=$(cat "/proc/$PID/task/$PID/children")
-	export PID
 	py <<'PY'
 from rpc import *
 img, pid = os.environ["IMG"] + "/img", int(os.environ["PID"])
@@ -265,4 +264,21 @@ assert [s for s, p in w.steps if p] == ["setup-namespaces", "post-restore"]
 assert dict(w.steps)["setup-namespaces"] == pid
 PY
 	verify
+}
+
+@test "a descriptor is handed over with its step" {
+	link steps "$IMG/steps"
+	py <<'PY'
+from rpc import *
+for agree in True, False:
+    w = Swrk.__new__(Swrk)
+    w.sock, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    w.fds = []
+    p = subprocess.Popen([os.environ["IMG"] + "/steps", str(b.fileno())], pass_fds=[b.fileno()])
+    resp = w.receive()
+    assert resp.notify.script == "orphan-pts-master" and len(w.fds) == 1
+    assert os.readlink("/proc/self/fd/%d" % w.fds[0]) == "/dev/zero"
+    w.sock.send(rpc.criu_req(type=rpc.NOTIFY, notify_success=agree).SerializeToString())
+    assert p.wait(20) == (0 if agree else 1)
+PY
 }
