@@ -19,9 +19,14 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #define TIMEOUT_DEFAULT 10 /* seconds */
+#define LOOK_TRIES 100
+#define SETTLE_TRIES 100
+#define SETTLE_NS 500000L /* longer after every 16th try */
 
 static bool in_tree(const struct tree *tree, pid_t pid)
 {
@@ -31,11 +36,24 @@ static bool in_tree(const struct tree *tree, pid_t pid)
 	return false;
 }
 
+/* The tasks run on while they are looked at: when one ends on the way, it is done again. */
+static int flow_look(struct session *s, struct tree *tree)
+{
+	int r = note_running(s, tree, s->opts->pid);
+
+	for (int n = 0; r == -ESRCH && n < LOOK_TRIES && kill(s->opts->pid, 0) == 0; n++) {
+		tree_free(tree);
+		session_forget(s);
+		r = note_running(s, tree, s->opts->pid);
+	}
+	return r;
+}
+
 /* Every obstacle that can be seen while the tasks run; the first becomes the reason. */
 int flow_preflight(struct session *s)
 {
 	struct tree tree = { 0 };
-	int r = note_running(s, &tree, s->opts->pid), more;
+	int r = flow_look(s, &tree), more;
 
 	if (r == 0 && in_tree(&tree, getpid()))
 		r = session_fail(s, -EINVAL, "The criu itself is within dumped tree");
@@ -50,13 +68,15 @@ int flow_preflight(struct session *s)
 	return r;
 }
 
-static int flow_stop(struct session *s)
+static int flow_stop_once(struct session *s)
 {
 	unsigned seconds = s->opts->has_timeout && s->opts->timeout ? s->opts->timeout
 								    : TIMEOUT_DEFAULT;
 	struct trace_table *tt;
-	int r = warden_stop(s, s->opts->pid, s->opts->freeze_cgroup, seconds * 1000);
+	int r = warden_start(s, false);
 
+	if (r == 0)
+		r = warden_stop(s, s->opts->pid, s->opts->freeze_cgroup, seconds * 1000);
 	if (r < 0)
 		return r;
 	tt = warden_table(s);
@@ -77,6 +97,20 @@ static void flow_told_unlock(struct session *s)
 {
 	if (s->notify.call && ns_is_own(s, CLONE_NEWNET))
 		s->notify.call(s->notify.arg, "network-unlock", 0, -1);
+}
+
+/* Where the stop hits a state that passes by itself, the tasks run on for a moment. */
+static int flow_stop(struct session *s)
+{
+	int r = flow_stop_once(s);
+
+	for (int n = 0; r == 0 && n < SETTLE_TRIES && fd_passing(s, s->tree); n++) {
+		warden_end(s);
+		tree_free(s->tree);
+		nanosleep(&(struct timespec){ .tv_nsec = SETTLE_NS << (n / 16) }, NULL);
+		r = flow_stop_once(s);
+	}
+	return r;
 }
 
 /* What is known of the tasks from outside. */
@@ -187,8 +221,6 @@ int flow_dump(struct session *s)
 	r = session_notify(s, "pre-dump", 0, -1);
 	if (r == 0 && unlinkat(s->images, "inventory.img", 0) < 0 && errno != ENOENT)
 		r = session_fail(s, -errno, "images: remove the old inventory.img");
-	if (r == 0)
-		r = warden_start(s, false);
 	if (r == 0)
 		r = flow_stop(s);
 	if (r == 0)
