@@ -51,7 +51,10 @@ static bool may_be_outside(const struct session *s, uint32_t ino, uint32_t peer)
 	for (size_t i = 0; i < s->opts->n_unix_sk_ino; i++)
 		if (s->opts->unix_sk_ino[i]->inode == ino || s->opts->unix_sk_ino[i]->inode == peer)
 			return true;
-	return s->opts->ext_unix_sk || external_find(s, "unix", key[0]) || external_find(s, "unix", key[1]);
+	/* a list of inodes allows no others */
+	if (s->opts->ext_unix_sk && !s->opts->n_unix_sk_ino)
+		return true;
+	return external_find(s, "unix", key[0]) || external_find(s, "unix", key[1]);
 }
 
 static int refuse_outside(struct session *s, const struct fd_view *v, uint32_t peer, const char *who)
