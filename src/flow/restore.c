@@ -8,6 +8,7 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
@@ -33,6 +34,8 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 		r = task_read_cores(s, s->tree);
 	if (r == 0)
 		r = fd_read(s, s->tree);
+	if (r == 0)
+		r = filelock_read(s);
 	if (r == 0)
 		r = mem_read(s, s->tree);
 	if (r == 0)
@@ -180,6 +183,8 @@ static int flow_objects(struct session *s)
 		r = fd_restore_link(s);
 	if (r == 0)
 		r = each_live(s, pstree_restore_fs);
+	if (r == 0)
+		r = filelock_restore(s);
 	return r;
 }
 

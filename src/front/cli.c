@@ -54,6 +54,7 @@ static const struct opt opts[] = {
 	FLAG("skip-in-flight", 0, tcp_skip_in_flight),
 	FLAG("evasive-devices", 0, evasive_devices),
 	FLAG("link-remap", 0, link_remap),
+	FLAG("file-locks", 'l', file_locks),
 	FLAG("skip-file-rwx-check", 0, skip_file_rwx_check),
 	FLAG("weak-sysctls", 0, weak_sysctls),
 	FLAG("display-stats", 0, display_stats),
@@ -75,7 +76,6 @@ static const struct opt opts[] = {
 	{ "cpu-cap", 0, optional_argument, O_NOTHING, 0, 0 },
 	{ "mntns-compat-mode", 0, no_argument, O_NOTHING, 0, 0 },
 	{ "ghost-fiemap", 0, no_argument, O_NOTHING, 0, 0 },
-	LATER("file-locks", 'l', no_argument),
 	LATER("ext-unix-sk", 'x', optional_argument),
 	LATER("track-mem", 0, no_argument),
 	LATER("auto-dedup", 0, no_argument),
@@ -134,6 +134,7 @@ static void usage(FILE *f)
 	      "  -o, --log-file FILE      write the log there (-: standard output)\n"
 	      "  -v[N], --verbosity=N     1 errors, 2 warnings, 3 steps, 4 every object\n"
 	      "      --pidfile FILE       restore: write the root's pid there\n"
+	      "  -l, --file-locks         keep locks on files\n"
 	      "      --freeze-cgroup DIR  stop the tasks by this freezer cgroup\n"
 	      "      --timeout SECONDS    give up stopping after that time (default 10)\n"
 	      "  -h, --help  -V, --version\n"

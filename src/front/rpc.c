@@ -77,7 +77,6 @@ static const char *unsupported(const CriuOpts *o)
 	return o->has_lazy_pages && o->lazy_pages   ? "lazy_pages"
 	       : o->ps				    ? "page server"
 	       : o->parent_img			    ? "parent_img"
-	       : o->has_file_locks && o->file_locks ? "file_locks"
 	       : o->n_join_ns			    ? "join_ns"
 						    : NULL;
 }
