@@ -13,6 +13,7 @@
 #include "kind/mem.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
+#include "kind/sysv.h"
 #include "kind/task.h"
 #include "task/inject.h"
 #include "task/spawn.h"
@@ -175,6 +176,8 @@ static int flow_objects(struct session *s)
 
 	if (r == 0)
 		r = each_live(s, mem_finish);
+	if (r == 0)
+		r = sysv_finish(s);
 	if (r == 0)
 		r = fd_restore_make(s);
 	if (r == 0)

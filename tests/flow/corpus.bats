@@ -57,3 +57,5 @@ cycle() {
 @test "unix: unix sockets" { corpus unix; }
 @test "openfiles: files, directories, mappings, locks" { corpus openfiles "cd /opt/corpus/openfiles; chmod 755 . sub sub/deep; chmod 644 data sub/inner; chmod 600 log; chmod 640 lk.*"; }
 @test "openfiles, dumped by us" { cycle openfiles; }
+@test "shm: shared memory of all sorts, System V IPC in an own namespace" { corpus shm; }
+@test "shm, dumped by us" { cycle shm; }
