@@ -8,6 +8,7 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
@@ -168,6 +169,8 @@ static int flow_images(struct session *s)
 		r = pstree_dump(s, s->tree);
 	if (r == 0)
 		r = fd_dump_end(s);
+	if (r == 0)
+		r = filelock_dump_end(s);
 	if (r == 0)
 		r = ns_dump_wait(s);
 	if (r == 0)
