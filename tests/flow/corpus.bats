@@ -53,3 +53,5 @@ cycle() {
 @test "pidtree, dumped by us" { cycle pidtree; }
 @test "tcp: connections, half closed ones, listeners, UDP" { corpus tcp; }
 @test "unix: unix sockets" { corpus unix; }
+@test "netns: links, addresses, routes, rules, switches" { corpus netns; }
+@test "netns, dumped by us" { cycle netns; }
