@@ -12,6 +12,7 @@
 #include "base/res.h"
 #include "image/record.h"
 #include "kind/net-link.h"
+#include "kind/net-nft.h"
 #include "kind/net-outside.h"
 #include "kind/net-sysctl.h"
 
@@ -35,7 +36,8 @@ static int net_check(struct session *s, const struct ns *ns)
 
 	if (r < 0)
 		return session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
-	return net_links_check(s, &n);
+	r = net_links_check(s, &n);
+	return r < 0 ? r : nft_check(s, ns->id, ns->task->proc);
 }
 
 static int net_preflight(struct session *s, const struct ns *ns)
@@ -122,6 +124,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = net_links_dump(s, &env, &n, ns);
 	if (r == 0)
 		r = rtnl_files_dump(s, &n, ns->id);
+	if (r == 0)
+		r = nft_dump(s, ns->id);
 	return r;
 }
 
@@ -201,6 +205,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 		r = net_links_make(s, env, &n, ns, l);
 	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
+	if (r == 0)
+		r = nft_restore(s, ns->id);
 	if (r == 0)
 		r = net_restore_dad(s, env->proc, e, l);
 	return r;
