@@ -10,6 +10,7 @@
 #include "kind/fd.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
+#include "kind/net-lock.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
 #include "kind/task.h"
@@ -70,6 +71,8 @@ static int flow_note(struct session *s)
 
 	if (r == 0)
 		r = ns_note(s, s->tree);
+	if (r == 0)
+		r = net_lock(s);
 	if (r == 0)
 		r = cgroup_note(s, s->tree);
 	if (r == 0)
@@ -138,6 +141,8 @@ static int flow_finish(struct session *s)
 
 	if (how == TRACE_KILL)
 		inet_tcp_hold(s);
+	else
+		net_unlock(s, true);
 	r = warden_finish(s, how);
 	s->stats.frozen = (now_ns() - warden_table(s)->stop_ns) / 1000;
 	return r;
@@ -179,6 +184,7 @@ int flow_dump(struct session *s)
 		unlinkat(s->images, "inventory.img", 0);
 	else
 		session_undo_drop(s); /* what the images need stays */
+	net_unlock(s, r < 0);
 	ns_end(s);
 	inet_tcp_end(s, r < 0);
 	warden_end(s);

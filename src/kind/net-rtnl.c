@@ -181,6 +181,19 @@ int rtnl_talk(struct rtnl *n, struct nlmsghdr *h, int (*cb)(const struct nlmsghd
 	return rtnl_answers(n, cb, arg);
 }
 
+unsigned rtnl_seq(struct rtnl *n)
+{
+	return ++n->seq;
+}
+
+int rtnl_batch(struct rtnl *n, const void *buf, size_t len)
+{
+	n->why[0] = 0;
+	if (mnl_socket_sendto(n->nl, buf, len) < 0)
+		return -errno;
+	return rtnl_answers(n, NULL, NULL);
+}
+
 int rtnl_list(struct rtnl *n, int type, int family, size_t head,
 	      int (*cb)(const struct nlmsghdr *h, void *arg), void *arg)
 {

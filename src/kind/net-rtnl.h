@@ -38,6 +38,10 @@ struct nlmsghdr *rtnl_begin(void *buf, int type, int flags, size_t head, void *r
  */
 int rtnl_talk(struct rtnl *n, struct nlmsghdr *h, int (*cb)(const struct nlmsghdr *h, void *arg),
 	      void *arg);
+/** rtnl_seq - number that the messages of the next batch carry */
+unsigned rtnl_seq(struct rtnl *n);
+/** rtnl_batch - send messages of one batch, of which the last asks for an acknowledgement */
+int rtnl_batch(struct rtnl *n, const void *buf, size_t len);
 /**
  * rtnl_list - call cb for each object of a listing
  * @head: bytes of the family's header, whose first byte is the address family
