@@ -116,8 +116,30 @@ static void put_switches(struct nlmsghdr *h, const struct nlattr *a)
 		mnl_attr_put(h, IFLA_BR_MULTI_BOOLOPT, sizeof(m), &m);
 }
 
+/* One attribute as it was read from the kernel, but for those that are taken in another form. */
+static void put_attr(struct nlmsghdr *h, const char *kind, const struct nlattr *a)
+{
+	uint16_t type = a->nla_type & NLA_TYPE_MASK;
+	size_t n = mnl_attr_get_payload_len(a);
+	bool on = n && mnl_attr_get_u8(a);
+
+	if (!strcmp(kind, "bridge") && type == IFLA_BR_MULTI_BOOLOPT)
+		put_switches(h, a);
+	else if (!strcmp(kind, "bridge") && type == IFLA_BR_VLAN_FILTERING && !on)
+		; /* as in a new bridge; a kernel without VLANs would refuse it */
+	else if (!strcmp(kind, "vxlan") && !on &&
+		 (type == IFLA_VXLAN_TTL_INHERIT || type == IFLA_VXLAN_REMCSUM_TX ||
+		  type == IFLA_VXLAN_REMCSUM_RX))
+		; /* that they are there counts */
+	else if (!strcmp(kind, "vxlan") && type == IFLA_VXLAN_TTL_INHERIT)
+		mnl_attr_put(h, type, 0, NULL); /* a flag, told as a number */
+	else
+		mnl_attr_put(h, a->nla_type, n, mnl_attr_get_payload(a));
+}
+
 /* Attributes as they were read from the kernel, those of a set. */
-static void put_attrs(struct nlmsghdr *h, const ProtobufCBinaryData *d, uint64_t which)
+static void put_attrs(struct nlmsghdr *h, const char *kind, const ProtobufCBinaryData *d,
+		      uint64_t which)
 {
 	size_t left = d->len <= INFO_MAX ? d->len : 0, step;
 	const struct nlattr *a = (const void *)d->data;
@@ -126,13 +148,8 @@ static void put_attrs(struct nlmsghdr *h, const ProtobufCBinaryData *d, uint64_t
 	     a = (const void *)((const char *)a + step)) {
 		uint16_t type = a->nla_type & NLA_TYPE_MASK;
 
-		if (which == bridge_options && type == IFLA_BR_MULTI_BOOLOPT)
-			put_switches(h, a);
-		else if (which == bridge_options && type == IFLA_BR_VLAN_FILTERING &&
-			 mnl_attr_get_payload_len(a) && !mnl_attr_get_u8(a))
-			; /* off, as in a new bridge; a kernel without VLANs would refuse it */
-		else if (type < 64 && which & BIT(type))
-			mnl_attr_put(h, type, a->nla_len - sizeof(*a), mnl_attr_get_payload(a));
+		if (type < 64 && which & BIT(type))
+			put_attr(h, kind, a);
 		step = MNL_ALIGN(a->nla_len);
 		if (step >= left)
 			break;
@@ -152,10 +169,9 @@ static void put_info(struct nlmsghdr *h, const NetDeviceEntry *e, uint64_t which
 		put_sit(h, e->sit);
 	} else if (e->type == ND_TYPE__BRIDGE) {
 		if (e->has_info)
-			put_attrs(h, &e->info, which);
-	} else if (e->has_info && e->info.len <= INFO_MAX) {
-		memcpy(mnl_nlmsg_get_payload_tail(h), e->info.data, e->info.len);
-		h->nlmsg_len += MNL_ALIGN(e->info.len);
+			put_attrs(h, "bridge", &e->info, which);
+	} else if (e->has_info && e->kind) {
+		put_attrs(h, e->kind, &e->info, UINT64_MAX);
 	}
 	mnl_attr_nest_end(h, data);
 }
@@ -482,7 +498,7 @@ static void put_port(struct nlmsghdr *h, const NetDeviceEntry *e)
 
 	mnl_attr_put_strz(h, IFLA_INFO_SLAVE_KIND, "bridge");
 	data = mnl_attr_nest_start(h, IFLA_INFO_SLAVE_DATA);
-	put_attrs(h, &e->port, port_options);
+	put_attrs(h, "port", &e->port, port_options);
 	mnl_attr_nest_end(h, data);
 	mnl_attr_nest_end(h, info);
 }
@@ -522,7 +538,8 @@ static int link_set(struct making *k, const NetDeviceEntry *e)
 
 	if (e->mtu)
 		mnl_attr_put_u32(h, IFLA_MTU, e->mtu);
-	if (e->type != ND_TYPE__LOOPBACK)
+	/* others were given theirs when they were made, and some cannot change it */
+	if (e->type == ND_TYPE__TUN || external_find(k->s, "netdev", e->name))
 		put_address(h, e);
 	if (e->has_txqlen)
 		mnl_attr_put_u32(h, IFLA_TXQLEN, e->txqlen);
