@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "image/record.h"
+#include "kind/net-nsid.h"
 #include "kind/net-sysctl.h"
 
 #include <fcntl.h>
@@ -21,7 +22,6 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/if_tunnel.h>
-#include <linux/net_namespace.h>
 #include <linux/sched.h>
 #include <string.h>
 
@@ -161,27 +161,6 @@ int net_links_check(struct session *s, struct rtnl *n)
 }
 
 /* ---- peers in other namespaces ---- */
-
-static int nsid_take(const struct nlmsghdr *h, void *arg)
-{
-	const struct nlattr *a = h ? attr_find(h, sizeof(struct rtgenmsg), NETNSA_NSID) : NULL;
-
-	if (a)
-		*(int *)arg = (int)attr_u32(a, -1);
-	return 0;
-}
-
-/* The number by which the current namespace calls another; -1 none. */
-static int nsid_of(struct rtnl *n, int ns_fd)
-{
-	char req[128] __attribute__((aligned(8)));
-	struct rtgenmsg *g;
-	struct nlmsghdr *h = rtnl_begin(req, RTM_GETNSID, 0, sizeof(*g), &g);
-	int id = -1;
-
-	mnl_attr_put_u32(h, NETNSA_FD, ns_fd);
-	return rtnl_talk(n, h, nsid_take, &id) == 0 ? id : -1;
-}
 
 /* Image id of the network namespace that the current one calls nsid; 0 unknown. */
 static uint32_t ns_by_nsid(struct session *s, struct rtnl *n, int nsid)

@@ -13,6 +13,7 @@
 #include "image/record.h"
 #include "kind/net-link.h"
 #include "kind/net-nft.h"
+#include "kind/net-nsid.h"
 #include "kind/net-outside.h"
 #include "kind/net-sysctl.h"
 
@@ -99,6 +100,15 @@ static int net_restore_lo(struct session *s, const struct net_links *l)
 
 /* ---- dump ---- */
 
+/* The supervisor's network namespace, as its guest finds it. */
+static int net_outside(int proc)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/ns/net", getppid());
+	return openat(proc, path, O_RDONLY | O_CLOEXEC);
+}
+
 static int net_dump_switches(struct session *s, int proc, NetnsEntry *e)
 {
 	int r = net_conf_dump(s, proc, NET_CONF4, "default", &e->def_conf4, &e->n_def_conf4);
@@ -116,10 +126,13 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 {
 	own_rtnl struct rtnl n = { 0 };
 	struct net_env env = { .proc = ns_proc(s), .host = -1, .dev_tun = -1 };
+	own_fd int outside = net_outside(env.proc);
 	int r = env.proc < 0 ? env.proc : net_dump_switches(s, env.proc, e);
 
 	if (r == 0 && (r = rtnl_open(&n)) < 0)
 		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
+	if (r == 0)
+		nsid_dump(s, &n, outside, e);
 	if (r == 0)
 		r = net_links_dump(s, &env, &n, ns);
 	if (r == 0)
@@ -201,6 +214,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
 	if (r == 0)
 		r = net_restore_switches(s, env->proc, e);
+	if (r == 0)
+		r = nsid_restore(s, &n, env->host, e);
 	if (r == 0)
 		r = net_links_make(s, env, &n, ns, l);
 	if (r == 0)
