@@ -214,6 +214,12 @@ static int flow_seize(struct session *s, const struct area *area)
 	return warden_seize(s);
 }
 
+static void flow_tell(struct session *s, const char *step)
+{
+	if (s->notify.call)
+		s->notify.call(s->notify.arg, step, 0, -1); /* too late for a failure to matter */
+}
+
 static int flow_attributes(struct session *s, const struct area *area)
 {
 	int r = task_restore_stage(s, s->tree, STAGE_ATTR);
@@ -226,13 +232,9 @@ static int flow_attributes(struct session *s, const struct area *area)
 		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
 	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
+	if (r == 0 && ns_is_own(s, CLONE_NEWNET))
+		flow_tell(s, "network-unlock");
 	return r;
-}
-
-static void flow_tell(struct session *s, const char *step)
-{
-	if (s->notify.call)
-		s->notify.call(s->notify.arg, step, 0, -1); /* too late for a failure to matter */
 }
 
 /* 5: the point of no return */

@@ -74,11 +74,12 @@ static bool leads_to(const struct task *k, const char *path, const struct stat *
 	return leads_from(root, path, st);
 }
 
-static bool leads_outside(const char *path, const struct stat *st)
+bool ghost_outside(const struct task *k, const char *path, const struct stat *st)
 {
 	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return S_ISREG(st->st_mode) && leads_from(root, path, st);
+	return (S_ISREG(st->st_mode) || S_ISFIFO(st->st_mode)) && st->st_nlink &&
+	       leads_from(root, path, st) && !leads_to(k, path, st);
 }
 
 static const char *what(char buf[40], const struct task *k, int num)
@@ -116,7 +117,7 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 	*ret_name = xstrdup(link);
 	if (st->st_nlink && leads_to(k, link, st))
 		return GHOST_NAMED;
-	if (st->st_nlink && num >= 0 && leads_outside(link, st))
+	if (num >= 0 && ghost_outside(k, link, st))
 		return GHOST_OUTSIDE;
 	if (cut)
 		(*ret_name)[n - d] = 0;

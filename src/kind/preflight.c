@@ -6,7 +6,6 @@
 #include "base/text.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -26,17 +25,6 @@ static int thread_preflight(struct session *s, const struct thread *t)
 				    "task %d: thread %d has a seccomp filter, which we cannot read as we have one ourselves; run stasis without",
 				    t->task->vpid, t->vtid);
 	return 0;
-}
-
-/* Not kept and not refused: said, so that nobody is surprised. */
-static void thread_report(struct session *s, const struct thread *t)
-{
-	cpu_set_t its, ours;
-
-	if (sched_getaffinity(t->tid, sizeof(its), &its) == 0 &&
-	    sched_getaffinity(0, sizeof(ours), &ours) == 0 && !CPU_EQUAL(&its, &ours))
-		session_warn(s, "task %d: thread %d is bound to certain CPUs; that is not kept",
-			     t->task->vpid, t->vtid);
 }
 
 /* Segments of the host's: mem/sysv.c refuses them, this says so before anything is stopped. */
@@ -65,10 +53,8 @@ int task_preflight_all(struct session *s, struct tree *tree)
 		if (k->state == TASK_DEAD)
 			continue;
 		r = segments_preflight(s, k);
-		for (unsigned n = 0; r == 0 && n < k->n_threads; n++) {
+		for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
 			r = thread_preflight(s, &k->threads[n]);
-			thread_report(s, &k->threads[n]);
-		}
 		all = all ? all : r;
 	}
 	return all;
