@@ -38,24 +38,36 @@ void tty_key(char buf[40], uint64_t rdev, uint64_t dev)
 	snprintf(buf, 40, "tty[%llx:%llx]", (unsigned long long)rdev, (unsigned long long)dev);
 }
 
-int tty_write_raw(int to, int slave, const struct tty_modes *final, const void *data, size_t n)
+/* Input is processed later, by a worker, under the modes of then; TIOCSTI does it at once. */
+static size_t type_in(int slave, const char *data, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && i < TTY_QUEUE && ioctl(slave, TTY_TYPE_IN, data + i) == 0)
+		i++;
+	return i;
+}
+
+int tty_put(int master, int slave, bool on_master, const struct tty_modes *final, const char *data,
+	    size_t n)
 {
 	/* lines stay lines (whether ICANON is set decides about the queue), but nothing is interpreted */
-	struct tty_modes raw = { .cflag = final->cflag, .lflag = final->lflag & 2 /* ICANON */,
-				 .line = final->line };
+	struct tty_modes raw = { .cflag = final->cflag, .lflag = final->lflag & ICANON, .line = final->line };
+	size_t typed;
 	ssize_t done;
 
 	if (ioctl(slave, TTY_SETS, &raw) < 0)
 		return -errno;
-	done = write(to, data, n);
-	if (done <= 0 && n) { /* stopped by ^S, perhaps */
+	typed = on_master ? 0 : type_in(slave, data, n);
+	done = n > typed ? write(on_master ? slave : master, data + typed, n - typed) : 0;
+	if (on_master && n && done <= 0) { /* stopped by ^S, perhaps */
 		ioctl(slave, TCXONC, TCOOFF);
 		ioctl(slave, TCXONC, TCOON);
-		done = write(to, data, n);
+		done = write(slave, data, n);
 	}
 	if (ioctl(slave, TTY_SETS, final) < 0)
 		return -errno;
-	return done == (ssize_t)n ? 0 : done < 0 ? -errno : -ENOSPC;
+	return done == (ssize_t)(n - typed) ? 0 : done < 0 ? -errno : -ENOSPC;
 }
 
 /* ---- the images ---- */
@@ -271,6 +283,8 @@ static int pair_make(struct session *s, struct pair *p)
 	r = slave_open(s, p);
 	if (r == 0)
 		r = modes_set(s, p);
+	if (r == 0 && is_orphan(p) && fcntl(p->fd, F_SETFL, O_RDWR) < 0)
+		r = session_fail(s, -errno, "terminal %u: set its flags", p->index);
 	if (r == 0 && is_orphan(p))
 		r = session_notify(s, "orphan-pts-master", 0, p->fd);
 	if (r == 0 && e && e->sid)
@@ -374,8 +388,7 @@ static int data_put(struct session *s, const struct pair *p, const struct tty_mo
 
 		if (!d || !d->data.len || p->peer < 0)
 			continue;
-		/* what waits at one side was written into the other */
-		r = tty_write_raw(master ? p->peer : p->fd, p->peer, modes, d->data.data, d->data.len);
+		r = tty_put(p->fd, p->peer, master, modes, (char *)d->data.data, d->data.len);
 		if (r < 0)
 			return session_fail(s, r, "terminal %u: put %zu bytes back that waited in it",
 					    p->index, d->data.len);
@@ -417,12 +430,12 @@ int tty_pair_finish(struct session *s, uint32_t index)
 	p->finished = true;
 	e = p->master && p->master->termios ? p->master : p->slave;
 	flags = fcntl(p->fd, F_GETFL);
-	fcntl(p->fd, F_SETFL, flags | O_NONBLOCK);
-	if (e && e->termios) {
+	if (e && e->termios && !is_orphan(p)) { /* an orphan's flags are the receiver's now */
+		fcntl(p->fd, F_SETFL, flags | O_NONBLOCK);
 		modes_of(&modes, e->termios);
 		r = data_put(s, p, &modes);
+		fcntl(p->fd, F_SETFL, flags);
 	}
-	fcntl(p->fd, F_SETFL, flags);
 	if (r == 0)
 		r = state_set(s, p);
 	fd_close(p->peer);

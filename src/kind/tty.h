@@ -8,6 +8,7 @@
 
 #define TTY_CC 19
 #define PTY_INDEX_MAX 1000 /* ids of other terminals begin behind it */
+#define TTY_QUEUE 4095 /* bytes that a line discipline has processed and holds */
 #define TTY_DATA_MAX (1u << 20)
 
 /* the kernel's struct termios, which is not the C library's */
@@ -18,7 +19,7 @@ struct tty_modes {
 enum tty_ioctl {
 	TTY_GETS = 0x5401, TTY_SETS = 0x5402, TTY_GET_LOCKED = 0x5456, TTY_SET_LOCKED = 0x5457,
 	TTY_GET_PACKET = (int)0x80045438, TTY_GET_LOCK = (int)0x80045439, TTY_GET_EXCL = (int)0x80045440,
-	TTY_GET_INDEX = (int)0x80045430, TTY_SET_LOCK = 0x40045431, TTY_PEER = 0x5441, TTY_PACKET = 0x5420,
+	TTY_GET_INDEX = (int)0x80045430, TTY_SET_LOCK = 0x40045431, TTY_PEER = 0x5441, TTY_PACKET = 0x5420, TTY_TYPE_IN = 0x5412, TTY_GET_DEV = (int)0x80045432,
 };
 
 static inline uint32_t tty_pty_id(uint32_t index, bool master)
@@ -27,11 +28,12 @@ static inline uint32_t tty_pty_id(uint32_t index, bool master)
 }
 
 /**
- * tty_write_raw - write data into one side so that it waits, unchanged, on the other
- * @slave: a descriptor of either side, for setting modes
+ * tty_put - make data wait on one side, unchanged
+ * @on_master: which side; what waits on the master was written into the slave
  * @final: the modes to leave behind
  */
-int tty_write_raw(int to, int slave, const struct tty_modes *final, const void *data, size_t n);
+int tty_put(int master, int slave, bool on_master, const struct tty_modes *final, const char *data,
+	    size_t n);
 /** tty_key - the key of a terminal that the caller passes in its place: "tty[rdev:dev]" */
 void tty_key(char buf[40], uint64_t rdev, uint64_t dev);
 

@@ -53,6 +53,17 @@ static enum what what_of(dev_t dev)
 				      : OTHER;
 }
 
+/* from the kernel's number */
+static dev_t dev_of(unsigned n)
+{
+	return makedev(n >> 8 & 0xfff, (n & 0xff) | (n >> 12 & 0xfff00));
+}
+
+static int slave_index(dev_t dev)
+{
+	return (major(dev) - 136) * 256 + minor(dev);
+}
+
 static bool tty_is(const struct fd_view *v)
 {
 	unsigned maj = major(v->st.st_rdev);
@@ -64,10 +75,13 @@ static bool tty_is(const struct fd_view *v)
 /* -1: no pseudo-terminal, or one that was hung up */
 static int64_t index_of(const struct fd_view *v)
 {
+	unsigned dev;
 	int64_t n;
 
 	if (what_of(v->st.st_rdev) == SLAVE)
-		return (major(v->st.st_rdev) - 136) * 256 + minor(v->st.st_rdev);
+		return slave_index(v->st.st_rdev);
+	if (what_of(v->st.st_rdev) == CTTY)
+		return ioctl(v->fd, TTY_GET_DEV, &dev) == 0 && what_of(dev_of(dev)) == SLAVE ? slave_index(dev_of(dev)) : -1;
 	return text_i64(v->info, "tty-index:", 10, &n) == 0 && n >= 0 ? n : -1;
 }
 
@@ -259,8 +273,8 @@ static bool session_of(const struct session *s, int64_t index, uint32_t *sid, ui
 		p = strrchr(stat, ')');
 		if (!p || sscanf(p + 1, " %*c %*d %*d %*d %d %d", &tty, &tpgid) != 2)
 			continue;
-		dev = makedev(tty >> 8 & 0xfff, (tty & 0xff) | (tty >> 12 & 0xfff00));
-		if (what_of(dev) != SLAVE || (int64_t)((major(dev) - 136) * 256 + minor(dev)) != index)
+		dev = dev_of(tty);
+		if (what_of(dev) != SLAVE || slave_index(dev) != index)
 			continue;
 		*sid = k->vpid;
 		*group = 0;
@@ -379,7 +393,7 @@ static int data_write(struct session *s, uint32_t id, char *data, size_t n)
 }
 
 /* Read one side and put it back through the other; modes are the slave's as found. */
-static int side_data(struct session *s, uint32_t id, int from, int to, const struct tty_modes *modes)
+static int side_data(struct session *s, uint32_t id, int master, int slave, const struct tty_modes *modes)
 {
 	struct tty_modes raw = *modes;
 	own_mem char *data = NULL;
@@ -388,10 +402,10 @@ static int side_data(struct session *s, uint32_t id, int from, int to, const str
 
 	raw.iflag = raw.oflag = raw.lflag = 0;
 	raw.cc[5] = raw.cc[6] = 0; /* VTIME, VMIN: never wait */
-	if (ioctl(to, TTY_SETS, &raw) < 0)
+	if (ioctl(slave, TTY_SETS, &raw) < 0)
 		return session_fail(s, -errno, "terminal %u: set its modes", id / 2);
-	r = drain(from, &data, &n);
-	back = tty_write_raw(to, to, modes, data, n);
+	r = drain(id % 2 ? master : slave, &data, &n);
+	back = tty_put(master, slave, id % 2, modes, data, n);
 	if (back < 0)
 		session_warn(s, "terminal %u: some of the %zu bytes that wait in it could not be put back",
 			     id / 2, n);
@@ -422,7 +436,7 @@ static int pair_data(struct session *s, const struct side *m)
 	fcntl(m->fd, F_SETFL, flags | O_NONBLOCK); /* nobody runs; set back below */
 	r = side_data(s, m->e.id, m->fd, slave, &modes);
 	if (r == 0 && d)
-		r = side_data(s, d->e.id, slave, m->fd, &modes);
+		r = side_data(s, d->e.id, m->fd, slave, &modes);
 	fcntl(m->fd, F_SETFL, flags);
 	if (m->e.packet_mode)
 		ioctl(m->fd, TTY_PACKET, &on);
