@@ -161,33 +161,51 @@ static int ptmx_open(struct session *s)
 	return session_fail(s, -ENOENT, "terminals: there is no /dev/ptmx; mount devpts where the tasks run");
 }
 
-/* A master with that very index: those below it are opened on the way, and closed again. */
-static int master_open(struct session *s, uint32_t index)
+/* Those with a lower index are opened on the way, and closed again. */
+int tty_master(int at, const char *name, uint32_t index)
 {
-	own_fd int ptmx = ptmx_open(s);
+	const int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
 	struct {
 		int *v;
 		size_t n, max;
 	} low = { 0 };
-	int fd = ptmx < 0 ? ptmx : -EBUSY;
+	int fd = -EBUSY;
 
-	while (ptmx >= 0 && low.n <= index) {
-		int got = fd_reopen(ptmx, O_RDWR | O_NOCTTY | O_NONBLOCK), have = -1;
+	while (fd == -EBUSY && low.n <= index) {
+		int got = name ? fd_high(openat(at, name, flags)) : fd_reopen(at, flags), have = -1;
 
 		if (got < 0 || ioctl(got, TTY_GET_INDEX, &have) < 0 || have > (int)index) {
+			fd = name && got < 0 ? -errno : got;
+			if (got >= 0)
+				fd = -EBUSY;
 			fd_close(got);
-			fd = got < 0 ? got : -EBUSY;
 			break;
 		}
-		if (have == (int)index) {
+		if (have == (int)index)
 			fd = got;
-			break;
-		}
-		*vec_add(&low) = got;
+		else
+			*vec_add(&low) = got;
 	}
 	for (size_t i = 0; i < low.n; i++)
 		fd_close(low.v[i]);
 	free(low.v);
+	return fd;
+}
+
+void tty_made(struct session *s, uint32_t index, int fd)
+{
+	map_put(session_map(s, "tty made"), index + 1ULL, (void *)(intptr_t)(fd + 1));
+}
+
+static int master_open(struct session *s, uint32_t index)
+{
+	intptr_t made = (intptr_t)map_get(session_map(s, "tty made"), index + 1ULL);
+	own_fd int ptmx = made ? -1 : ptmx_open(s);
+	int fd;
+
+	if (made)
+		return made - 1;
+	fd = ptmx < 0 ? ptmx : tty_master(ptmx, NULL, index);
 	if (fd == -EBUSY)
 		return session_fail(s, fd, "terminal %u: the number is taken in this devpts; close that terminal, or use a devpts of its own",
 				    index);

@@ -39,6 +39,15 @@ void tty_key(char buf[40], uint64_t rdev, uint64_t dev);
 
 /* restore, tty-pair.c */
 
+/**
+ * tty_master - a master with that very index
+ * @at: an open ptmx node (name NULL), or the directory where name is one
+ * Return: a descriptor, -EBUSY the index is taken, -errno.
+ */
+int tty_master(int at, const char *name, uint32_t index);
+/** tty_made - a master that was made early, as its slave is mounted somewhere; owned from here */
+void tty_made(struct session *s, uint32_t index, int fd);
+
 /** tty_pair_open - descriptor of ours for one file of a pair: its master, or its slave opened anew */
 int tty_pair_open(struct session *s, const TtyFileEntry *e, const TtyInfoEntry *info, int *ret_fd);
 /** tty_pair_ctty - open /dev/tty as the session sid sees it; its terminal is made if it is not yet */

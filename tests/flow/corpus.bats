@@ -71,3 +71,5 @@ cycle() {
 @test "shm, dumped by us" { cycle shm; }
 @test "pty: terminals, a controlling one, packet mode, waiting data" { corpus pty; }
 @test "pty, dumped by us" { cycle pty; }
+@test "netns: links, addresses, routes, rules, switches" { corpus netns; }
+@test "netns, dumped by us" { cycle netns; }
