@@ -262,27 +262,47 @@ static int modes_set(struct session *s, const struct pair *p)
 	return 0;
 }
 
-static int ctty_set(struct session *s, const struct pair *p, const TtyInfoEntry *e)
+/**
+ * ctty_set - the leader of session e->sid takes the terminal behind fd, and sets its foreground group
+ * Return: 0; 1 the kernel refused, with its errno in *why; -errno with the reason.
+ */
+static int ctty_set(struct session *s, const TtyInfoEntry *e, int fd, int *why)
 {
 	struct task *leader = task_find(s->tree, e->sid);
+	unsigned take, group;
+	int32_t pgrp = e->pgrp ? e->pgrp : e->sid;
 	struct batch b;
 	int num, r;
-	int32_t group = e->pgrp;
 
 	if (!leader || leader->state == TASK_DEAD || leader->sid != leader->vpid)
 		return session_fail(s, -EBADMSG,
 				    "tty-info.img: terminal %u is that of session %u, which no task leads",
-				    p->index, e->sid);
-	r = lend_fd(s, task_leader(leader), p->peer, &num);
+				    e->id, e->sid);
+	r = lend_fd(s, task_leader(leader), fd, &num);
 	if (r < 0)
 		return r;
 	batch_start(s, &b, task_leader(leader));
-	call3(&b, "terminal: make it the session's", SYS_ioctl, num, TIOCSCTTY, 0);
-	if (e->pgrp && e->pgrp != e->sid)
-		call3(&b, "terminal: set its foreground group", SYS_ioctl, num, TIOCSPGRP,
-		      batch_mem(&b, &group, sizeof(group), NULL));
+	take = call3(&b, NULL, SYS_ioctl, num, TIOCSCTTY, 0);
+	group = call3(&b, NULL, SYS_ioctl, num, TIOCSPGRP, batch_mem(&b, &pgrp, sizeof(pgrp), NULL));
 	call1(&b, NULL, SYS_close, num);
-	return batch_run(&b);
+	r = batch_run(&b);
+	*why = batch_ret(&b, take) < 0 ? batch_ret(&b, take) : batch_ret(&b, group);
+	return r < 0 ? r : *why < 0;
+}
+
+int tty_ctty(struct session *s, const TtyInfoEntry *e, int fd)
+{
+	struct map *done = session_map(s, "tty of sessions");
+	int why = 0, r;
+
+	if (!e->sid || map_get(done, e->sid))
+		return 0;
+	map_put(done, e->sid, s);
+	r = ctty_set(s, e, fd, &why);
+	if (r == 1)
+		session_warn(s, "session %u: the terminal that takes the place of its controlling one cannot be that: %s",
+			     e->sid, strerror(-why));
+	return r < 0 ? r : 0;
 }
 
 static bool is_orphan(const struct pair *p)
@@ -293,7 +313,7 @@ static bool is_orphan(const struct pair *p)
 static int pair_make(struct session *s, struct pair *p)
 {
 	const TtyInfoEntry *e = p->master && p->master->sid ? p->master : p->slave;
-	int r;
+	int r, why = 0;
 
 	p->fd = master_open(s, p->index);
 	if (p->fd < 0)
@@ -305,8 +325,9 @@ static int pair_make(struct session *s, struct pair *p)
 		r = session_fail(s, -errno, "terminal %u: set its flags", p->index);
 	if (r == 0 && is_orphan(p))
 		r = session_notify(s, "orphan-pts-master", 0, p->fd);
-	if (r == 0 && e && e->sid)
-		r = ctty_set(s, p, e);
+	if (r == 0 && e && e->sid && (r = ctty_set(s, e, p->peer, &why)) == 1)
+		r = session_fail(s, why, "terminal %u: make it that of session %u, foreground group %u",
+				 p->index, e->sid, e->pgrp);
 	session_debug(s, "terminal %u: made%s", p->index, is_orphan(p) ? ", its master is handed out" : "");
 	return r;
 }

@@ -52,6 +52,8 @@ void tty_made(struct session *s, uint32_t index, int fd);
 int tty_pair_open(struct session *s, const TtyFileEntry *e, const TtyInfoEntry *info, int *ret_fd);
 /** tty_pair_ctty - open /dev/tty as the session sid sees it; its terminal is made if it is not yet */
 int tty_pair_ctty(struct session *s, uint32_t sid, int flags, int *ret_fd);
+/** tty_ctty - make a terminal that the caller passed the session's own; reported if it cannot be */
+int tty_ctty(struct session *s, const TtyInfoEntry *e, int fd);
 /** tty_pair_finish - all files are open: data, modes; our own ends go */
 int tty_pair_finish(struct session *s, uint32_t index);
 /** tty_info - of the image, by id; NULL with the reason */

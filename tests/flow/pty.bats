@@ -64,6 +64,7 @@ outside() { # a task whose terminal is held by another: PID, INDEX
 import os, pty, subprocess, sys, signal, time
 m, s = pty.openpty()
 subprocess.run([sys.argv[1], "restore", "-D", sys.argv[2], "-d", "--inherit-fd", f"fd[{s}]:{sys.argv[3]}"], pass_fds=[s], check=True)
+assert os.tcgetpgrp(m) == int(sys.argv[5]) # the session has it as its own
 os.close(s)
 os.kill(int(sys.argv[5]), signal.SIGTERM)
 assert os.read(m, 100) == b"hello\r\n"
@@ -89,7 +90,10 @@ _, status = os.waitpid(pid, 0)
 if status:
     sys.exit(os.read(m, 2000).decode())
 os.kill(int(sys.argv[3]), signal.SIGTERM)
-assert os.read(m, 100) == b"hello\r\n"
+seen = b""
+while b"hello\r\n" not in seen:
+    seen += os.read(m, 2000)
+assert b"cannot be that" in seen # it is its own session's, and said so
 END
 	until_true test -s "$W"
 	[ "$(cat "$W")" = OK ]

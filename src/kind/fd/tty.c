@@ -36,7 +36,8 @@ struct side {
 	TermiosEntry modes, locked;
 	WinsizeEntry size;
 	uint32_t cc[2][TTY_CC];
-	int fd; /* ours */
+	int64_t index; /* of a pseudo-terminal, or -1 */
+	int fd;	       /* ours */
 };
 struct sides {
 	struct side **v;
@@ -245,6 +246,7 @@ static struct side *side_new(struct session *s, const struct fd_view *v, uint32_
 	d->e.dev = v->st.st_dev;
 	d->e.uid = v->st.st_uid;
 	d->e.gid = v->st.st_gid;
+	d->index = index_of(v);
 	d->fd = fd_high(fcntl(v->fd, F_DUPFD_CLOEXEC, 3));
 	side_modes(d, v->fd);
 	if (type == TTY_TYPE__PTY) {
@@ -258,28 +260,34 @@ static struct side *side_new(struct session *s, const struct fd_view *v, uint32_
 	return d;
 }
 
-/* The session whose terminal has that index: real ids from its leader's stat, virtual ones out. */
+/* Index of the terminal of a session that k leads, or -1; its foreground group, a real id. */
+static int64_t terminal_of(const struct task *k, int *ret_group)
+{
+	own_mem char *stat = NULL;
+	int tty = 0;
+	char *p;
+
+	if (k->state == TASK_DEAD || k->sid != k->vpid || text_read(k->proc, "stat", &stat, NULL) < 0)
+		return -1;
+	p = strrchr(stat, ')');
+	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %d %d", &tty, ret_group) != 2 ||
+	    what_of(dev_of(tty)) != SLAVE)
+		return -1;
+	return slave_index(dev_of(tty));
+}
+
+/* The session whose terminal has that index, and its foreground group: virtual ids. */
 static bool session_of(const struct session *s, int64_t index, uint32_t *sid, uint32_t *group)
 {
 	for (size_t i = 0; i < s->tree->n; i++) {
-		const struct task *k = s->tree->all[i];
-		own_mem char *stat = NULL;
-		char *p;
-		int tty = 0, tpgid = 0;
-		dev_t dev;
+		int real = 0;
 
-		if (k->state == TASK_DEAD || k->sid != k->vpid || text_read(k->proc, "stat", &stat, NULL) < 0)
+		if (terminal_of(s->tree->all[i], &real) != index)
 			continue;
-		p = strrchr(stat, ')');
-		if (!p || sscanf(p + 1, " %*c %*d %*d %*d %d %d", &tty, &tpgid) != 2)
-			continue;
-		dev = dev_of(tty);
-		if (what_of(dev) != SLAVE || slave_index(dev) != index)
-			continue;
-		*sid = k->vpid;
+		*sid = s->tree->all[i]->vpid;
 		*group = 0;
-		for (size_t n = 0; n < s->tree->n && tpgid > 0; n++)
-			if (s->tree->all[n]->pid > 0 && getpgid(s->tree->all[n]->pid) == tpgid)
+		for (size_t n = 0; n < s->tree->n && real > 0; n++)
+			if (s->tree->all[n]->pid > 0 && getpgid(s->tree->all[n]->pid) == real)
 				*group = s->tree->all[n]->pgid;
 		return true;
 	}
@@ -418,17 +426,21 @@ static int pair_data(struct session *s, const struct side *m)
 	const struct side *d = side_find(s, m->e.id - 1);
 	own_fd int slave = -1;
 	struct tty_modes modes;
+	struct stat st;
 	int off = 0, on = 1, flags = fcntl(m->fd, F_GETFL), have = 0, r;
 
 	if (ioctl(m->fd, TTY_GETS, &modes) < 0)
 		return session_fail(s, -errno, "terminal %u: read its modes", m->pty.index);
-	/* an open file of our own, whatever the access mode of the task's */
-	if (d)
-		slave = fd_reopen(d->fd, O_RDWR | O_NOCTTY | O_NONBLOCK);
-	else if (m->e.slave_closed && ioctl(m->fd, FIONREAD, &have) == 0 && have > 0)
-		slave = fd_high(ioctl(m->fd, TTY_PEER, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
-	else
+	if (!d && !(m->e.slave_closed && ioctl(m->fd, FIONREAD, &have) == 0 && have > 0))
 		return 0;
+	/* an open file of our own, whatever the access mode of the task's */
+	slave = fd_high(ioctl(m->fd, TTY_PEER, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+	if (d && slave >= 0 && fstat(slave, &st) == 0 && (uint32_t)st.st_dev != d->e.dev)
+		return session_fail(s, -ENOTSUP,
+				    "terminal %u: is open in two devpts file systems; that cannot be checkpointed yet",
+				    m->pty.index);
+	if (d && slave < 0) /* locked */
+		slave = fd_reopen(d->fd, O_RDWR | O_NOCTTY | O_NONBLOCK);
 	if (slave < 0)
 		return session_fail(s, slave < -1 ? slave : -errno, "terminal %u: open its slave", m->pty.index);
 	if (m->e.packet_mode)
@@ -443,6 +455,28 @@ static int pair_data(struct session *s, const struct side *m)
 	return r;
 }
 
+/* Is a side of that terminal in the images, by which the session gets it again? */
+static bool side_of_index(struct session *s, int64_t index)
+{
+	for (size_t i = 0; i < sides(s)->n; i++)
+		if (sides(s)->v[i]->index == index && sides(s)->v[i]->e.type != TTY_TYPE__CTTY)
+			return true;
+	return false;
+}
+
+/* Sessions that have a terminal which nobody in the tree has open. */
+static void sessions_report(struct session *s)
+{
+	for (size_t i = 0; i < s->tree->n; i++) {
+		int group;
+		int64_t index = terminal_of(s->tree->all[i], &group);
+
+		if (index >= 0 && !side_of_index(s, index))
+			session_warn(s, "session %d: nobody in the tree has its terminal /dev/pts/%d open; the session will have none",
+				     s->tree->all[i]->vpid, (int)index);
+	}
+}
+
 static int tty_dump_end(struct session *s)
 {
 	struct sides *all = sides(s);
@@ -453,12 +487,17 @@ static int tty_dump_end(struct session *s)
 		struct side *d = all->v[i];
 		bool pty = d->e.type == TTY_TYPE__PTY, master = pty && d->e.id % 2;
 
-		if (pty && (master || !side_find(s, d->e.id + 1)))
-			session_of(s, d->pty.index, &d->e.sid, &d->e.pgrp);
+		if (pty ? master || !side_find(s, d->e.id + 1) : d->index >= 0 && d->e.type != TTY_TYPE__CTTY)
+			session_of(s, d->index, &d->e.sid, &d->e.pgrp);
+		if (d->e.type == TTY_TYPE__CTTY && d->e.sid && !side_of_index(s, d->index))
+			return session_fail(s, -ENOTSUP,
+					    "session %u: has its terminal open as /dev/tty only, and the other side is outside of the tree; keep a descriptor of it",
+					    d->e.sid);
 		r = image_write(img, &d->e.base);
 		if (r == 0 && master)
 			r = pair_data(s, d);
 	}
+	sessions_report(s);
 	for (size_t i = 0; i < all->n; i++)
 		fd_close(all->v[i]->fd);
 	if (r == 0)
@@ -468,25 +507,26 @@ static int tty_dump_end(struct session *s)
 
 /* ---- restore ---- */
 
-static int borrow(struct session *s, struct fd_obj *o, int fd, const char *what)
+static int borrow(struct session *s, struct fd_obj *o, const TtyInfoEntry *info, int fd, const char *what)
 {
 	o->borrowed = true;
 	o->fd = fd_high(fcntl(fd, F_DUPFD_CLOEXEC, 3));
 	session_info(s, "file 0x%x: %s is replaced by our descriptor %d", o->id, what, fd);
-	return o->fd < 0 ? session_fail(s, -errno, "%s: take descriptor %d", what, fd) : 0;
+	return o->fd < 0 ? session_fail(s, -errno, "%s: take descriptor %d", what, fd)
+			 : tty_ctty(s, info, o->fd);
 }
 
 /* The terminal we were started on: another open file of it, or what we have. */
-static int own_terminal(struct session *s, struct fd_obj *o, const char *key)
+static int own_terminal(struct session *s, struct fd_obj *o, const TtyInfoEntry *info, const char *key)
 {
 	for (int fd = 0; fd < 3; fd++)
 		if (isatty(fd)) {
 			int r = fd_reopen(fd, (o->entry->tty->flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY);
 
 			if (r < 0)
-				return borrow(s, o, fd, key);
+				return borrow(s, o, info, fd, key);
 			o->fd = r;
-			return 0;
+			return tty_ctty(s, info, r);
 		}
 	return session_fail(s, -ENOTTY,
 			    "file 0x%x: is a terminal whose other side was outside of the tree; restore it from a terminal (--shell-job), or pass one in: --inherit-fd 'fd[N]:%s'",
@@ -514,11 +554,11 @@ static int tty_restore(struct session *s, struct fd_obj *o)
 	tty_key(key, info->rdev, info->has_dev ? info->dev : 0);
 	fd = inherit_find(s, key);
 	if (fd >= 0)
-		return borrow(s, o, fd, key);
+		return borrow(s, o, info, fd, key);
 	if (info->type == TTY_TYPE__CTTY && info->sid)
 		return tty_pair_ctty(s, info->sid, e->flags, &o->fd);
 	if (info->type == TTY_TYPE__CTTY || (tty_orphan(s, info) && !hand_out && shell))
-		return own_terminal(s, o, key);
+		return own_terminal(s, o, info, key);
 	if (info->type != TTY_TYPE__PTY || (tty_orphan(s, info) && !hand_out))
 		return session_fail(s, -EINVAL,
 				    "file 0x%x: is a terminal from outside of the tree; pass one in with --inherit-fd 'fd[N]:%s'%s",
