@@ -26,6 +26,8 @@ struct ns {
 struct ns_kind {
 	const char *name; /* as in /proc/PID/ns: pid, net, ipc, uts, time, mnt, user, cgroup */
 	uint64_t flag;	  /* CLONE_NEW* */
+	/** dump, supervisor: it is the root task's own; what others must know of it at once. May be NULL */
+	int (*note)(struct session *s, const struct ns *ns);
 	/** write the images of ns->id; runs in a guest inside all of ns->task's namespaces */
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "images/memfd.pb-c.h"
+#include "kind/ids.h"
 #include "kind/shmem.h"
 
 #include <fcntl.h>
@@ -52,6 +53,9 @@ static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_
 	e.name = name;
 	e.uid = v->st.st_uid;
 	e.gid = v->st.st_gid;
+	r = owner_in(s, &e.uid, &e.gid, "memfd %s", name);
+	if (r < 0)
+		return r;
 	e.size = v->st.st_size;
 	e.shmid = shmem_id(v->st.st_ino);
 	e.seals = seals < 0 ? 0 : seals;
