@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# An own user namespace: programs of the kit on a tmpfs that belongs to it, judged by themselves.
+load ../kit/helper
+
+setup() {
+	IMG=$(mktemp -d)
+	mkdir -p "$IMG/img" "$IMG/root"/{bin,proc,d,out,dev/pts}
+	ln -s pts/ptmx "$IMG/root/dev/ptmx"
+	W=
+	PID=
+}
+teardown() {
+	[ -z "$PID" ] || kill -9 "$PID" 2>/dev/null || true
+	umount "$IMG/root" 2>/dev/null || true
+	rm -rf --one-file-system "$IMG"
+}
+
+start() { # start OUT PROGRAM ARGS...
+	local p=$2
+	W=$IMG/root/out/$1
+	cp "$BUILD/tests/kit/mapped" "$BUILD/tests/kit/$p" "$IMG/root/bin"
+	chown -hR 100000:100000 "$IMG/root"
+	chmod 755 "$IMG"
+	"$BUILD/tests/kit/mapped" "$IMG/pid" "$IMG/root" "$1" "/bin/$p" "${@:3}" </dev/null >/dev/null 2>"$IMG/err" 3>&-
+	PID=$(cat "$IMG/pid")
+	until_true test -e "/proc/$PID/root/d/ready" || { cat "$IMG/err" >&2; return 1; }
+	chmod 700 "$IMG" # no way for the tasks' root to images and root directory: only for the supervisor
+	mount --bind "$IMG/root" "$IMG/root"
+	mount --make-private "$IMG/root"
+}
+again() { # again OPTION...: the next generation
+	dump "$@"
+	until_true gone "$PID"
+	rm -f "$IMG/pid"
+	restore --root "$IMG/root" --pidfile "$IMG/pid" "$@"
+	PID=$(cat "$IMG/pid")
+}
+keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
+	local args=()
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do args+=("$1"); shift; done
+	shift || true
+	start "${args[@]}"
+	dump -R "$@"
+	again "$@"
+	again "$@"
+	verify
+}
+
+@test "deleted files on its tmpfs" { keeps verdict ghost files /d; }
+@test "deleted directories" { keeps verdict ghost dirs /d; }
+@test "fifos" { keeps verdict ghost fifo /d; }
+@test "a file with another link" { keeps verdict ghost link /d -- --link-remap; }
+@test "unix sockets" { keeps result unix /d; }
+@test "System V IPC" { keeps verdict sysv all /d; }
+@test "terminals" { keeps verdict pty lines /d; }
+@test "terminals that are closed, locked, hung up" { keeps verdict pty halves /d; }
+@test "a session on a terminal; /dev/tty from outside" {
+	: > "$IMG/root/dev/tty"
+	keeps verdict pty session /d -- --external 'mnt[/dev/tty]:/dev/tty'
+}
+@test "file locks" { keeps verdict locks all /d -- --file-locks; }
+@test "epoll" { keeps verdict events epoll /d; }
+@test "timers" { keeps verdict events timerfd /d; }
+@test "inotify" { keeps verdict events inotify /d; }
+@test "pidfd" { keeps verdict events pidfd /d; }
