@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 /* An obstacle: all stand in the log, the first becomes the reason. */
@@ -191,6 +192,7 @@ static int dump_guest(struct session *s, void *arg)
 {
 	struct ns_set *set = arg;
 	struct ns *mnt = ns_of(s, CLONE_NEWNS);
+	uint64_t go;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
@@ -199,7 +201,11 @@ static int dump_guest(struct session *s, void *arg)
 		if (ns && ns != mnt && ns->own && ns->kind->dump)
 			r = ns->kind->dump(s, ns);
 	}
-	return r == 0 && mnt && mnt->own ? mnt->kind->dump(s, mnt) : r;
+	if (r < 0 || !mnt || !mnt->own)
+		return r;
+	if (read(set->go, &go, sizeof(go)) != sizeof(go))
+		return session_fail(s, -errno, "mounts: wait for the supervisor");
+	return mnt->kind->dump(s, mnt);
 }
 
 /* Tasks without an own time namespace: what the clocks showed, so that they can go on from there. */
@@ -267,7 +273,19 @@ int ns_dump_start(struct session *s)
 	w.ns = fds;
 	if (ns_is_own(s, CLONE_NEWUSER))
 		w.user = fds[--w.n];
+	set->go = fd_high(eventfd(0, EFD_CLOEXEC));
+	if (set->go < 0)
+		return session_fail(s, -errno, "namespaces: make an eventfd");
 	return any ? guest_start(s, &set->guest, &w, dump_guest, set) : 0;
+}
+
+int ns_dump_go(struct session *s)
+{
+	uint64_t one = 1;
+
+	return write(ns_set(s)->go, &one, sizeof(one)) < 0
+		       ? session_fail(s, -errno, "namespaces: tell the guest")
+		       : 0;
 }
 
 int ns_dump_wait(struct session *s)

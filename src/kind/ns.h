@@ -71,6 +71,8 @@ int ns_preflight_all(struct session *s, struct tree *tree);
 int ns_note(struct session *s, struct tree *tree);
 /** ns_dump_start - contents of all own namespaces, by a guest that runs while we go on */
 int ns_dump_start(struct session *s);
+/** ns_dump_go - nothing is made in the tasks' files any more (--link-remap): their contents can be read */
+int ns_dump_go(struct session *s);
 int ns_dump_wait(struct session *s);
 /** ns_own_ids - the dumper's own ids, for the inventory */
 const TaskKobjIdsEntry *ns_own_ids(struct session *s);

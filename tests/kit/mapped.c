@@ -3,7 +3,7 @@
  * mapped: run a program of the kit in own user, pid, mount, ipc and uts namespaces; 0..65535 inside are
  * 100000.. outside. Usage: mapped PIDFILE ROOT OUT PROGRAM ARGS...
  * ROOT has bin with both, proc, d, out, dev/pts, maybe dev/tty; it gets proc, and in the tmpfs /d and a devpts below /dev what the program needs. Its first process
- * passes SIGTERM on to the program and copies /d/OUT to /out/OUT when that has ended.
+ * passes SIGTERM on to the program and copies /d/OUT to /out/OUT, if it is there, when that has ended.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -82,7 +82,9 @@ static void first(const char *out, char **argv)
 	snprintf(from, sizeof(from), "/d/%s", out);
 	snprintf(to, sizeof(to), "/out/%s", out);
 	fd = open(from, O_RDONLY);
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	if (fd < 0)
+		exit(0); /* it may have written there itself */
+	n = read(fd, text, sizeof(text) - 1);
 	text[n < 0 ? 0 : n] = 0;
 	put(to, n > 0 ? text : "no verdict");
 	exit(0);
