@@ -62,3 +62,35 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 @test "epoll" { keeps verdict events epoll /d; }
 @test "timers" { keeps verdict events timerfd /d; }
 @test "inotify" { keeps verdict events inotify /d; }
+
+seen() { # of the program, from outside
+	local p
+	p=$(head -n1 "/proc/$PID/task/$PID/children")
+	p=${p%% *}
+	for f in limits oom_score_adj status; do
+		grep -vE '^(Pid|Tgid|PPid|NSpid|NSpgid|NSsid|NStgid|Ngid|Vm|Rss|Sig|Shd|HugetlbPages|(non)?vol|THP|Speculation|Cpus|Mems|x86)' "/proc/$p/$f" || true
+	done
+	chrt -p "$p" | sed 's/.*current//'
+	ps -o ni= -p "$p"
+	cat "/proc/$PID/setgroups" "/proc/$PID/uid_map" "/proc/$PID/gid_map"
+}
+
+@test "owners of everything, a child with other ids; limits and priorities given from outside" {
+	local p
+	: > "$IMG/root/out/verdict"
+	chmod 666 "$IMG/root/out/verdict"
+	start verdict owners /d
+	p=$(head -n1 "/proc/$PID/task/$PID/children")
+	p=${p%% *}
+	prlimit --pid "$p" --nofile=500:1000 --memlock=5000000:6000000 --core=1:2
+	echo 500 > "/proc/$p/oom_score_adj"
+	chrt -r -p 7 "$p"
+	seen > "$IMG/before"
+	again
+	seen > "$IMG/after"
+	diff "$IMG/before" "$IMG/after"
+	again
+	seen > "$IMG/after"
+	diff "$IMG/before" "$IMG/after"
+	verify
+}

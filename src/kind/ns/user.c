@@ -212,7 +212,7 @@ static int write_map(struct session *s, const struct task *root, const char *nam
  * Its root has no rights over limits: they are out of the way until the tasks' own are set, which are
  * lower. What the agents do under them (priorities, locked memory, numbers of descriptors) is allowed then.
  */
-static int lift_limits(struct session *s, const struct task *root)
+static void lift_limits(struct session *s, const struct task *root)
 {
 	own_mem char *text = NULL;
 	struct rlimit l = { RLIM_INFINITY, RLIM_INFINITY };
@@ -222,10 +222,14 @@ static int lift_limits(struct session *s, const struct task *root)
 
 		if (i == RLIMIT_NOFILE && text_read(ns_proc(s), "sys/fs/nr_open", &text, NULL) == 0)
 			files.rlim_cur = files.rlim_max = strtoul(text, NULL, 10);
-		if (prlimit(root->pid, i, &files, NULL) < 0)
-			session_debug(s, "task %d: limit %d cannot be lifted", root->vpid, i);
+		if (prlimit(root->pid, i, &files, NULL) == 0)
+			continue;
+		/* not without CAP_SYS_RESOURCE: as far as it goes */
+		if (prlimit(root->pid, i, NULL, &files) == 0) {
+			files.rlim_cur = files.rlim_max;
+			prlimit(root->pid, i, &files, NULL);
+		}
 	}
-	return 0;
 }
 
 /* It was born with all rights in its namespace, but as nobody. */
@@ -252,9 +256,10 @@ static int set_maps(struct session *s, const struct task *root, const UsernsEntr
 	r = write_map(s, root, "uid_map", e->n_uid_map, e->uid_map);
 	if (r == 0)
 		r = write_map(s, root, "gid_map", e->n_gid_map, e->gid_map);
-	if (r == 0)
-		r = lift_limits(s, root);
-	return r < 0 ? r : become_root(s, root, denied);
+	if (r < 0)
+		return r;
+	lift_limits(s, root);
+	return become_root(s, root, denied);
 }
 
 static int user_made(struct session *s, const struct ns *ns, const struct task *root)
