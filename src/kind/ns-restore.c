@@ -226,26 +226,56 @@ static int spawn_with_groups(struct session *s, struct tree *tree, uint64_t flag
 	return r;
 }
 
+/*
+ * Is it entered by the supervisor for a moment, so that the root task is born in it? Children of a pid
+ * namespace are born there; and others' namespaces are barred to it once it is in its user namespace.
+ */
+static bool is_birthplace(struct session *s, const struct ns *ns)
+{
+	uint64_t flags = CLONE_NEWPID;
+
+	if (ns_is_own(s, CLONE_NEWUSER))
+		flags |= CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+	return ns && ns->own && ns->external && ns->kind->flag & flags;
+}
+
+/* Enter them; what leads back is put into home[], by row. */
+static int birthplaces_enter(struct session *s, struct ns_set *set, int *home)
+{
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		const struct ns *ns = set->root[i];
+		char path[40];
+
+		if (!is_birthplace(s, ns))
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", i == ROW_PID ? "pid_for_children" : ns->kind->name);
+		home[i] = fd_high(open(path, O_RDONLY | O_CLOEXEC));
+		if (home[i] < 0)
+			return session_fail(s, -errno, "open our own %s namespace", ns->kind->name);
+		if (setns(ns->fd, ns->kind->flag) < 0)
+			return session_fail(s, -errno, "%s namespace %s: enter it", ns->kind->name, ns->external);
+	}
+	return 0;
+}
+
 int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 {
-	const struct ns *pid = ns_of(s, CLONE_NEWPID);
-	own_fd int home = -1;
-	int r;
+	int home[NS_KINDS] = { -1, -1, -1, -1, -1, -1, -1, -1 }, r;
+	struct ns_set *set = ns_set(s);
+	const struct ns *pid = set->root[ROW_PID];
 
 	if (ns_is_own(s, CLONE_NEWUSER))
 		flags |= CLONE_NEWUSER;
-	if (!pid || !pid->own)
-		return spawn_with_groups(s, tree, flags);
-	if (!pid->external)
-		return spawn_with_groups(s, tree, flags | CLONE_NEWPID);
-	home = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
-	if (home < 0)
-		return session_fail(s, -errno, "open our own pid namespace");
-	if (setns(pid->fd, CLONE_NEWPID) < 0)
-		return session_fail(s, -errno, "pid namespace %s: enter it", pid->external);
-	r = spawn_with_groups(s, tree, flags);
-	if (setns(home, CLONE_NEWPID) < 0 && r == 0)
-		r = session_fail(s, -errno, "return to our own pid namespace");
+	if (pid && pid->own && !pid->external)
+		flags |= CLONE_NEWPID;
+	r = birthplaces_enter(s, set, home);
+	if (r == 0)
+		r = spawn_with_groups(s, tree, flags);
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		if (home[i] >= 0 && setns(home[i], 0) < 0 && r == 0)
+			r = session_fail(s, -errno, "return to our own %s namespace", set->root[i]->kind->name);
+		fd_close(home[i]);
+	}
 	return r;
 }
 
@@ -305,7 +335,7 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
-		if (!ns->own || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
+		if (!ns->own || is_birthplace(s, ns) || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
 			continue;
 		which[n] = ns;
 		fds[n++] = ns->fd;

@@ -5,7 +5,10 @@ bats_require_minimum_version 1.5.0
 load ../kit/runc
 
 setup() { setup_runc; }
-teardown() { teardown_runc; }
+teardown() {
+	teardown_runc
+	[ -z "${NET:-}" ] || ip netns del "$NET" || true
+}
 
 MAPPED='.linux.namespaces += [{"type":"user"}] |
 	.linux.uidMappings = [{"containerID":0,"hostID":100000,"size":65536}] |
@@ -25,6 +28,18 @@ again() {
 	n=$(number "$FILE")
 	until_true counts_beyond "$FILE" "$((n + 3))"
 }
+kill_criu() { # as soon as it is there and some milliseconds old
+	local n pid
+	for n in $(seq 200); do
+		pid=$(pgrep -f 'criu swrk 3') && break
+		read -rt 0.002 <> <(:) || true
+	done
+	read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+	for pid in $pid; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+}
+no_criu() { ! pgrep -x criu >/dev/null && ! pgrep -x stasis-warden >/dev/null; }
 seen() { # what must be as before
 	local p
 	p=$(pid_of "$ID")
@@ -58,6 +73,26 @@ shm" ]
 	[ "$(stat -c %u "$FILE")" = 100000 ]
 }
 
+@test "a seccomp filter, an outer network namespace that the caller has made" {
+	NET=$ID-net
+	ip netns add "$NET"
+	NET=$NET mapped b '.process.args = ["/bin/sh", "-c", env.COUNT] |
+		(.linux.namespaces[] | select(.type == "network")).path = "/run/netns/" + env.NET |
+		.mounts |= map(select(.destination | startswith("/sys") | not)) |
+		.linux.seccomp = {"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],
+		"syscalls":[{"names":["acct","reboot","mount"],"action":"SCMP_ACT_ERRNO"}]}'
+	start b "$ID"
+	for g in 1 2; do
+		until_true counts_beyond "$FILE" 3
+		again
+		checkpoint "$ID" "$DIR/img$g"
+		resume b "$ID" "$DIR/img$g"
+		[ "$(stat -Lc %i "/proc/$(pid_of "$ID")/ns/net")" = "$(stat -Lc %i "/run/netns/$NET")" ]
+		grep -q 'Seccomp:.*2' "/proc/$(pid_of "$ID")/status"
+	done
+	again
+}
+
 @test "--leave-running: it runs on" {
 	mapped b '.process.args = ["/bin/sh", "-c", env.COUNT]'
 	start b "$ID"
@@ -65,6 +100,42 @@ shm" ]
 	checkpoint "$ID" "$DIR/img" --leave-running
 	again
 	is "$ID" running
+}
+
+@test "kill -9 of criu: in a checkpoint it runs on, in a restore nothing is left" {
+	mapped b '.process.args = ["/bin/sh", "-c", env.COUNT]'
+	start b "$ID"
+	until_true counts_beyond "$FILE" 3
+	for i in $(seq 10); do
+		checkpoint "$ID" "$DIR/img" --leave-running >/dev/null 2>&1 3>&- &
+		kill_criu
+		wait $! || true
+		until_true no_criu
+		again
+	done
+	rm -rf "$DIR/img"
+	checkpoint "$ID" "$DIR/img"
+	for i in $(seq 10); do
+		IDS="$IDS $ID-$i"
+		resume b "$ID-$i" "$DIR/img" >/dev/null 2>&1 3>&- &
+		kill_criu
+		wait $! || true
+		until_true no_criu
+		if is "$ID-$i" running; then # it was quick enough
+			again
+			r kill "$ID-$i" KILL || true
+			until_true is "$ID-$i" stopped
+		fi
+		r delete -f "$ID-$i" 2>/dev/null || true
+		run ! pgrep -f /data/count
+	done
+	resume b "$ID" "$DIR/img"
+	again
+}
+
+@test "a container on a terminal" {
+	mapped b '.process.terminal = true | .process.args = ["/bin/sh", "-c", "while read x; do echo got $x; done"]'
+	timeout 60 /usr/bin/python3 "$BATS_TEST_DIRNAME/../kit/console.py" "$DIR" "$STATE" "$ID" 3>&- || { tail -20 "$DIR/img/restore.log"; false; }
 }
 
 @test "python3 with threads, subprocesses and sockets, three generations" {
