@@ -94,3 +94,69 @@ seen() { # of the program, from outside
 	diff "$IMG/before" "$IMG/after"
 	verify
 }
+
+is_idle() { # ... and has got as far as main()
+	local p
+	p=$(pgrep -P "$1" | head -n1)
+	[ "$(cat "/proc/$1/comm")" = idle ] || [ "$(cat "/proc/${p:-$1}/comm")" = idle ]
+}
+alone() { # alone COMMAND...: a task without other namespaces
+	"$@" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true is_idle "$PID"
+}
+refused() { # refused TEXT: and it runs on
+	run dump
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"$1"* ]] || { echo "$output" >&2; false; }
+	kill -0 "$PID"
+}
+
+@test "a single task without a pid namespace; one where nobody may set groups" {
+	alone unshare -r "$BUILD/tests/kit/idle"
+	cp "/proc/$PID/uid_map" "$IMG/before"
+	grep -E '^(Groups|Cap|Uid|Gid)' "/proc/$PID/status" >> "$IMG/before"
+	[ "$(cat "/proc/$PID/setgroups")" = deny ]
+	for g in 1 2; do
+		dump
+		until_true gone "$PID"
+		restore
+		cp "/proc/$PID/uid_map" "$IMG/after"
+		grep -E '^(Groups|Cap|Uid|Gid)' "/proc/$PID/status" >> "$IMG/after"
+		diff "$IMG/before" "$IMG/after"
+		[ "$(cat "/proc/$PID/setgroups")" = deny ]
+	done
+}
+
+@test "several tasks without a pid namespace are refused" {
+	alone unshare -r sh -c "'$BUILD/tests/kit/idle' & '$BUILD/tests/kit/idle'; :"
+	refused "no own pid namespace"
+	pkill -9 -P "$PID"
+}
+@test "one in another is refused" { alone unshare -r unshare -r "$BUILD/tests/kit/idle"; refused "no child of ours"; }
+@test "one without a root is refused" { alone unshare -U "$BUILD/tests/kit/idle"; refused "maps no root"; }
+@test "a namespace that belongs to another is refused" {
+	alone unshare -u unshare -r "$BUILD/tests/kit/idle"
+	refused "its uts namespace does not belong to its user namespace"
+}
+
+@test "maps in images that are impossible are refused and leave nothing" {
+	alone unshare -r "$BUILD/tests/kit/idle"
+	dump
+	until_true gone "$PID"
+	img=$(echo "$IMG"/img/userns-*.img)
+	cp "$img" "$IMG/good"
+	for at in 12 14 16 18 20; do
+		cp "$IMG/good" "$img"
+		printf '\xff' | dd of="$img" bs=1 seek="$at" conv=notrunc status=none
+		run restore
+		[ "$status" -ne 0 ]
+		gone "$PID"
+	done
+	rm "$img"
+	run restore
+	[ "$status" -ne 0 ]
+	[[ "$output" == *userns* ]]
+	cp "$IMG/good" "$img"
+	restore
+}
