@@ -327,6 +327,11 @@ static void link_peer(struct session *s, struct rtnl *n, NetDeviceEntry *e, cons
 	e->has_peer_ifindex = true;
 	e->peer_nsid = there ? ns_by_nsid(s, n, (int)attr_u32(there, -1)) : ns->id;
 	e->has_peer_nsid = e->peer_nsid != 0;
+	if (!strcmp(link_kind(h), "vxlan")) /* it tells its own way what it stands on */
+		e->lower = attr_u32(attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO),
+							    IFLA_INFO_DATA),
+						IFLA_VXLAN_LINK), 0);
+	e->has_lower = e->lower != 0;
 	if (e->type != ND_TYPE__VETH && link && !there && e->peer_ifindex &&
 	    e->peer_ifindex != e->ifindex) {
 		e->has_lower = true;
