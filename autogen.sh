@@ -25,13 +25,15 @@ list() { # list VARIABLE GLOB...: one variable of all files that match
 	list ENGINE src/base/*.[ch] src/image/*.[ch] src/session/*.[ch] src/agent/batch.h \
 		src/task/*.[ch] src/kind/*.[ch] src/flow/*.[ch] src/arch/*.h
 	list FRONT src/front/*.[ch]
+	list CAPI src/front/capi/*.c
+	list CAPI_H src/front/capi/*.h
 	list ARCH_X86_64 src/arch/x86_64/*.[chS]
 	list AGENT src/agent/agent.c src/agent/agent.lds src/agent/blob.S src/agent/blob.h
 	list UNIT_TESTS tests/unit/*.c
 	list KIT tests/kit/*.c
 	list LINTS tests/lint/*.sh tests/unit/*.sh
 	list BATS tests/*/*.bats tests/kind/*/*.bats
-	list TEST_FILES tests/kit/*.bash tests/kit/*.py tests/kit/*.sh tests/bench/* tests/wire/*
+	list TEST_FILES tests/kit/*.bash tests/kit/*.py tests/kit/*.sh tests/bench/* tests/wire/* tests/front/*.c tests/front/*.bash
 	list DOCS docs/*.md
 } > lists.am
 

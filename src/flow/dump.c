@@ -8,6 +8,7 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/net-lock.h"
@@ -19,9 +20,15 @@
 #include "task/warden.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #define TIMEOUT_DEFAULT 10 /* seconds */
+#define LOOK_TRIES 100
+#define SETTLE_TRIES 100
+#define SETTLE_NS 500000L /* longer after every 16th try */
 
 static bool in_tree(const struct tree *tree, pid_t pid)
 {
@@ -31,11 +38,24 @@ static bool in_tree(const struct tree *tree, pid_t pid)
 	return false;
 }
 
+/* The tasks run on while they are looked at: when one ends on the way, it is done again. */
+static int flow_look(struct session *s, struct tree *tree)
+{
+	int r = note_running(s, tree, s->opts->pid);
+
+	for (int n = 0; r == -ESRCH && n < LOOK_TRIES && kill(s->opts->pid, 0) == 0; n++) {
+		tree_free(tree);
+		session_forget(s);
+		r = note_running(s, tree, s->opts->pid);
+	}
+	return r;
+}
+
 /* Every obstacle that can be seen while the tasks run; the first becomes the reason. */
 int flow_preflight(struct session *s)
 {
 	struct tree tree = { 0 };
-	int r = note_running(s, &tree, s->opts->pid), more;
+	int r = flow_look(s, &tree), more;
 
 	if (r == 0 && in_tree(&tree, getpid()))
 		r = session_fail(s, -EINVAL, "The criu itself is within dumped tree");
@@ -50,18 +70,52 @@ int flow_preflight(struct session *s)
 	return r;
 }
 
-static int flow_stop(struct session *s)
+static int flow_stop_once(struct session *s)
 {
 	unsigned seconds = s->opts->has_timeout && s->opts->timeout ? s->opts->timeout
 								    : TIMEOUT_DEFAULT;
 	struct trace_table *tt;
-	int r = warden_stop(s, s->opts->pid, s->opts->freeze_cgroup, seconds * 1000);
+	int r = warden_start(s, false);
 
+	if (r == 0)
+		r = warden_stop(s, s->opts->pid, s->opts->freeze_cgroup, seconds * 1000);
 	if (r < 0)
 		return r;
 	tt = warden_table(s);
 	s->stats.freezing = (tt->stopped_ns - tt->stop_ns) / 1000;
 	return note_tree(s, s->tree, s->opts->pid);
+}
+
+/* The caller hears that the tasks stand still; it may name more of what is external now. */
+static int flow_told_stopped(struct session *s)
+{
+	int r = net_lock(s, true);
+
+	if (r == 0 && ns_is_own(s, CLONE_NEWNET))
+		r = session_notify(s, "network-lock", 0, -1);
+	return r < 0 ? r : session_notify(s, "query-ext-files", 0, -1);
+}
+
+/* Tasks that live on are heard again; too late for a failure to matter. */
+static void flow_told_unlock(struct session *s)
+{
+	net_unlock(s);
+	if (s->notify.call && ns_is_own(s, CLONE_NEWNET))
+		s->notify.call(s->notify.arg, "network-unlock", 0, -1);
+}
+
+/* Where the stop hits a state that passes by itself, the tasks run on for a moment. */
+static int flow_stop(struct session *s)
+{
+	int r = flow_stop_once(s);
+
+	for (int n = 0; r == 0 && n < SETTLE_TRIES && fd_passing(s, s->tree); n++) {
+		warden_end(s);
+		tree_free(s->tree);
+		nanosleep(&(struct timespec){ .tv_nsec = SETTLE_NS << (n / 16) }, NULL);
+		r = flow_stop_once(s);
+	}
+	return r;
 }
 
 /* What is known of the tasks from outside. */
@@ -72,7 +126,7 @@ static int flow_note(struct session *s)
 	if (r == 0)
 		r = ns_note(s, s->tree);
 	if (r == 0)
-		r = net_lock(s);
+		r = flow_told_stopped(s);
 	if (r == 0)
 		r = cgroup_note(s, s->tree);
 	if (r == 0)
@@ -94,7 +148,7 @@ static int flow_ask(struct session *s)
 
 	if (r == 0)
 		r = inject_all(s, s->tree);
-
+	session_info(s, "agents run");
 	for (size_t i = 0; r == 0 && i < s->tree->n; i++) {
 		struct task *k = s->tree->all[i];
 		struct batch b;
@@ -114,10 +168,13 @@ static int flow_images(struct session *s)
 {
 	int r = mem_dump(s, s->tree);
 
+	session_info(s, "memory copied");
 	if (r == 0)
 		r = pstree_dump(s, s->tree);
 	if (r == 0)
 		r = fd_dump_end(s);
+	if (r == 0)
+		r = filelock_dump_end(s);
 	if (r == 0)
 		r = ns_dump_wait(s);
 	if (r == 0)
@@ -142,7 +199,7 @@ static int flow_finish(struct session *s)
 	if (how == TRACE_KILL)
 		inet_tcp_hold(s);
 	else
-		net_unlock(s, true);
+		flow_told_unlock(s);
 	r = warden_finish(s, how);
 	s->stats.frozen = (now_ns() - warden_table(s)->stop_ns) / 1000;
 	return r;
@@ -150,12 +207,17 @@ static int flow_finish(struct session *s)
 
 static int flow_stopped(struct session *s)
 {
-	int r = flow_note(s);
+	int r;
 
+	session_info(s, "%zu tasks, %u threads stopped", s->tree->n, s->tree->n_threads);
+	r = flow_note(s);
+	session_info(s, "noted");
 	if (r == 0)
 		r = flow_ask(s);
+	session_info(s, "asked");
 	if (r == 0)
 		r = flow_images(s);
+	session_info(s, "written");
 	if (r == 0)
 		r = session_notify(s, "post-dump", 0, -1);
 	return r;
@@ -173,18 +235,18 @@ int flow_dump(struct session *s)
 	if (r == 0 && unlinkat(s->images, "inventory.img", 0) < 0 && errno != ENOENT)
 		r = session_fail(s, -errno, "images: remove the old inventory.img");
 	if (r == 0)
-		r = warden_start(s, false);
-	if (r == 0)
 		r = flow_stop(s);
 	if (r == 0)
 		r = flow_stopped(s);
 	if (r == 0)
 		r = flow_finish(s);
-	if (r < 0) /* no checkpoint: nobody shall take it for one */
-		unlinkat(s->images, "inventory.img", 0);
-	else
+	if (r < 0) {
+		unlinkat(s->images, "inventory.img", 0); /* nobody shall take it for a checkpoint */
+		flow_told_unlock(s);
+	} else {
 		session_undo_drop(s); /* what the images need stays */
-	net_unlock(s, r < 0);
+	}
+	net_unlock(s);
 	ns_end(s);
 	inet_tcp_end(s, r < 0);
 	warden_end(s);

@@ -8,11 +8,13 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/net-lock.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
+#include "kind/sysv.h"
 #include "kind/task.h"
 #include "task/inject.h"
 #include "task/spawn.h"
@@ -34,6 +36,8 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 		r = task_read_cores(s, s->tree);
 	if (r == 0)
 		r = fd_read(s, s->tree);
+	if (r == 0)
+		r = filelock_read(s);
 	if (r == 0)
 		r = mem_read(s, s->tree);
 	if (r == 0)
@@ -79,7 +83,7 @@ static int flow_namespaces(struct session *s)
 	if (r == 0)
 		r = ns_make(s, root);
 	if (r == 0)
-		r = net_lock_restore(s);
+		r = net_lock(s, false);
 	if (r == 0 && ns_any(s))
 		r = session_notify(s, "setup-namespaces", root->pid, -1);
 	if (r == 0)
@@ -176,6 +180,8 @@ static int flow_objects(struct session *s)
 	if (r == 0)
 		r = each_live(s, mem_finish);
 	if (r == 0)
+		r = sysv_finish(s);
+	if (r == 0)
 		r = fd_restore_make(s);
 	if (r == 0)
 		r = fd_restore_tables(s, s->tree);
@@ -183,6 +189,8 @@ static int flow_objects(struct session *s)
 		r = fd_restore_link(s);
 	if (r == 0)
 		r = each_live(s, pstree_restore_fs);
+	if (r == 0)
+		r = filelock_restore(s);
 	return r;
 }
 
@@ -209,6 +217,12 @@ static int flow_seize(struct session *s, const struct area *area)
 	return warden_seize(s);
 }
 
+static void flow_tell(struct session *s, const char *step)
+{
+	if (s->notify.call)
+		s->notify.call(s->notify.arg, step, 0, -1); /* too late for a failure to matter */
+}
+
 static int flow_attributes(struct session *s, const struct area *area)
 {
 	int r = task_restore_stage(s, s->tree, STAGE_ATTR);
@@ -221,13 +235,10 @@ static int flow_attributes(struct session *s, const struct area *area)
 		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
 	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
+	net_unlock(s);
+	if (r == 0 && ns_is_own(s, CLONE_NEWNET))
+		flow_tell(s, "network-unlock");
 	return r;
-}
-
-static void flow_tell(struct session *s, const char *step)
-{
-	if (s->notify.call)
-		s->notify.call(s->notify.arg, step, 0, -1); /* too late for a failure to matter */
 }
 
 /* 5: the point of no return */
@@ -237,10 +248,8 @@ static int flow_release(struct session *s)
 
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_REGS);
-	if (r == 0) {
-		net_unlock(s, true);
+	if (r == 0)
 		flow_tell(s, "pre-resume");
-	}
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_TIMERS);
 	if (r == 0)
@@ -296,7 +305,7 @@ int flow_restore(struct session *s, pid_t *ret_root)
 		flow_tell(s, "post-resume");
 	}
 	s->stats.restore = (now_ns() - t0) / 1000;
-	net_unlock(s, false);
+	net_unlock(s);
 	fd_restore_end(s);
 	mem_end(s, &tree);
 	ns_end(s);

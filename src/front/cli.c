@@ -1,127 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/* cli: criu's command line: options and command in any order, long names abbreviated, --opt=v or --opt v. */
-#include "front/request.h"
+/* cli: criu's commands. The words are in options.c, the work in request.c. */
+#include "front/check.h"
+#include "front/options.h"
 
 #include "base/res.h"
 
-#include <getopt.h>
 #include <limits.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-
-enum opt_sort {
-	O_FLAG,	  /* bool of the opts */
-	O_TEXT,	  /* string of the opts */
-	O_NUMBER, /* uint32 of the opts */
-	O_SIZE,	  /* same, with K, M or G behind it */
-	O_LIST,	  /* repeated string of the opts */
-	O_OWN,	  /* handled by name in own_option() */
-	O_NOTHING, /* accepted: it asks for what is done anyway, or has no meaning here */
-	O_LATER,   /* known, not built yet: refused when used */
-};
-
-struct opt {
-	const char *name;
-	char letter;
-	int arg; /* no_argument... */
-	enum opt_sort sort;
-	size_t has, at; /* offsets in CriuOpts */
-};
-
-#define FLAG(n, l, f) { n, l, no_argument, O_FLAG, offsetof(CriuOpts, has_##f), offsetof(CriuOpts, f) }
-#define LATER(n, l, a) { n, l, a, O_LATER, 0, 0 }
-#define OWN(n, l, a) { n, l, a, O_OWN, 0, 0 }
-
-static const struct opt opts[] = {
-	OWN("tree", 't', required_argument),
-	OWN("images-dir", 'D', required_argument),
-	OWN("work-dir", 'W', required_argument),
-	OWN("log-file", 'o', required_argument),
-	OWN("verbosity", 'v', optional_argument),
-	OWN("pidfile", 0, required_argument),
-	OWN("restore-detached", 'd', no_argument),
-	OWN("daemon", 0, no_argument),
-	OWN("help", 'h', no_argument),
-	OWN("version", 'V', no_argument),
-	FLAG("leave-running", 'R', leave_running),
-	FLAG("leave-stopped", 's', leave_stopped),
-	FLAG("restore-sibling", 'S', rst_sibling),
-	FLAG("shell-job", 'j', shell_job),
-	FLAG("tcp-established", 0, tcp_established),
-	FLAG("tcp-close", 0, tcp_close),
-	FLAG("skip-in-flight", 0, tcp_skip_in_flight),
-	FLAG("evasive-devices", 0, evasive_devices),
-	FLAG("link-remap", 0, link_remap),
-	FLAG("skip-file-rwx-check", 0, skip_file_rwx_check),
-	FLAG("weak-sysctls", 0, weak_sysctls),
-	FLAG("display-stats", 0, display_stats),
-	{ "freeze-cgroup", 0, required_argument, O_TEXT, 0, offsetof(CriuOpts, freeze_cgroup) },
-	{ "root", 'r', required_argument, O_TEXT, 0, offsetof(CriuOpts, root) },
-	{ "timeout", 0, required_argument, O_NUMBER, offsetof(CriuOpts, has_timeout),
-	  offsetof(CriuOpts, timeout) },
-	{ "external", 0, required_argument, O_LIST, offsetof(CriuOpts, n_external),
-	  offsetof(CriuOpts, external) },
-	FLAG("force-irmap", 0, force_irmap),
-	{ "irmap-scan-path", 0, required_argument, O_LIST, offsetof(CriuOpts, n_irmap_scan_paths),
-	  offsetof(CriuOpts, irmap_scan_paths) },
-	{ "ghost-limit", 0, required_argument, O_SIZE, offsetof(CriuOpts, has_ghost_limit),
-	  offsetof(CriuOpts, ghost_limit) },
-	{ "log-pid", 0, no_argument, O_NOTHING, 0, 0 },
-	{ "no-default-config", 0, no_argument, O_NOTHING, 0, 0 },
-	{ "network-lock", 0, required_argument, O_NOTHING, 0, 0 },
-	{ "manage-cgroups", 0, optional_argument, O_NOTHING, 0, 0 },
-	{ "cpu-cap", 0, optional_argument, O_NOTHING, 0, 0 },
-	{ "mntns-compat-mode", 0, no_argument, O_NOTHING, 0, 0 },
-	{ "ghost-fiemap", 0, no_argument, O_NOTHING, 0, 0 },
-	LATER("file-locks", 'l', no_argument),
-	LATER("ext-unix-sk", 'x', optional_argument),
-	LATER("track-mem", 0, no_argument),
-	LATER("auto-dedup", 0, no_argument),
-	LATER("prev-images-dir", 0, required_argument),
-	LATER("page-server", 0, no_argument),
-	LATER("address", 0, required_argument),
-	LATER("port", 0, required_argument),
-	LATER("ps-socket", 0, required_argument),
-	LATER("status-fd", 0, required_argument),
-	LATER("lazy-pages", 0, no_argument),
-	LATER("pre-dump-mode", 0, required_argument),
-	LATER("stream", 0, no_argument),
-	LATER("tls", 0, no_argument),
-	LATER("inherit-fd", 0, required_argument),
-	LATER("ext-mount-map", 'M', required_argument),
-	LATER("enable-external-sharing", 0, no_argument),
-	LATER("enable-external-masters", 0, no_argument),
-	LATER("skip-mnt", 0, required_argument),
-	LATER("enable-fs", 0, required_argument),
-	LATER("veth-pair", 0, required_argument),
-	LATER("action-script", 0, required_argument),
-	LATER("libdir", 'L', required_argument),
-	LATER("exec-cmd", 0, no_argument),
-	LATER("cgroup-root", 0, required_argument),
-	LATER("cgroup-props", 0, required_argument),
-	LATER("cgroup-props-file", 0, required_argument),
-	LATER("cgroup-dump-controller", 0, required_argument),
-	LATER("cgroup-yard", 0, required_argument),
-	LATER("lsm-profile", 0, required_argument),
-	LATER("lsm-mount-context", 0, required_argument),
-	LATER("join-ns", 'J', required_argument),
-	LATER("empty-ns", 0, required_argument),
-	LATER("file-validation", 0, required_argument),
-	LATER("allow-uprobes", 0, no_argument),
-	LATER("unprivileged", 0, no_argument),
-	LATER("feature", 0, required_argument),
-	LATER("config", 0, required_argument),
-};
-
-#define FIRST_VALUE 1000 /* getopt's val of opts[0] */
 
 static void usage(FILE *f)
 {
 	fputs("Usage: stasis dump    -t PID -D DIR [options]   checkpoint the tree of tasks whose root is PID\n"
 	      "       stasis restore -D DIR [options]          bring back what DIR holds\n"
-	      "       stasis swrk FD                           serve criu's RPC on a socket\n"
+	      "       stasis check [--feature NAME]            can this system do it?\n"
+	      "       stasis service [--address PATH]          serve criu's RPC on a socket at PATH\n"
+	      "       stasis swrk FD                           serve criu's RPC on an inherited socket\n"
 	      "\n"
 	      "The same program answers as criu 4.2 when it is called criu.\n"
 	      "\n"
@@ -131,176 +26,32 @@ static void usage(FILE *f)
 	      "  -R, --leave-running      dump: let the tasks go on; else they are ended\n"
 	      "  -s, --leave-stopped      leave the tasks stopped (SIGSTOP)\n"
 	      "  -d, --restore-detached   restore: return when the tasks run; else wait for them\n"
+	      "  -S, --restore-sibling    with -d: the root task becomes a child of the caller\n"
 	      "  -o, --log-file FILE      write the log there (-: standard output)\n"
 	      "  -v[N], --verbosity=N     1 errors, 2 warnings, 3 steps, 4 every object\n"
-	      "      --pidfile FILE       restore: write the root's pid there\n"
+	      "      --pidfile FILE       write the root's pid (restore) or the service's there\n"
+	      "      --display-stats      print the figures of the job\n"
+	      "      --config FILE        read options there; --no-default-config: not from the usual files\n"
+	      "      --action-script PATH run it at every step\n"
+	      "      --exec-cmd -- CMD... restore: become CMD when the tasks run\n"
 	      "      --freeze-cgroup DIR  stop the tasks by this freezer cgroup\n"
 	      "      --timeout SECONDS    give up stopping after that time (default 10)\n"
+	      "\n"
+	      "What may reach outside of the tree:\n"
+	      "  -r, --root DIR           root directory of the container\n"
+	      "      --external KEY       mnt[..]:.., net[..]:.., pid[..]:.., file[..], unix[..] and others\n"
+	      "      --inherit-fd fd[N]:KEY   restore: use our descriptor N for KEY\n"
+	      "  -J, --join-ns NS:FILE    restore: into that namespace\n"
+	      "      --empty-ns net       leave the contents of the network namespace alone\n"
+	      "  -x, --ext-unix-sk[=INO]  unix sockets may be connected to the outside\n"
+	      "      --tcp-established, --tcp-close, --skip-in-flight\n"
+	      "  -l, --file-locks  -j, --shell-job  --link-remap  --ghost-limit SIZE[K|M|G]\n"
+	      "      --manage-cgroups[=none|props|soft|full|strict|ignore]\n"
+	      "      --cgroup-root [CTL:]/PATH\n"
 	      "  -h, --help  -V, --version\n"
 	      "\n"
 	      "stasis(8) says more.\n",
 	      f);
-}
-
-struct cli {
-	struct request q;
-	const char *command, *operand;
-	const char *later; /* first option that is known but not built yet */
-	bool done;	   /* help or version was shown */
-};
-
-static int number(const char *text, long min, long max, long *ret)
-{
-	char *end;
-	long v;
-
-	errno = 0;
-	v = strtol(text, &end, 10);
-	if (errno || *end || end == text || v < min || v > max)
-		return -EINVAL;
-	*ret = v;
-	return 0;
-}
-
-static int own_option(struct cli *c, const char *name, const char *arg)
-{
-	long v;
-
-	if (!strcmp(name, "tree")) {
-		if (number(arg, 1, INT_MAX, &v) < 0) {
-			fprintf(stderr, "stasis: --tree %s: is no pid\n", arg);
-			return -EINVAL;
-		}
-		c->q.opts.has_pid = true;
-		c->q.opts.pid = v;
-	} else if (!strcmp(name, "images-dir")) {
-		c->q.images_dir = arg;
-	} else if (!strcmp(name, "work-dir")) {
-		c->q.work_dir = arg;
-	} else if (!strcmp(name, "log-file")) {
-		c->q.log_file = arg;
-	} else if (!strcmp(name, "pidfile")) {
-		c->q.pidfile = arg;
-	} else if (!strcmp(name, "restore-detached") || !strcmp(name, "daemon")) {
-		c->q.detached = true;
-	} else if (!strcmp(name, "help")) {
-		usage(stdout);
-		c->done = true;
-	} else if (!strcmp(name, "version")) {
-		puts("Version: 4.2");
-		c->done = true;
-	} else if (!strcmp(name, "verbosity")) {
-		int level = c->q.opts.has_log_level ? c->q.opts.log_level : LOG_WARN;
-
-		if (!arg)
-			level++;
-		else if (*arg == 'v')
-			level += 1 + strspn(arg, "v");
-		else if (number(arg, 0, 4, &v) == 0)
-			level = v;
-		else {
-			fprintf(stderr, "stasis: --verbosity %s: is not 0 to 4\n", arg);
-			return -EINVAL;
-		}
-		c->q.opts.has_log_level = true;
-		c->q.opts.log_level = level;
-	}
-	return 0;
-}
-
-static int take_option(struct cli *c, const struct opt *o, char *arg)
-{
-	char *base = (char *)&c->q.opts;
-	long v;
-
-	switch (o->sort) {
-	case O_FLAG:
-		*(protobuf_c_boolean *)(base + o->has) = 1;
-		*(protobuf_c_boolean *)(base + o->at) = 1;
-		break;
-	case O_TEXT:
-		*(char **)(base + o->at) = arg;
-		break;
-	case O_NUMBER:
-		if (number(arg, 0, INT_MAX, &v) < 0) {
-			fprintf(stderr, "stasis: --%s %s: is no number\n", o->name, arg);
-			return -EINVAL;
-		}
-		*(protobuf_c_boolean *)(base + o->has) = 1;
-		*(uint32_t *)(base + o->at) = v;
-		break;
-	case O_SIZE: {
-		char *end;
-		unsigned long long n = strtoull(arg, &end, 10);
-		const char *unit = strchr("KMG", *end & ~0x20);
-
-		if (*end && unit && !end[1] && n <= UINT32_MAX)
-			n <<= 10 * (unit - "KMG" + 1);
-		if (end == arg || (*end && (!unit || end[1])) || n > UINT32_MAX) {
-			fprintf(stderr, "stasis: --%s %s: is no size below 4G\n", o->name, arg);
-			return -EINVAL;
-		}
-		*(protobuf_c_boolean *)(base + o->has) = 1;
-		*(uint32_t *)(base + o->at) = n;
-		break;
-	}
-	case O_LIST: {
-		size_t *n = (size_t *)(base + o->has);
-		char ***list = (char ***)(base + o->at);
-
-		*list = xgrow(*list, (*n + 1) * sizeof(**list));
-		(*list)[(*n)++] = arg;
-		break;
-	}
-	case O_OWN:
-		return own_option(c, o->name, arg);
-	case O_NOTHING:
-		break;
-	case O_LATER:
-		if (!c->later)
-			c->later = o->name;
-		break;
-	}
-	return 0;
-}
-
-static int parse(struct cli *c, int argc, char **argv)
-{
-	const size_t n = ARRAY_SIZE(opts);
-	own_mem struct option *longs = xalloc((n + 1) * sizeof(*longs));
-	char letters[3 * ARRAY_SIZE(opts) + 1], *p = letters;
-	int v, r = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		longs[i] = (struct option){ opts[i].name, opts[i].arg, NULL, FIRST_VALUE + i };
-		if (!opts[i].letter)
-			continue;
-		*p++ = opts[i].letter;
-		for (int k = 0; k < opts[i].arg; k++)
-			*p++ = ':';
-	}
-	*p = 0;
-	while (r == 0 && !c->done && (v = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
-		const struct opt *o = v >= FIRST_VALUE ? &opts[v - FIRST_VALUE] : NULL;
-
-		for (size_t i = 0; !o && v != '?' && i < n; i++)
-			if (opts[i].letter == v)
-				o = &opts[i];
-		r = o ? take_option(c, o, optarg) : -EINVAL;
-	}
-	if (r < 0 || c->done)
-		return r;
-	c->command = optind < argc ? argv[optind++] : NULL;
-	c->operand = optind < argc ? argv[optind++] : NULL;
-	if (!c->command) {
-		fprintf(stderr, "stasis: no command is given\n");
-		return -EINVAL;
-	}
-	if (optind < argc || (c->operand && strcmp(c->command, "swrk"))) {
-		fprintf(stderr, "stasis: %s: is one word too many\n", argv[optind - 1]);
-		return -EINVAL;
-	}
-	return 0;
 }
 
 static int wait_children(void)
@@ -310,64 +61,229 @@ static int wait_children(void)
 	return 0;
 }
 
-static int do_restore(struct cli *c, char *why, size_t n)
+/* Reasons that belong into the log are there; on the terminal they must not be missed either. */
+static int finish(const struct request *q, int r, const char *why)
 {
+	const char *log = q->opts->log_file;
+
+	if (r < 0 && (log || q->images < 0 || q->work < 0))
+		fprintf(stderr, "Error (stasis): %s\n", why);
+	return r < 0 ? 1 : 0;
+}
+
+static int cmd_dump(struct request *q)
+{
+	char why[WHY_MAX] = "";
+	int r;
+
+	if (!q->opts->has_pid) {
+		fprintf(stderr, "stasis: dump: which tree? give its root with -t PID\n");
+		return 1;
+	}
+	if (q->inherit_asked) {
+		fprintf(stderr, "stasis: --inherit-fd: is for restore only\n");
+		return 1;
+	}
+	r = owner_check(q, q->opts->pid, why, sizeof(why));
+	if (r == 0)
+		r = request_dump(q, why, sizeof(why));
+	if (q->post_dump_failed) {
+		finish(q, r, why);
+		return 255;
+	}
+	return finish(q, r, why);
+}
+
+static const char *restore_conflict(const struct request *q)
+{
+	const CriuOpts *o = q->opts;
+
+	if (q->foreign)
+		return "restore: is left to the superuser, as images can ask for anything";
+	if (o->rst_sibling && !q->detached)
+		return "--restore-sibling: needs --restore-detached (-d) as well";
+	if (q->exec_cmd && q->detached)
+		return "--exec-cmd: does not go with --restore-detached, as the command takes our place";
+	if (q->exec_cmd && !o->n_exec_cmd)
+		return "--exec-cmd: give the command behind --";
+	for (size_t i = 0; o->has_empty_ns && o->empty_ns && i < o->n_join_ns; i++)
+		if (!strcmp(o->join_ns[i]->ns, "net"))
+			return "--empty-ns net: does not go with --join-ns net";
+	return NULL;
+}
+
+static int cmd_restore(struct request *q)
+{
+	const char *conflict = restore_conflict(q);
+	char why[WHY_MAX] = "";
 	pid_t root = 0;
 	int r;
 
-	if (!c->q.detached)
+	if (conflict) {
+		fprintf(stderr, "stasis: %s\n", conflict);
+		return 1;
+	}
+	if (q->opts->has_pid)
+		fprintf(stderr, "Warn  (stasis): --tree: a restore takes the pids from the images\n");
+	if (!q->detached && !q->exec_cmd)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* to see the last of the tree end */
-	r = request_restore(&c->q, &root, why, n);
-	if (r == 0 && !c->q.detached)
+	r = request_restore(q, &root, why, sizeof(why));
+	if (r == 0 && q->exec_cmd)
+		r = request_exec(q, why, sizeof(why));
+	else if (r == 0 && !q->detached)
 		wait_children();
+	return finish(q, r, why);
+}
+
+static int cmd_later(struct request *q, const char *command)
+{
+	fprintf(stderr, "stasis: %s is not supported yet; nothing was done\n", command);
+	return 1;
+}
+
+static int cmd_removed(const char *command)
+{
+	fprintf(stderr, "stasis: %s: has been removed; use %s\n", command,
+		strcmp(command, "show") ? "compel" : "crit");
+	return 255;
+}
+
+static int command_run(struct request *q, const char *command)
+{
+	static const char *const later[] = { "pre-dump", "lazy-pages", "page-server", "dedup", "cpuinfo" };
+
+	if (q->compat_asked && strcmp(command, "restore")) {
+		fprintf(stderr, "stasis: --mntns-compat-mode: is for restore only\n");
+		return 1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++)
+		if (!strcmp(command, later[i]))
+			return cmd_later(q, command);
+	if (!strcmp(command, "dump"))
+		return cmd_dump(q);
+	if (!strcmp(command, "restore"))
+		return cmd_restore(q);
+	if (!strcmp(command, "check"))
+		return check_run(q);
+	if (!strcmp(command, "service"))
+		return service_run(q);
+	if (!strcmp(command, "exec") || !strcmp(command, "show"))
+		return cmd_removed(command);
+	fprintf(stderr, "stasis: there is no command %s\n", command);
+	usage(stdout);
+	return 1;
+}
+
+static int cmd_swrk(struct request *q, int argc, char **argv)
+{
+	char *end;
+	long fd = argc == 1 ? strtol(argv[0], &end, 10) : -1;
+
+	if (fd < 0 || fd > INT_MAX || *end || end == argv[0]) {
+		fprintf(stderr, "Usage: criu swrk <fd>\n");
+		return 1;
+	}
+	return rpc_serve(q, fd, false);
+}
+
+/* Words behind the command: those of --exec-cmd, "dump" or "check" of cpuinfo, no others. */
+static int operands(struct request *q, const char *command, int argc, char **argv)
+{
+	CriuOpts *o = q->opts;
+
+	if (q->exec_cmd && !strcmp(command, "restore")) {
+		for (int i = 0; i < argc; i++) {
+			o->exec_cmd = xgrow(o->exec_cmd, (o->n_exec_cmd + 1) * sizeof(*o->exec_cmd));
+			o->exec_cmd[o->n_exec_cmd++] = xstrdup(argv[i]);
+		}
+		return 0;
+	}
+	if (!strcmp(command, "cpuinfo") && argc == 1 &&
+	    (!strcmp(argv[0], "dump") || !strcmp(argv[0], "check")))
+		return 0;
+	if (!strcmp(command, "cpuinfo")) {
+		fprintf(stderr, "stasis: cpuinfo: needs one of dump, check\n");
+		return -EINVAL;
+	}
+	if (argc) {
+		fprintf(stderr, "stasis: %s: is one word too many\n", argv[0]);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static bool asked(int argc, char **argv, const char *letter, const char *name)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], letter) || !strcmp(argv[i], name))
+			return true;
+	return false;
+}
+
+/* A program made setuid serves whoever starts it, as a service does: see owner.c. */
+static void owner_setuid(struct request *q)
+{
+	q->foreign = geteuid() == 0 && getuid() != 0;
+	q->uid = getuid();
+	q->gid = getgid();
+}
+
+static int cli_parse(struct request *q, int argc, char **argv, int *first)
+{
+	char why[WHY_MAX] = "";
+	int r;
+
+	r = owner_assume(q, why, sizeof(why)); /* before anything is read that the caller names */
+	options_early(q, argc, argv);
+	if (r == 0)
+		r = config_defaults(q, why, sizeof(why));
+	if (r == 0)
+		r = options_parse(q, argc, argv, first, why, sizeof(why));
+	if (r != 0)
+		fprintf(stderr, "stasis: %s\n", why);
+	if (r > 0)
+		usage(stdout);
 	return r;
+}
+
+static int cli_command(struct request *q, int argc, char **argv)
+{
+	int first, r = cli_parse(q, argc, argv, &first);
+	const char *command;
+
+	if (r != 0)
+		return 1;
+	if (first >= argc) {
+		fprintf(stderr, "stasis: no command is given\n");
+		usage(stdout);
+		return 1;
+	}
+	command = argv[first++];
+	if (!strcmp(command, "swrk"))
+		return cmd_swrk(q, argc - first, argv + first);
+	if (operands(q, command, argc - first, argv + first) < 0) {
+		usage(stdout);
+		return 1;
+	}
+	return command_run(q, command);
 }
 
 int cli_main(int argc, char **argv)
 {
-	struct cli c = { .q = REQUEST_INIT };
-	char why[1100] = "";
-	long fd;
-	int r = parse(&c, argc, argv);
+	struct request q;
+	int r;
 
-	if (r < 0) {
+	if (asked(argc, argv, "-h", "--help")) {
 		usage(stdout);
-		return 1;
-	}
-	if (c.done)
 		return 0;
-	if (!strcmp(c.command, "swrk")) {
-		if (!c.operand || number(c.operand, 0, INT_MAX, &fd) < 0) {
-			fprintf(stderr, "Usage: criu swrk <fd>\n");
-			return 1;
-		}
-		return rpc_serve(fd);
 	}
-	if (c.later) {
-		fprintf(stderr, "stasis: --%s is not supported yet; nothing was done\n", c.later);
-		return 1;
+	if (asked(argc, argv, "-V", "--version")) {
+		puts("Version: 4.2");
+		return 0;
 	}
-	if (!strcmp(c.command, "dump")) {
-		if (!c.q.opts.has_pid) {
-			fprintf(stderr, "stasis: dump: which tree? give its root with -t PID\n");
-			return 1;
-		}
-		r = request_dump(&c.q, why, sizeof(why));
-	} else if (!strcmp(c.command, "restore")) {
-		r = do_restore(&c, why, sizeof(why));
-	} else if (!strcmp(c.command, "check")) {
-		fprintf(stderr, "stasis: check is not supported yet\n");
-		return 1;
-	} else {
-		fprintf(stderr, "stasis: there is no command %s\n", c.command);
-		usage(stdout);
-		return 1;
-	}
-	if (r < 0 && c.q.log_file)
-		fprintf(stderr, "Error (stasis): %s\n", why);
-	else if (r < 0 && c.q.images < 0)
-		fprintf(stderr, "Error (stasis): %s\n", why);
-	request_close(&c.q);
-	free(c.q.opts.external);
-	return r < 0 ? 1 : 0;
+	request_init(&q);
+	owner_setuid(&q);
+	r = cli_command(&q, argc, argv);
+	request_close(&q);
+	return r;
 }

@@ -2,6 +2,7 @@
 #include "front/request.h"
 
 #include <fcntl.h>
+#include <signal.h>
 
 int main(int argc, char **argv)
 {
@@ -9,5 +10,6 @@ int main(int argc, char **argv)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			return 1;
+	signal(SIGCHLD, SIG_DFL); /* a caller who ignores it would leave us no child's status */
 	return cli_main(argc, argv);
 }

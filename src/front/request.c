@@ -1,21 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "front/request.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "flow/flow.h"
 #include "image/record.h"
 #include "images/stats.pb-c.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/utsname.h>
 
+void request_init(struct request *q)
+{
+	memset(q, 0, sizeof(*q));
+	q->opts = xalloc(sizeof(*q->opts));
+	criu_opts__init(q->opts);
+	q->images = q->work = q->rpc = q->ps_fd = q->status_fd = q->log_fd = -1;
+}
+
+static void texts_free(struct texts *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		free(t->v[i]);
+	free(t->v);
+}
+
+void request_close(struct request *q)
+{
+	fd_close(q->images);
+	fd_close(q->work);
+	criu_opts__free_unpacked(q->opts, NULL);
+	texts_free(&q->scripts);
+	texts_free(&q->features);
+	free(q->images_dir);
+	free(q->work_dir);
+	free(q->pidfile);
+	free(q->address);
+	free(q->config);
+	free(q->libdir);
+	memset(q, 0, sizeof(*q));
+}
+
+/* Two messages one behind the other are their union on the wire: the later wins, lists grow. */
+int request_merge(struct request *q, const CriuOpts *opts)
+{
+	size_t n = criu_opts__get_packed_size(q->opts);
+	own_mem uint8_t *buf = xalloc(n + criu_opts__get_packed_size(opts));
+	CriuOpts *both;
+
+	n = criu_opts__pack(q->opts, buf);
+	n += criu_opts__pack(opts, buf + n);
+	both = criu_opts__unpack(NULL, n, buf);
+	if (!both)
+		return -EBADMSG;
+	criu_opts__free_unpacked(q->opts, NULL);
+	q->opts = both;
+	return 0;
+}
+
+static char *copied(const char *text)
+{
+	return text ? xstrdup(text) : NULL;
+}
+
+void request_copy(struct request *q, const struct request *src)
+{
+	request_init(q);
+	request_merge(q, src->opts);
+	q->images_dir = copied(src->images_dir);
+	q->work_dir = copied(src->work_dir);
+	q->pidfile = copied(src->pidfile);
+	q->libdir = copied(src->libdir);
+	for (size_t i = 0; i < src->scripts.n; i++)
+		*vec_add(&q->scripts) = xstrdup(src->scripts.v[i]);
+	q->foreign = src->foreign;
+	q->uid = src->uid;
+	q->gid = src->gid;
+}
+
 int request_dirs(struct request *q, char *why, size_t n)
 {
+	const char *images = q->images_dir ? q->images_dir : ".";
+
 	if (q->images < 0)
-		q->images = fd_high(open(q->images_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+		q->images = fd_high(open(images, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (q->images < 0) {
-		snprintf(why, n, "images directory %s: %s", q->images_dir, strerror(errno));
+		snprintf(why, n, "images directory %s: %s", images, strerror(errno));
 		return -errno;
 	}
 	if (q->work < 0 && q->work_dir)
@@ -30,36 +102,73 @@ int request_dirs(struct request *q, char *why, size_t n)
 	return 0;
 }
 
-void request_close(struct request *q)
+static bool given(const char *text)
 {
-	fd_close(q->images);
-	fd_close(q->work);
-	q->images = q->work = -1;
+	return text && *text;
+}
+
+const char *request_refuse(const struct request *q)
+{
+	const CriuOpts *o = q->opts;
+
+	return o->lazy_pages		      ? "lazy-pages" :
+	       o->ps || q->page_server	      ? "page-server" :
+	       given(o->parent_img)	      ? "prev-images-dir" :
+	       o->track_mem		      ? "track-mem" :
+	       q->stream		      ? "stream" :
+	       o->tls			      ? "tls" :
+	       given(o->lsm_profile)	      ? "lsm-profile" :
+	       given(o->lsm_mount_context)    ? "lsm-mount-context" :
+	       o->n_skip_mnt		      ? "skip-mnt" :
+	       o->n_enable_fs		      ? "enable-fs" :
+	       given(o->cgroup_props)	      ? "cgroup-props" :
+	       given(o->cgroup_props_file)    ? "cgroup-props-file" :
+	       o->n_cgroup_dump_controller    ? "cgroup-dump-controller" :
+	       given(o->cgroup_yard)	      ? "cgroup-yard" :
+	       o->unprivileged && geteuid()   ? "unprivileged" :
+						NULL;
+}
+
+/* What is accepted and cannot be done is said, once. */
+static void warn_ignored(struct request *q, struct session *s)
+{
+	const CriuOpts *o = q->opts;
+
+	if (o->auto_ext_mnt || o->ext_sharing || o->ext_masters)
+		session_warn(s, "ext-mount-map auto: mounts from outside are not recognised by themselves yet; name them with --external 'mnt[PATH]:NAME'");
+	if (o->evasive_devices)
+		session_warn(s, "evasive-devices: a device is opened by its path only");
+	if (q->libdir)
+		session_warn(s, "libdir: there are no plugins here");
+	if (q->log_pid)
+		session_warn(s, "log-pid: restored tasks write no log; everything is in this one");
 }
 
 static int log_start(struct request *q, struct session *s, int *fd, char *why, size_t n)
 {
-	int level = q->opts.has_log_level ? q->opts.log_level : LOG_WARN;
+	const CriuOpts *o = q->opts;
 	struct utsname u;
 
 	*fd = -1;
-	if (q->log_file && strcmp(q->log_file, "-")) {
-		*fd = fd_high(openat(q->work, q->log_file,
+	if (o->log_file && strcmp(o->log_file, "-")) {
+		*fd = fd_high(openat(q->work, o->log_file,
 				     O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
 		if (*fd < 0) {
-			snprintf(why, n, "log file %s: %s", q->log_file, strerror(errno));
+			snprintf(why, n, "log file %.900s: %s", o->log_file, strerror(errno));
 			return -errno;
 		}
 	}
-	log_open(&s->log, *fd >= 0 ? *fd : q->log_file ? 1 : 2, level);
+	q->log_fd = *fd >= 0 ? *fd : o->log_file ? 1 : 2;
+	log_open(&s->log, q->log_fd, o->has_log_level ? o->log_level : LOG_WARN);
 	if (uname(&u) == 0) {
 		session_info(s, "Version: 4.2 (stasis %s), run %s", PACKAGE_VERSION, s->run_id);
 		session_info(s, "Running on %s %s %s", u.sysname, u.release, u.machine);
 	}
+	warn_ignored(q, s);
 	return 0;
 }
 
-static void dump_stats(struct session *s)
+static void dump_stats(struct request *q, struct session *s)
 {
 	own_image struct image img = { 0 };
 	StatsEntry e = STATS_ENTRY__INIT;
@@ -77,9 +186,20 @@ static void dump_stats(struct session *s)
 	e.dump = &d;
 	if (image_create_at(s, &img, s->work, MAGIC_SERVICE, MAGIC_STATS, "stats-dump") == 0)
 		image_write(&img, &e.base);
+	if (!q->opts->display_stats)
+		return;
+	printf("Displaying dump stats:\nFreezing time: %u us\nFrozen time: %u us\n"
+	       "Memory dump time: %u us\nMemory write time: %u us\n",
+	       d.freezing_time, d.frozen_time, d.memdump_time, d.memwrite_time);
+	printf("Memory pages scanned: %" PRIu64 " (0x%" PRIx64 ")\n"
+	       "Memory pages skipped from parent: 0 (0x0)\n"
+	       "Memory pages written: %" PRIu64 " (0x%" PRIx64 ")\n"
+	       "Lazy memory pages: 0 (0x0)\nIRMAP resolve: 0 us\n",
+	       d.pages_scanned, d.pages_scanned, d.pages_written, d.pages_written);
+	fflush(stdout);
 }
 
-static void restore_stats(struct session *s)
+static void restore_stats(struct request *q, struct session *s)
 {
 	own_image struct image img = { 0 };
 	StatsEntry e = STATS_ENTRY__INIT;
@@ -94,6 +214,15 @@ static void restore_stats(struct session *s)
 	e.restore = &d;
 	if (image_create_at(s, &img, s->work, MAGIC_SERVICE, MAGIC_STATS, "stats-restore") == 0)
 		image_write(&img, &e.base);
+	if (!q->opts->display_stats)
+		return;
+	printf("Displaying restore stats:\nPages compared: %" PRIu64 " (0x%" PRIx64 ")\n"
+	       "Pages skipped COW: %" PRIu64 " (0x%" PRIx64 ")\n"
+	       "Pages restored: %" PRIu64 " (0x%" PRIx64 ")\n"
+	       "Restore time: %u us\nForking time: %u us\n",
+	       d.pages_compared, d.pages_compared, d.pages_skipped_cow, d.pages_skipped_cow,
+	       d.pages_restored, d.pages_restored, d.restore_time, d.forking_time);
+	fflush(stdout);
 }
 
 /* The sentence goes to the caller, and is the log's error. */
@@ -104,39 +233,61 @@ static void told(struct session *s, const char *failed, char *why, size_t n)
 	log_at(&s->log, LOG_ERROR, "%s", failed);
 }
 
-int request_dump(struct request *q, char *why, size_t n)
+/* A session for a job, with its log; what stands in the way already is said in that log. */
+static int session_begin(struct request *q, struct session *s, int *log_fd, char *why, size_t n)
 {
-	struct session s;
-	int log_fd = -1, r = request_dirs(q, why, n);
+	const char *later = request_refuse(q);
+	int r = request_dirs(q, why, n);
 
+	session_init(s, q->opts, q->images, q->work);
+	*log_fd = -1;
 	if (r < 0)
 		return r;
-	session_init(&s, &q->opts, q->images, q->work);
-	s.notify = q->notify;
-	r = log_start(q, &s, &log_fd, why, n);
-	if (r == 0) {
-		r = flow_dump(&s);
-		if (r < 0) {
-			told(&s, "Dumping FAILED.", why, n);
-			r = s.why_r ? s.why_r : r;
-		} else {
-			dump_stats(&s);
-			session_info(&s, "Dumping finished successfully");
-		}
+	s->notify = (struct notify){ step_tell, q };
+	r = log_start(q, s, log_fd, why, n);
+	if (r == 0 && later) {
+		session_fail(s, -EBADRQC, "--%s is not supported yet; nothing was done", later);
+		r = s->why_r;
 	}
-	session_deinit(&s);
+	return r;
+}
+
+static int session_over(struct request *q, struct session *s, int log_fd, int r, const char *failed,
+			char *why, size_t n)
+{
+	if (r < 0 && s->log.fd >= 0)
+		told(s, failed, why, n);
+	r = r < 0 && s->why_r ? s->why_r : r;
+	q->log_fd = -1;
+	session_deinit(s);
 	fd_close(log_fd);
 	return r;
 }
 
-static int pidfile_write(struct request *q, pid_t pid, char *why, size_t n)
+int request_dump(struct request *q, char *why, size_t n)
+{
+	struct session s;
+	int log_fd, r = session_begin(q, &s, &log_fd, why, n);
+
+	q->dumping = true;
+	q->root = q->opts->pid;
+	if (r == 0)
+		r = flow_dump(&s);
+	if (r == 0) {
+		dump_stats(q, &s);
+		session_info(&s, "Dumping finished successfully");
+	}
+	return session_over(q, &s, log_fd, r, "Dumping FAILED.", why, n);
+}
+
+int pidfile_write(struct request *q, pid_t pid, char *why, size_t n)
 {
 	char text[16];
 	own_fd int fd = openat(q->work, q->pidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	snprintf(text, sizeof(text), "%d", pid);
 	if (fd < 0 || fd_write_all(fd, text, strlen(text)) < 0) {
-		snprintf(why, n, "pidfile %s: %s", q->pidfile, strerror(errno));
+		snprintf(why, n, "pidfile %.900s: %s", q->pidfile, strerror(errno));
 		return -errno;
 	}
 	return 0;
@@ -145,28 +296,29 @@ static int pidfile_write(struct request *q, pid_t pid, char *why, size_t n)
 int request_restore(struct request *q, pid_t *root, char *why, size_t n)
 {
 	struct session s;
-	int log_fd = -1, r = request_dirs(q, why, n);
+	int log_fd, r = session_begin(q, &s, &log_fd, why, n);
 
-	if (r < 0)
-		return r;
-	if (q->pidfile && faccessat(q->work, q->pidfile, F_OK, 0) == 0) {
-		snprintf(why, n, "pidfile %s: exists already; remove it first", q->pidfile);
-		return -EEXIST;
-	}
-	session_init(&s, &q->opts, q->images, q->work);
-	s.notify = q->notify;
-	r = log_start(q, &s, &log_fd, why, n);
-	if (r == 0) {
+	if (r == 0 && q->pidfile && faccessat(q->work, q->pidfile, F_OK, 0) == 0)
+		r = session_fail(&s, -EEXIST, "pidfile %s: exists already; remove it first", q->pidfile);
+	if (r == 0 && q->opts->has_network_lock)
+		session_warn(&s, "network-lock: a restore uses what the dump used");
+	if (r == 0)
 		r = flow_restore(&s, root);
-		if (r < 0) {
-			told(&s, "Restoring FAILED.", why, n);
-			r = s.why_r ? s.why_r : r;
-		} else {
-			restore_stats(&s);
-			session_info(&s, "Restore finished successfully. Tasks resumed.");
-		}
+	if (r == 0) {
+		restore_stats(q, &s);
+		session_info(&s, "Restore finished successfully. Tasks resumed.");
 	}
-	session_deinit(&s);
-	fd_close(log_fd);
+	r = session_over(q, &s, log_fd, r, "Restoring FAILED.", why, n);
 	return r == 0 && q->pidfile ? pidfile_write(q, *root, why, n) : r;
+}
+
+int request_exec(struct request *q, char *why, size_t n)
+{
+	char **argv = xalloc((q->opts->n_exec_cmd + 1) * sizeof(*argv));
+
+	memcpy(argv, q->opts->exec_cmd, q->opts->n_exec_cmd * sizeof(*argv));
+	execvp(argv[0], argv);
+	snprintf(why, n, "exec-cmd %.900s: %s", argv[0], strerror(errno));
+	free(argv);
+	return -errno;
 }

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/filelock.h"
 #include "kind/ghost.h"
 #include "task/lend.h"
 
@@ -188,7 +189,7 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 	if (k) {
 		v->id = k->id;
 		*ret_type = k->type;
-		return 0;
+		return pid == getpid() ? 0 : filelock_note(s, v);
 	}
 	v->kind = kind_of(v);
 	if (!v->kind)
@@ -199,7 +200,10 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 	*ret_type = v->kind->type;
 	session_debug(s, "file 0x%x: %s %s flags 0%o pos %llu", v->id, v->kind->name, v->link, v->flags,
 		      (unsigned long long)v->pos);
-	return v->kind->dump(s, v);
+	r = v->kind->dump(s, v);
+	if (r == 0)
+		r = pid == getpid() ? filelock_queued(s, v) : filelock_note(s, v);
+	return r;
 }
 
 int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
@@ -308,6 +312,57 @@ int fd_dump_end(struct session *s)
 	return r < 0 ? r : image_close(&dumping(s)->files);
 }
 
+/* a descriptor to be looked at again after the stop */
+struct watched {
+	struct watched *next;
+	pid_t pid;
+	int num;
+};
+
+/* 1: it is in a passing state: no obstacle yet. Noted in any case, if it ever can be. */
+static int watch(struct session *s, const struct fd_view *v)
+{
+	struct map *m = session_map(s, "fd watched");
+	int passing = v->kind->passing ? v->kind->passing(s, v) : -1;
+	struct watched *w;
+
+	if (passing < 0)
+		return 0;
+	w = xalloc(sizeof(*w));
+	w->next = map_get(m, 0);
+	w->pid = v->task->pid;
+	w->num = v->num;
+	map_put(m, 0, w);
+	return passing;
+}
+
+bool fd_passing(struct session *s, const struct tree *tree)
+{
+	for (struct watched *w = map_get(session_map(s, "fd watched"), 0); w; w = w->next)
+		for (size_t i = 0; i < tree->n; i++) {
+			struct task *k = tree->all[i];
+			struct fd_view v = { .task = k, .num = w->num };
+			own_mem char *link = NULL, *info = NULL;
+			own_fd int fd = k->pid != w->pid ? -1
+				: fd_high(syscall(SYS_pidfd_getfd, k->pidfd, w->num, 0));
+
+			v.fd = fd;
+			if (fd < 0 || view_fill(s, &v, k->proc, ".", &link, &info) < 0)
+				continue;
+			v.kind = kind_of(&v);
+			if (v.kind && v.kind->passing && v.kind->passing(s, &v) == 1)
+				return true;
+		}
+	return false;
+}
+
+static bool still_open(const struct task *k, int num, const char *link)
+{
+	own_mem char *path = xprintf("fd/%d", num), *now = NULL;
+
+	return text_readlink(k->proc, path, &now) == 0 && !strcmp(now, link);
+}
+
 int fd_preflight_all(struct session *s, struct tree *tree)
 {
 	int all = 0;
@@ -315,10 +370,13 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++) {
 		struct task *k = tree->all[i];
 		own_mem int *nums = NULL;
+		bool had = s->why[0];
 		size_t n = 0;
 
-		if (k->state == TASK_DEAD || table_list(s, k, &nums, &n) < 0)
+		if (k->state == TASK_DEAD)
 			continue;
+		if (table_list(s, k, &nums, &n) < 0)
+			session_forget_new(s, had); /* it ended meanwhile: the tasks run */
 		for (size_t j = 0; j < n; j++) {
 			struct fd_view v = { .task = k, .num = nums[j] };
 			own_mem char *link = NULL, *info = NULL;
@@ -326,10 +384,23 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			int r;
 
 			v.fd = fd;
-			if (fd < 0 || view_fill(s, &v, k->proc, ".", &link, &info) < 0)
-				continue; /* closed meanwhile: the tasks run */
+			had = s->why[0];
+			if (fd < 0)
+				continue;
+			if (view_fill(s, &v, k->proc, ".", &link, &info) < 0) {
+				session_forget_new(s, had);
+				continue;
+			}
 			v.kind = kind_of(&v);
+			if (v.kind && watch(s, &v))
+				continue;
 			r = !v.kind ? refuse(s, &v) : v.kind->preflight ? v.kind->preflight(s, &v) : 0;
+			if (r == 0)
+				r = filelock_check(s, &v);
+			if (r < 0 && !still_open(k, v.num, link)) { /* closed meanwhile */
+				session_forget_new(s, had);
+				r = 0;
+			}
 			if (r < 0)
 				session_warn(s, "obstacle: task %d: descriptor %d: %s", k->vpid, v.num, link);
 			all = all ? all : r;
@@ -534,6 +605,48 @@ const FileEntry *fd_entry(struct session *s, uint32_t id)
 	struct fd_obj *o = map_get(&restoring(s)->by_id, id);
 
 	return o ? o->entry : NULL;
+}
+
+/* Which of our standard three is open under that name; -1 none. */
+static int std_named(const char *name)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		own_mem char *path = xprintf("/proc/self/fd/%d", fd), *link = NULL;
+
+		if (text_readlink(AT_FDCWD, path, &link) == 0 && !strcmp(link, name))
+			return fd;
+	}
+	return -1;
+}
+
+static bool mode_fits(int fd, int want)
+{
+	int has = fcntl(fd, F_GETFL);
+
+	return has >= 0 && ((has & O_ACCMODE) == O_RDWR || (has & O_ACCMODE) == want);
+}
+
+int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int flags)
+{
+	int want = flags & O_ACCMODE, fd = inherit_find(s, name + 1);
+
+	if (fd < 0)
+		fd = std_named(name);
+	if (fd < 0 && o->num >= 0 && o->num <= 2)
+		fd = o->num;
+	if (fd < 0 && want == O_WRONLY) { /* as shells keep it while theirs leads elsewhere */
+		fd = 1;
+		session_warn(s, "descriptor %d: %s lay outside of the container; our standard output takes its place",
+			     o->num, name);
+	}
+	if (fd < 0 || !mode_fits(fd, want))
+		return session_fail(s, -EINVAL,
+				    "descriptor %d: %s lay outside of the container; pass something in its place: --inherit-fd 'fd[N]:%s'",
+				    o->num, name, name + 1);
+	session_info(s, "descriptor %d: %s is replaced by our descriptor %d", o->num, name, fd);
+	o->borrowed = true;
+	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return o->fd < 0 ? session_fail(s, -errno, "%s: take our descriptor %d", name, fd) : 0;
 }
 
 int fd_restore_make(struct session *s)

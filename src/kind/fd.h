@@ -28,7 +28,7 @@ struct fd_view {
 	bool cloexec;
 	uint64_t pos;
 	int mnt_id;		/* -1 unknown */
-	FownEntry *fown;	/* complete */
+	FownEntry *fown;	/* complete; NULL in a preflight */
 	const char *link, *info; /* /proc/PID/fd/N; /proc/PID/fdinfo/N, whole text */
 };
 
@@ -65,6 +65,11 @@ struct fd_kind {
 	int (*in_task)(struct session *s, struct fd_obj *o, struct batch *b, int num);
 	/** dump: once after all descriptors were seen (images of shared contents). May be NULL */
 	int (*dump_end)(struct session *s);
+	/**
+	 * is it in a state that cannot be checkpointed but passes by itself in a moment? 1 yes, 0 not now,
+	 * -1 it never can be. Looked at again when the tasks are stopped. May be NULL
+	 */
+	int (*passing)(struct session *s, const struct fd_view *v);
 	/** can this be restored? said before anything is stopped; NULL: yes. Fails with the remedy. */
 	int (*preflight)(struct session *s, const struct fd_view *v);
 };
@@ -116,6 +121,12 @@ const FileEntry *fd_entry(struct session *s, uint32_t id);
  */
 int fd_open_reg(struct session *s, uint32_t id, int flags);
 
+/**
+ * fd_from_caller - o->fd for something that lay outside of the tasks' root: what the caller passes in for
+ * it, or one of the caller's own standard three. The name is never opened: an image could name anything.
+ */
+int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int flags);
+
 /* ---- for flow ---- */
 
 /** fd_dump_all - descriptors of all tasks; files.img, fdinfo-N.img */
@@ -123,6 +134,8 @@ int fd_dump_all(struct session *s, struct tree *tree);
 /** fd_dump_end - after mappings, exe, cwd and root were noted: close files.img */
 int fd_dump_end(struct session *s);
 int fd_preflight_all(struct session *s, struct tree *tree);
+/** fd_passing - the tasks are stopped: did the stop hit one of those states? The next may not */
+bool fd_passing(struct session *s, const struct tree *tree);
 /** fd_read - files.img (or the files of old dumps) and every fdinfo-N.img into the session */
 int fd_read(struct session *s, struct tree *tree);
 /** fd_restore_make - make every object */

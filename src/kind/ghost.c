@@ -51,18 +51,35 @@ static bool leads_from(int root, const char *path, const struct stat *st)
 	return now.st_dev == st->st_dev && now.st_ino == st->st_ino;
 }
 
+/*
+ * From where the names that /proc shows begin: our own root in a mount namespace that we share, else that
+ * of the root task. Not the task's own: it may be in a chroot, and its files were opened before.
+ */
+static int names_root(const struct task *k)
+{
+	struct stat its, ours;
+
+	while (k->parent)
+		k = k->parent;
+	if (fstatat(k->proc, "ns/mnt", &its, 0) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 &&
+	    its.st_ino == ours.st_ino)
+		return fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return fd_high(openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
 static bool leads_to(const struct task *k, const char *path, const struct stat *st)
 {
-	own_fd int root = openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own_fd int root = names_root(k);
 
 	return leads_from(root, path, st);
 }
 
-static bool leads_outside(const char *path, const struct stat *st)
+bool ghost_outside(const struct task *k, const char *path, const struct stat *st)
 {
 	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return S_ISREG(st->st_mode) && leads_from(root, path, st);
+	return (S_ISREG(st->st_mode) || S_ISFIFO(st->st_mode)) && st->st_nlink &&
+	       leads_from(root, path, st) && !leads_to(k, path, st);
 }
 
 static const char *what(char buf[40], const struct task *k, int num)
@@ -100,7 +117,7 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 	*ret_name = xstrdup(link);
 	if (st->st_nlink && leads_to(k, link, st))
 		return GHOST_NAMED;
-	if (st->st_nlink && num >= 0 && leads_outside(link, st))
+	if (num >= 0 && ghost_outside(k, link, st))
 		return GHOST_OUTSIDE;
 	if (cut)
 		(*ret_name)[n - d] = 0;
@@ -275,7 +292,7 @@ static int open_parent(int root, const char *path, const char **ret_base)
 
 static int linked_dump(struct session *s, const struct task *k, int fd, const char *name, uint32_t id)
 {
-	own_fd int root = fd_high(openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	own_fd int root = names_root(k);
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
 	FownEntry fown = FOWN_ENTRY__INIT;
 	struct temp_name *t = xalloc(sizeof(*t));

@@ -162,7 +162,11 @@ static int stream_connect(struct session *s, const struct stream *st)
 		return conn_fail(s, -errno, st->e, "set its sequence numbers");
 	n = inet_addr_get(fd, st->e, true, &a);
 	if (connect(fd, (void *)&a, n) < 0)
-		return conn_fail(s, -errno, st->e, "connect in repair mode");
+		return conn_fail(s, -errno, st->e,
+				 errno == EADDRNOTAVAIL
+					 ? "the same connection still exists here, maybe of tasks that were killed just now; wait until `ss -tan` no longer shows it"
+				 : errno == ENETUNREACH ? "there is no route to its peer"
+							: "connect in repair mode");
 	return 0;
 }
 
@@ -176,7 +180,7 @@ int inet_tcp_make(struct session *s, struct fd_obj *o, int fd)
 	r = stream_read(s, st);
 	if (r < 0)
 		return r;
-	r = sock_lock(fd);
+	r = sock_lock(fd, false);
 	if (r == 0)
 		r = stream_room(st);
 	if (r == 0)

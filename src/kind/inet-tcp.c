@@ -87,11 +87,9 @@ int conn_fail(struct session *s, int r, const InetSkEntry *e, const char *what)
 
 static int conn_repair_on(struct session *s, struct conn *c)
 {
-	struct trace_table *tt = warden_table(s);
 	int r;
 
-	tt->repair_reuse = c->e->opts->reuseaddr;
-	tt->repairing = true;
+	warden_table(s)->repairing = true;
 	r = opt_set(c->fd, TCP_REPAIR, TCP_REPAIR_ON);
 	c->in_repair = r == 0;
 	return r < 0 ? conn_fail(s, r, c->e, "switch repair mode on") : 0;
@@ -260,7 +258,7 @@ static int conn_dump(struct session *s, struct conn *c)
 static void conn_lock(struct session *s, struct conn *c)
 {
 	warden_table(s)->repairing = true;
-	c->locked = sock_lock(c->fd) == 0;
+	c->locked = sock_lock(c->fd, c->e->opts->reuseaddr) == 0;
 	if (!c->locked)
 		session_warn(s, "TCP connection 0x%x (port %u to %u): has a filter of its own, so it cannot be kept still; what arrives during the dump may be lost",
 			     c->e->id, c->e->src_port, c->e->dst_port);

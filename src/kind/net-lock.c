@@ -25,7 +25,6 @@
 
 struct net_lock {
 	struct rtnl n;
-	bool told; /* "network-lock" was told, or is not */
 	char table[48];
 };
 
@@ -216,35 +215,16 @@ static int lock_make(struct session *s, const struct ns *net, struct net_lock *l
 	return back;
 }
 
-int net_lock(struct session *s)
+int net_lock(struct session *s, bool others)
 {
 	const struct ns *net = ns_of(s, CLONE_NEWNET);
-	struct net_lock *l;
-	int r;
 
-	if (!net || !net->own)
+	if (!net || !net->own || (net->external && !others) || lock_of(s, false))
 		return 0;
-	l = lock_of(s, true);
-	r = lock_make(s, net, l);
-	if (r < 0)
-		return r;
-	l->told = true;
-	return session_notify(s, "network-lock", 0, -1);
+	return lock_make(s, net, lock_of(s, true));
 }
 
-int net_lock_restore(struct session *s)
-{
-	const struct ns *net = ns_of(s, CLONE_NEWNET);
-	struct net_lock *l;
-
-	if (!net || !net->own)
-		return 0;
-	l = lock_of(s, true);
-	l->told = true;
-	return net->external ? 0 : lock_make(s, net, l);
-}
-
-void net_unlock(struct session *s, bool tell)
+void net_unlock(struct session *s)
 {
 	struct net_lock *l = lock_of(s, false);
 	struct map *m = session_map(s, "net-lock");
@@ -257,8 +237,6 @@ void net_unlock(struct session *s, bool tell)
 	if (r < 0 && r != -ENOENT)
 		session_warn(s, "network lock %s: remove it: %s%s", l->table, strerror(-r), l->n.why);
 	rtnl_close(&l->n);
-	if (tell && l->told && s->notify.call)
-		s->notify.call(s->notify.arg, "network-unlock", 0, -1); /* its failure changes nothing */
 	free(l);
 	map_free(m);
 	memset(m, 0, sizeof(*m));

@@ -16,6 +16,7 @@
 #include "kind/net-rtnl.h"
 
 #include <ctype.h>
+#include <dlfcn.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
@@ -27,12 +28,55 @@
 #define LOCK_MARK "c114"     /* CRIU's lock lets packets with this mark pass */
 #define UUID_LEN 36
 
-static void nft_ctx_release(struct nft_ctx **c)
+/* libnftables, loaded when there are rules; a namespace mostly has none, and it is large */
+struct nft {
+	struct nft_ctx *ctx;
+	__typeof__(nft_ctx_new) *make;
+	__typeof__(nft_ctx_free) *end;
+	__typeof__(nft_ctx_output_set_flags) *set_flags;
+	__typeof__(nft_ctx_buffer_output) *keep_output;
+	__typeof__(nft_ctx_buffer_error) *keep_error;
+	__typeof__(nft_ctx_get_output_buffer) *output;
+	__typeof__(nft_ctx_get_error_buffer) *error;
+	__typeof__(nft_run_cmd_from_buffer) *run;
+};
+
+static void nft_release(struct nft *c)
 {
-	if (*c)
-		nft_ctx_free(*c);
+	if (c->ctx)
+		c->end(c->ctx);
 }
-#define own_nft __attribute__((cleanup(nft_ctx_release)))
+#define own_nft __attribute__((cleanup(nft_release)))
+
+static int nft_open(struct session *s, struct nft *c)
+{
+	const struct {
+		void **to;
+		const char *name;
+	} all[] = {
+		{ (void **)&c->make, "nft_ctx_new" },
+		{ (void **)&c->end, "nft_ctx_free" },
+		{ (void **)&c->set_flags, "nft_ctx_output_set_flags" },
+		{ (void **)&c->keep_output, "nft_ctx_buffer_output" },
+		{ (void **)&c->keep_error, "nft_ctx_buffer_error" },
+		{ (void **)&c->output, "nft_ctx_get_output_buffer" },
+		{ (void **)&c->error, "nft_ctx_get_error_buffer" },
+		{ (void **)&c->run, "nft_run_cmd_from_buffer" },
+	};
+	void *lib = dlopen("libnftables.so.1", RTLD_NOW);
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (!lib || !(*all[i].to = dlsym(lib, all[i].name)))
+			return session_fail(s, -ENOTSUP,
+					    "libnftables.so.1: cannot be loaded (%s); there are nftables rules to keep, install it, or use --empty-ns net",
+					    dlerror());
+	c->ctx = c->make(NFT_CTX_DEFAULT);
+	if (!c->ctx || c->keep_output(c->ctx) || c->keep_error(c->ctx))
+		return session_fail(s, -ENOMEM, "libnftables: make a context");
+	/* numbers instead of names, which not all machines give the same sense */
+	c->set_flags(c->ctx, NFT_CTX_OUTPUT_NUMERIC_ALL);
+	return 0;
+}
 
 static int table_seen(const struct nlmsghdr *h, void *arg)
 {
@@ -55,24 +99,9 @@ static int nft_any(struct session *s, uint32_t id, bool *ret)
 	return r < 0 ? session_fail(s, r, "network namespace %u: list nftables", id) : 0;
 }
 
-/* Numbers instead of names, which the files of a container could give another sense. */
-static struct nft_ctx *nft_new(void)
+static int nft_failed(struct session *s, uint32_t id, const struct nft *c, const char *verb)
 {
-	struct nft_ctx *c = nft_ctx_new(NFT_CTX_DEFAULT);
-
-	if (!c)
-		return NULL;
-	nft_ctx_output_set_flags(c, NFT_CTX_OUTPUT_NUMERIC_ALL);
-	if (nft_ctx_buffer_output(c) || nft_ctx_buffer_error(c)) {
-		nft_ctx_free(c);
-		return NULL;
-	}
-	return c;
-}
-
-static int nft_failed(struct session *s, uint32_t id, struct nft_ctx *c, const char *verb)
-{
-	const char *e = c ? nft_ctx_get_error_buffer(c) : "no memory";
+	const char *e = c->error(c->ctx);
 
 	return session_fail(s, -EINVAL, "network namespace %u: nftables: %s: %.*s", id, verb,
 			    (int)strcspn(e, "\n"), e);
@@ -81,7 +110,7 @@ static int nft_failed(struct session *s, uint32_t id, struct nft_ctx *c, const c
 /* The whole ruleset as text, owned; "" if there is none. */
 static int nft_list(struct session *s, uint32_t id, char **ret)
 {
-	own_nft struct nft_ctx *c = NULL;
+	own_nft struct nft c = { 0 };
 	bool any = false;
 	int r = nft_any(s, id, &any);
 
@@ -92,10 +121,12 @@ static int nft_list(struct session *s, uint32_t id, char **ret)
 		*ret = xstrdup("");
 		return 0;
 	}
-	c = nft_new();
-	if (!c || nft_run_cmd_from_buffer(c, "list ruleset"))
-		return nft_failed(s, id, c, "list the ruleset");
-	*ret = xstrdup(nft_ctx_get_output_buffer(c));
+	r = nft_open(s, &c);
+	if (r < 0)
+		return r;
+	if (c.run(c.ctx, "list ruleset"))
+		return nft_failed(s, id, &c, "list the ruleset");
+	*ret = xstrdup(c.output(c.ctx));
 	return 0;
 }
 
@@ -311,7 +342,7 @@ int nft_dump(struct session *s, uint32_t id)
 
 static int nft_load(struct session *s, struct image *img, uint32_t id)
 {
-	own_nft struct nft_ctx *c = NULL;
+	own_nft struct nft c = { 0 };
 	size_t n = image_left(img);
 	own_mem char *text = NULL;
 	int r;
@@ -328,8 +359,10 @@ static int nft_load(struct session *s, struct image *img, uint32_t id)
 	cut_locks(text, NULL);
 	if (!text[strspn(text, " \t\n")])
 		return 0;
-	c = nft_new();
-	return !c || nft_run_cmd_from_buffer(c, text) ? nft_failed(s, id, c, "load the ruleset") : 0;
+	r = nft_open(s, &c);
+	if (r < 0)
+		return r;
+	return c.run(c.ctx, text) ? nft_failed(s, id, &c, "load the ruleset") : 0;
 }
 
 int nft_restore(struct session *s, uint32_t id)

@@ -85,6 +85,9 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		r = ns_ino(k->proc, ns_rows[row].children, &kids);
 	else
 		kids = ino;
+	/* it ended meanwhile, or is about to: it has let go of its namespaces */
+	if (set->running && (r == -ESRCH || r == -ENOENT || (!ino && set->all.v[row]->ino)))
+		return 0;
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
 	ns = find_ino(set, &ns_rows[row], ino);
@@ -154,8 +157,11 @@ int ns_note(struct session *s, struct tree *tree)
 int ns_preflight_all(struct session *s, struct tree *tree)
 {
 	struct ns_set *set = ns_set(s);
-	int r = ns_note(s, tree);
+	int r;
 
+	set->running = true;
+	r = ns_note(s, tree);
+	set->running = false;
 	for (size_t i = 0; i < NS_KINDS; i++) {
 		struct ns *ns = set->root[i];
 		int one = 0;
@@ -250,6 +256,15 @@ int ns_dump_start(struct session *s)
 		return r;
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		const struct ns *ns = set->root[i];
+
+		if (!ns || !ns->own || ns->external || !ns->kind->dump_home)
+			continue;
+		r = ns->kind->dump_home(s, ns);
+		if (r < 0)
+			return r;
+	}
 	w.ns = fds;
 	return any ? guest_start(s, &set->guest, &w, dump_guest, set) : 0;
 }

@@ -343,7 +343,14 @@ int ns_fill(struct session *s, struct task *root)
 	if (r < 0 || !needed)
 		return r;
 	w.ns = fds;
-	return guest_run(s, &w, fill_guest, set);
+	r = guest_run(s, &w, fill_guest, set);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
+		const struct ns *ns = set->root[order[i]];
+
+		if (is_made(ns) && ns->kind->restore_home)
+			r = ns->kind->restore_home(s, ns);
+	}
+	return r;
 }
 
 /* ---- the tasks' root directory ---- */

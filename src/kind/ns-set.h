@@ -25,6 +25,7 @@ struct ns_set {
 	int root_fd;  /* see ns_root_fd() */
 	int our_root; /* while we are in the tasks' root, else -1 */
 	int proc;     /* see ns_proc() */
+	bool running; /* a preflight: tasks may end under our hands */
 };
 
 extern const struct ns_row ns_rows[NS_KINDS];

@@ -6,8 +6,9 @@
 #include "base/text.h"
 
 #include <fcntl.h>
-#include <sched.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 static int thread_preflight(struct session *s, const struct thread *t)
 {
@@ -26,15 +27,19 @@ static int thread_preflight(struct session *s, const struct thread *t)
 	return 0;
 }
 
-/* Not kept and not refused: said, so that nobody is surprised. */
-static void thread_report(struct session *s, const struct thread *t)
+/* Segments of the host's: mem/sysv.c refuses them, this says so before anything is stopped. */
+static int segments_preflight(struct session *s, const struct task *k)
 {
-	cpu_set_t its, ours;
+	own_mem char *maps = NULL;
+	struct stat its, ours;
 
-	if (sched_getaffinity(t->tid, sizeof(its), &its) == 0 &&
-	    sched_getaffinity(0, sizeof(ours), &ours) == 0 && !CPU_EQUAL(&its, &ours))
-		session_warn(s, "task %d: thread %d is bound to certain CPUs; that is not kept",
-			     t->task->vpid, t->vtid);
+	if (fstatat(k->proc, "ns/ipc", &its, 0) < 0 || stat("/proc/self/ns/ipc", &ours) < 0 ||
+	    its.st_ino != ours.st_ino || text_read(k->proc, "maps", &maps, NULL) < 0 ||
+	    !strstr(maps, " /SYSV"))
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: has a System V segment of the host attached, which cannot be carried away; run it in an ipc namespace of its own",
+			    k->vpid);
 }
 
 int task_preflight_all(struct session *s, struct tree *tree)
@@ -47,10 +52,9 @@ int task_preflight_all(struct session *s, struct tree *tree)
 
 		if (k->state == TASK_DEAD)
 			continue;
-		for (unsigned n = 0; r == 0 && n < k->n_threads; n++) {
+		r = segments_preflight(s, k);
+		for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
 			r = thread_preflight(s, &k->threads[n]);
-			thread_report(s, &k->threads[n]);
-		}
 		all = all ? all : r;
 	}
 	return all;

@@ -7,8 +7,8 @@
  *         (of the task or of a dump) has marked as seen and that is not the first.
  * Kernel: net/unix/af_unix.c, unix_stream_read_generic(), __unix_dgram_recvmsg().
  *
- * Queues are read with MSG_PEEK at an offset (SO_PEEK_OFF), which is put back afterwards. A stream
- * without descriptors in it, the usual case, is read in one piece without touching even that.
+ * Queues are read with MSG_PEEK at an offset (SO_PEEK_OFF), which is put back afterwards; a stream without
+ * descriptors in it, the usual case, in one piece without touching even that.
  */
 #include "kind/sk-queue.h"
 
@@ -17,18 +17,33 @@
 #include "kind/fd.h"
 
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #define QUEUE_MAX (1u << 30)
 #define SCM_MAX 253 /* the kernel's SCM_MAX_FD */
+#define LOOK_STACK (256u << 10)
 #define SNDBUF_FILL (INT32_MAX / 2)
 
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 4
 #endif
+
+/* a packet that was seen; it is written when the socket is as it was again */
+struct seen {
+	struct seen *next;
+	char *data;
+	size_t n;
+	int *fds;
+	size_t n_fds;
+	bool has_cred;
+	struct ucred cred;
+};
 
 /* what one look at a queue shows */
 struct peek {
@@ -40,6 +55,7 @@ struct peek {
 	bool has_cred;
 	struct ucred cred;
 	bool cut, end;
+	struct seen *first, **last;
 };
 
 static void peek_close(struct peek *p)
@@ -117,9 +133,8 @@ static void packet_cred(struct session *s, SkPacketEntry *e, const struct ucred 
 		}
 }
 
-/* One record; the descriptors it carries get their entries and are closed here. */
-static int packet_write(struct session *s, struct task *task, uint32_t id, struct peek *p,
-			const char *data, size_t n)
+/* One record; the descriptors it carries get their entries. */
+static int packet_write(struct session *s, struct task *task, uint32_t id, const struct seen *p)
 {
 	struct image *img = image_shared(s, MAGIC_SK_QUEUES, "sk-queues.img");
 	SkPacketEntry e = SK_PACKET_ENTRY__INIT;
@@ -135,13 +150,44 @@ static int packet_write(struct session *s, struct task *task, uint32_t id, struc
 	e.scm = scms;
 	e.n_scm = p->n_fds ? 1 : 0;
 	e.id_for = id;
-	e.length = n;
+	e.length = p->n;
 	if (p->has_cred)
 		packet_cred(s, &e, &p->cred);
-	peek_close(p);
 	if (r == 0)
 		r = image_write(img, &e.base);
-	return r < 0 || !n ? r : image_write_raw(img, data, n);
+	return r < 0 || !p->n ? r : image_write_raw(img, p->data, p->n);
+}
+
+/* Remember the first n bytes of what was seen, with its descriptors. */
+static int peek_keep(struct peek *p, size_t n)
+{
+	struct seen *k = xalloc(sizeof(*k));
+
+	k->data = xmemdup(p->buf, n);
+	k->n = n;
+	k->fds = xmemdup(p->fds, p->n_fds * sizeof(int));
+	k->n_fds = p->n_fds;
+	k->has_cred = p->has_cred;
+	k->cred = p->cred;
+	p->n_fds = 0;
+	*p->last = k;
+	p->last = &k->next;
+	return 0;
+}
+
+static int seen_write(struct session *s, struct task *task, uint32_t id, struct peek *p, int r)
+{
+	for (struct seen *k = p->first, *next; k; k = next) {
+		if (r == 0)
+			r = packet_write(s, task, id, k);
+		for (size_t i = 0; i < k->n_fds; i++)
+			fd_close(k->fds[i]);
+		next = k->next;
+		free(k->data);
+		free(k->fds);
+		free(k);
+	}
+	return r;
 }
 
 /*
@@ -164,7 +210,7 @@ static int rights_begin(struct session *s, int fd, const struct peek *p, size_t 
 }
 
 /* Bytes from off on: those before a packet with descriptors, or that packet. */
-static int stream_piece(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+static int stream_piece(struct session *s, int fd, struct peek *p,
 			size_t off, size_t *ret_n)
 {
 	size_t plain = 0;
@@ -190,34 +236,38 @@ static int stream_piece(struct session *s, struct task *task, int fd, uint32_t i
 		r = peek_at(s, fd, p, off, p->n);
 	}
 	*ret_n = p->n;
-	return r < 0 ? r : packet_write(s, task, id, p, p->buf, p->n);
+	return r < 0 ? r : peek_keep(p, p->n);
 }
 
-static int stream_pieces(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
-			 bool offset)
+static int stream_pieces(struct session *s, int fd, struct peek *p)
 {
 	size_t n = 0;
+	int r = 0;
+
+	for (size_t off = 0; r == 0 && off < p->max; off += n)
+		r = stream_piece(s, fd, p, off, &n);
+	return r;
+}
+
+/* All of a stream in one look, which changes nothing; 1: it was not all, or has descriptors. */
+static int stream_whole(struct session *s, int fd, struct peek *p, size_t total)
+{
 	int r;
 
-	if (!offset) {
-		r = peek_at(s, fd, p, -1, p->max);
-		if (r < 0)
-			return r;
-		if (!p->n_fds && p->n == p->max)
-			return packet_write(s, task, id, p, p->buf, p->n);
-		peek_close(p);
-	}
-	for (size_t off = 0; off < p->max; off += n) {
-		r = stream_piece(s, task, fd, id, p, off, &n);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	p->buf = xalloc(total);
+	r = peek_at(s, fd, p, -1, total);
+	if (r == 0 && (p->n_fds || p->n != total))
+		r = 1;
+	peek_close(p);
+	if (r == 0)
+		r = peek_keep(p, total);
+	free(p->buf);
+	p->buf = NULL;
+	return r;
 }
 
 /* The page behind the buffer cannot be written: see rights_begin(). */
-static int stream_dump(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
-		       size_t total, bool offset)
+static int stream_look(struct session *s, int fd, struct peek *p, size_t total)
 {
 	size_t len = page_up(total) + PAGE;
 	int r;
@@ -230,65 +280,132 @@ static int stream_dump(struct session *s, struct task *task, int fd, uint32_t id
 		return session_fail(s, -errno, "socket: memory for its queue");
 	}
 	p->max = total;
-	r = stream_pieces(s, task, fd, id, p, offset);
+	r = stream_pieces(s, fd, p);
 	munmap(p->buf, len);
 	p->buf = NULL;
 	return r;
 }
 
-/* Messages have borders; nothing but EAGAIN, or nothing from a socket that is shut, ends them. */
-static int messages_dump(struct session *s, struct task *task, int fd, uint32_t id, struct peek *p,
+/* Nothing but no message: a connection that is shut gives that for ever. */
+static bool at_end(const struct peek *p, int fd, int type)
+{
+	struct pollfd ask = { fd, POLLRDHUP, 0 };
+
+	return p->end || (!p->n && !p->n_fds && type == SOCK_SEQPACKET && poll(&ask, 1, 0) == 1);
+}
+
+static int message_room(struct session *s, struct peek *p)
+{
+	peek_close(p);
+	if (p->n > QUEUE_MAX || p->n <= p->max)
+		return session_fail(s, -EIO, "socket: a message of %zu bytes", p->n);
+	free(p->buf);
+	p->buf = xalloc(p->max = p->n);
+	return 0;
+}
+
+/*
+ * An empty message is shown at an offset once only, then it is marked as seen and passed over, also by
+ * the next dump. Without an offset the first message is shown always: marked or not, it is taken here.
+ */
+static int first_empty(struct session *s, int fd, struct peek *p, int type)
+{
+	int none = -1, r;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &none, sizeof(none)) < 0)
+		return session_fail(s, -errno, "socket: look into its queue (SO_PEEK_OFF)");
+	r = peek_at(s, fd, p, -1, p->max);
+	if (r < 0 || p->n || at_end(p, fd, type)) {
+		peek_close(p);
+		return r;
+	}
+	return peek_keep(p, 0);
+}
+
+/* Messages have borders; a look at an offset shows the message that begins there. */
+static int messages_look(struct session *s, int fd, struct peek *p,
 			 int type)
 {
 	int64_t off = 0;
-	int r = 0;
+	int r;
 
 	p->buf = xalloc(p->max = 64 << 10);
+	r = first_empty(s, fd, p, type);
 	while (r == 0) {
 		r = peek_at(s, fd, p, off, p->max);
-		if (r < 0 || p->end)
+		if (r < 0 || at_end(p, fd, type))
 			return r;
 		if (p->n > p->max || p->cut) { /* again, with room for it */
-			peek_close(p);
-			if (p->n > QUEUE_MAX || p->n <= p->max)
-				return session_fail(s, -EIO, "socket: a message of %zu bytes", p->n);
-			free(p->buf);
-			p->buf = xalloc(p->max = p->n);
+			r = message_room(s, p);
 			continue;
-		}
-		if (!p->n && type == SOCK_SEQPACKET && !p->n_fds) {
-			struct pollfd ask = { fd, POLLRDHUP, 0 };
-
-			if (poll(&ask, 1, 0) == 1)
-				return 0;
 		}
 		off += p->n;
 		r = off > INT32_MAX ? session_fail(s, -E2BIG, "socket: too much in its queue")
-				    : packet_write(s, task, id, p, p->buf, p->n);
+				    : peek_keep(p, p->n);
 	}
 	return r;
 }
 
+struct look {
+	struct session *s;
+	struct peek *p;
+	int fd, type, bytes, was, r;
+};
+
+static int look_run(void *arg)
+{
+	struct look *l = arg;
+
+	if (l->type == SOCK_STREAM)
+		l->r = stream_look(l->s, l->fd, l->p, l->bytes);
+	else
+		l->r = messages_look(l->s, l->fd, l->p, l->type);
+	setsockopt(l->fd, SOL_SOCKET, SO_PEEK_OFF, &l->was, sizeof(l->was));
+	return 0;
+}
+
+/*
+ * While one looks, the socket's peek offset is another. A child does it, in our memory and with our
+ * descriptors, while we wait: it ends what it has begun even when we are killed.
+ */
+static int look(struct look *l)
+{
+	char *stack = mmap(NULL, LOOK_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+			   -1, 0);
+	pid_t pid;
+
+	if (stack == MAP_FAILED)
+		return session_fail(l->s, -errno, "socket: memory for looking into its queue");
+	l->r = -EIO;
+	pid = clone(look_run, stack + LOOK_STACK, CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD, l);
+	if (pid < 0)
+		l->r = session_fail(l->s, -errno, "socket: start a child that looks into its queue");
+	else
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	munmap(stack, LOOK_STACK);
+	return l->r;
+}
+
 int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type)
 {
+	struct look l = { .s = s, .fd = fd, .type = type, .was = -1 };
 	struct pollfd ask = { fd, POLLIN, 0 };
-	struct peek *p;
-	socklen_t len = sizeof(int);
-	int was = -1, bytes = 0, r;
+	socklen_t len = sizeof(l.was);
+	int r = 1;
 
 	if (poll(&ask, 1, 0) <= 0 || !(ask.revents & POLLIN))
 		return 0;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, &len) < 0 ||
-	    (type != SOCK_DGRAM && ioctl(fd, FIONREAD, &bytes) < 0))
+	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &l.was, &len) < 0 ||
+	    (type != SOCK_DGRAM && ioctl(fd, FIONREAD, &l.bytes) < 0))
 		return session_fail(s, -errno, "socket 0x%x: how much is in its queue", id);
-	p = xalloc(sizeof(*p));
-	if (type == SOCK_STREAM)
-		r = stream_dump(s, task, fd, id, p, bytes, was >= 0);
-	else
-		r = messages_dump(s, task, fd, id, p, type);
-	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &was, sizeof(was));
-	free(p->buf);
-	free(p);
+	l.p = xalloc(sizeof(*l.p));
+	l.p->last = &l.p->first;
+	if (type == SOCK_STREAM && l.was < 0)
+		r = l.bytes ? stream_whole(s, fd, l.p, l.bytes) : 0;
+	r = seen_write(s, task, id, l.p, r == 1 ? look(&l) : r);
+	free(l.p->buf);
+	free(l.p);
 	return r;
 }
 

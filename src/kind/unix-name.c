@@ -336,6 +336,40 @@ int unix_name_connect(struct session *s, int fd, int to, const UnixSkEntry *e)
 	return 0;
 }
 
+/* An address that leads a task to that file from the root of all; 0: there is none. */
+static socklen_t reach(struct session *s, int to, const UnixSkEntry *e, struct sockaddr_un *a)
+{
+	char path[2 * PATH_MAX_UNIX] = "";
+	own_fd int file = -1;
+	struct stat st;
+	int n;
+
+	if (!is_path(e))
+		return e->name.len ? addr_of(e, a) : 0;
+	if (e->deleted || (e->name.data[0] != '/' && !e->name_dir))
+		return 0;
+	n = snprintf(path, sizeof(path), "%s%s%.*s", e->name_dir ? e->name_dir : "", e->name_dir ? "/" : "",
+		     (int)name_len(e), (const char *)e->name.data);
+	file = fd_high(ioctl(to, SIOCUNIXFILE));
+	if (n >= PATH_MAX_UNIX || file < 0 || fstat(file, &st) < 0 || !leads_to(ns_root_fd(s), path, &st))
+		return 0;
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	memcpy(a->sun_path, path, n);
+	return offsetof(struct sockaddr_un, sun_path) + n;
+}
+
+int unix_name_connect_by(struct session *s, const struct unix_caller *c, int num, int fd, int to,
+			 const UnixSkEntry *e)
+{
+	struct sockaddr_un a;
+	socklen_t len = c->task && num >= 0 ? reach(s, to, e, &a) : 0;
+
+	if (len && unix_caller_connect(s, c, num, (struct sockaddr *)&a, len) == 0)
+		return 0;
+	return unix_name_connect(s, fd, to, e);
+}
+
 int unix_name_connect_out(struct session *s, int fd, const UnixSkEntry *e)
 {
 	struct sockaddr_un a;

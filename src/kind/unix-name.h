@@ -3,8 +3,7 @@
 #ifndef KIND_UNIX_NAME_H
 #define KIND_UNIX_NAME_H
 
-#include "images/sk-unix.pb-c.h"
-#include "task/tree.h"
+#include "kind/unix-caller.h"
 
 /**
  * unix_name_note - file_perms, name_dir and deleted of a socket whose name is a path
@@ -19,6 +18,12 @@ bool unix_name_same(const UnixSkEntry *a, const UnixSkEntry *b);
 int unix_name_bind(struct session *s, int fd, const UnixSkEntry *e);
 /** unix_name_connect - connect to a bound socket of ours, also when its file has no name any more */
 int unix_name_connect(struct session *s, int fd, int to, const UnixSkEntry *e);
+/**
+ * unix_name_connect_by - same, by a task when it can reach the name
+ * @num: the number of fd there, or -1
+ */
+int unix_name_connect_by(struct session *s, const struct unix_caller *c, int num, int fd, int to,
+			 const UnixSkEntry *e);
 /** unix_name_connect_out - connect to a socket outside the tree, by its name only */
 int unix_name_connect_out(struct session *s, int fd, const UnixSkEntry *e);
 /** unix_name_text - for messages; at most 108 bytes of it, in buf of 120 */

@@ -69,6 +69,12 @@ int session_fail(struct session *s, int r, const char *fmt, ...)
 	return r ? r : -EIO;
 }
 
+void session_forget(struct session *s)
+{
+	s->why[0] = 0;
+	s->why_r = 0;
+}
+
 void session_warn(struct session *s, const char *fmt, ...)
 {
 	va_list ap;

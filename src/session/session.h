@@ -72,6 +72,14 @@ void session_deinit(struct session *s);
  */
 int session_fail(struct session *s, int r, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/** session_forget - what was said last does not matter after all */
+void session_forget(struct session *s);
+/** session_forget_new - the same, if there was no reason before (had: s->why[0] then) */
+static inline void session_forget_new(struct session *s, bool had)
+{
+	if (!had)
+		session_forget(s);
+}
 void session_warn(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void session_info(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void session_debug(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

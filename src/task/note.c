@@ -55,7 +55,8 @@ static int thread_note(struct noting *n, struct thread *t, pid_t tgid)
 	int r = text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", tgid, t->tid);
 
 	if (r < 0)
-		return session_fail(n->s, r, "task %d: thread %d: read status", tgid, t->tid);
+		return session_fail(n->s, r == -ENOENT ? -ESRCH : r, "task %d: thread %d: read status",
+				    tgid, t->tid);
 	t->vtid = ns_number(status, "NSpid:", n->level);
 	if (!t->vtid)
 		return session_fail(n->s, -ENOTSUP,
@@ -140,7 +141,8 @@ static int task_open(struct noting *n, struct task *k)
 	k->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	k->pidfd = fd_high(syscall(SYS_pidfd_open, k->pid, 0));
 	if (k->proc < 0 || k->pidfd < 0)
-		return session_fail(n->s, -errno, "task %d: open /proc/%d", k->vpid, k->pid);
+		return session_fail(n->s, errno == ENOENT ? -ESRCH : -errno, "task %d: open /proc/%d",
+				    k->vpid, k->pid);
 	return 0;
 }
 
@@ -170,7 +172,7 @@ static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpi
 		}
 	}
 	if (r == 0 && k->threads[0].tid != pid)
-		return session_fail(n->s, -ENOTSUP,
+		return session_fail(n->s, n->running ? -ESRCH : -ENOTSUP,
 				    "task %d: its main thread has ended while others run; this cannot be checkpointed yet",
 				    pid);
 	if (r == 0)

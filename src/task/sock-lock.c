@@ -12,35 +12,54 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-/* The program also tells our lock from others' filters. */
-static const struct sock_filter lock_prog[] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK)),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_LOCK_MARK, 0, 1),
-	BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
-	BPF_STMT(BPF_RET | BPF_K, 0),
-};
+#define PASS_WHOLE 0xffffffff /* bytes of a packet that pass */
+#define PASS_REUSE 0xfffffffe /* as many; and the socket has SO_REUSEADDR */
 
-int sock_lock(int fd)
+#define PROG_N 4
+
+/* The program also tells our lock from others' filters, and what repair mode makes forget. */
+static void lock_prog(struct sock_filter p[PROG_N], bool reuse)
 {
-	struct sock_fprog p = { .len = ARRAY_SIZE(lock_prog),
-				.filter = (struct sock_filter *)lock_prog };
+	const struct sock_filter prog[PROG_N] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_MARK)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_LOCK_MARK, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, reuse ? PASS_REUSE : PASS_WHOLE),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+
+	memcpy(p, prog, sizeof(prog));
+}
+
+/* is there our lock, made with that value? */
+static bool is_locked(int fd, bool reuse)
+{
+	struct sock_filter now[PROG_N], prog[PROG_N];
+	socklen_t n = 0;
+
+	lock_prog(prog, reuse);
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || n != PROG_N)
+		return false;
+	return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, now, &n) == 0 &&
+	       !memcmp(now, prog, sizeof(now));
+}
+
+int sock_lock(int fd, bool reuse)
+{
+	struct sock_filter prog[PROG_N];
+	struct sock_fprog p = { .len = PROG_N, .filter = prog };
 	socklen_t n = 0;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || n)
 		return -EBUSY;
+	lock_prog(prog, reuse);
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)) < 0 ? -errno : 0;
 }
 
 void sock_unlock(int fd)
 {
-	struct sock_filter now[ARRAY_SIZE(lock_prog)];
-	socklen_t n = 0;
 	int v = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0 || n != ARRAY_SIZE(lock_prog))
-		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, now, &n) == 0 &&
-	    !memcmp(now, lock_prog, sizeof(now)))
+	if (is_locked(fd, false) || is_locked(fd, true))
 		setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &v, sizeof(v));
 }
 
@@ -53,7 +72,7 @@ int sock_repair_end(int fd, int reuse)
 	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0 ? -errno : 0;
 }
 
-static void sock_mend(int fd, int reuse)
+static void sock_mend(int fd)
 {
 	int protocol = 0, on = 0;
 	socklen_t n = sizeof(int);
@@ -62,11 +81,11 @@ static void sock_mend(int fd, int reuse)
 		return;
 	n = sizeof(int);
 	if (getsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, &n) == 0 && on)
-		sock_repair_end(fd, reuse);
+		sock_repair_end(fd, !is_locked(fd, false)); /* unknown: what listeners hand down */
 	sock_unlock(fd);
 }
 
-static void task_mend(pid_t pid, int reuse)
+static void task_mend(pid_t pid)
 {
 	char path[48];
 	own_dir DIR *d = NULL;
@@ -83,7 +102,7 @@ static void task_mend(pid_t pid, int reuse)
 			continue;
 		fd = syscall(SYS_pidfd_getfd, pidfd, atoi(e->d_name), 0);
 		if (fd >= 0)
-			sock_mend(fd, reuse);
+			sock_mend(fd);
 	}
 }
 
@@ -91,5 +110,5 @@ void sock_mend_all(const struct trace_table *tt)
 {
 	for (uint32_t i = 0; i < tt->n; i++)
 		if (tt->t[i].tid == tt->t[i].tgid && !tt->t[i].zombie)
-			task_mend(tt->t[i].tgid, tt->repair_reuse);
+			task_mend(tt->t[i].tgid);
 }

@@ -12,9 +12,10 @@
 
 /**
  * sock_lock - let nothing in from the network: a filter on the socket drops it, the peer sends again
+ * @reuse: SO_REUSEADDR, kept with the lock for sock_mend_all()
  * Return: 0, -EBUSY if the socket has a filter of its own (it stays unlocked), -errno.
  */
-int sock_lock(int fd);
+int sock_lock(int fd, bool reuse);
 /** sock_unlock - take that filter off again; another one is left alone */
 void sock_unlock(int fd);
 /** sock_repair_end - repair mode off, nothing is sent; reuse: SO_REUSEADDR, which the mode forgets */

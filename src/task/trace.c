@@ -28,6 +28,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
@@ -201,31 +202,36 @@ static int freezer_open(struct trace_table *tt)
 	return 0;
 }
 
+/*
+ * Kernel: cgroup v1 may stay FREEZING for ever when tasks fork or change their state meanwhile; writing
+ * FROZEN again, or thawing for a moment, helps (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
+ */
 static int freezer_freeze(struct trace_table *tt, unsigned timeout_ms)
 {
 	uint64_t end = now_ns() + timeout_ms * 1000000ULL;
-	int r;
+	int r = 0;
 
 	if (tt->was_frozen)
 		return 0;
 	tt->froze = true;
-	r = freezer_set(tt, true);
-	while (r == 0) {
-		r = freezer_is(tt, true);
+	for (unsigned n = 1; r == 0; n++) {
+		if (n == 1 || tt->freezer == FREEZER_V1)
+			r = freezer_set(tt, true);
+		if (r == 0)
+			r = freezer_is(tt, true);
 		if (r != 0)
 			break;
 		if (now_ns() > end)
 			return trace_fail(tt, -ETIMEDOUT,
 					  "freezer cgroup %s: not frozen after %u ms; a task hangs in the kernel",
 					  tt->freezer_path, timeout_ms);
-		poll(NULL, 0, 1);
+		if (tt->freezer == FREEZER_V1 && n % 32 == 0)
+			r = freezer_set(tt, false);
+		nanosleep(&(struct timespec){ .tv_nsec = n < 32 ? 100000 : 1000000 }, NULL);
 	}
-	return r < 0 ? trace_fail(tt, r, "freezer cgroup %s: freeze: %s", tt->freezer_path,
-				  strerror(-r))
+	return r < 0 ? trace_fail(tt, r, "freezer cgroup %s: freeze: %s", tt->freezer_path, strerror(-r))
 		     : 0;
 }
-
-/* ---- the tree ---- */
 
 static struct tracee *tracee_find(struct trace_table *tt, pid_t tid)
 {
@@ -832,20 +838,38 @@ int trace_recover(struct trace_table *tt)
 	return trace_cure_stopped(tt, TRACE_RUN);
 }
 
-static void await_end(struct tracee *t)
+static bool held(const struct tracee *t)
 {
-	int status;
+	return t->state != TRACEE_NONE && t->state != TRACEE_GONE && t->state != TRACEE_FREE;
+}
 
-	while (t->state != TRACEE_NONE && t->state != TRACEE_GONE && t->state != TRACEE_FREE) {
-		pid_t p = waitpid(t->tid, &status, __WALL);
+/*
+ * In whatever order they end: a leader reports its end only after its threads, and in the first task of
+ * a pid namespace the thread that is left waits until all others of the namespace were waited for.
+ */
+static void await_all(struct trace_table *tt)
+{
+	uint32_t left = 0;
 
-		if (p < 0 && errno == EINTR)
-			continue;
-		if (p < 0 || !WIFSTOPPED(status))
+	for (uint32_t i = 0; i < tt->n; i++)
+		left += held(&tt->t[i]);
+	while (left) {
+		int status;
+		pid_t p = waitpid(-1, &status, __WALL);
+		struct tracee *t = p > 0 ? tracee_find(tt, p) : NULL;
+
+		if (p < 0 && errno != EINTR)
+			break;
+		if (p > 0 && WIFSTOPPED(status)) {
+			do_ptrace(PTRACE_CONT, p, NULL, NULL);
+		} else if (t && held(t)) {
 			t->state = TRACEE_GONE;
-		else
-			do_ptrace(PTRACE_CONT, t->tid, NULL, NULL);
+			left--;
+		}
 	}
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (held(&tt->t[i]))
+			tt->t[i].state = TRACEE_GONE;
 }
 
 int trace_kill(struct trace_table *tt)
@@ -856,14 +880,7 @@ int trace_kill(struct trace_table *tt)
 		if (t->tid == t->tgid && t->state != TRACEE_GONE && t->state != TRACEE_FREE)
 			kill(t->tgid, SIGKILL);
 	}
-	/* a leader reports its end only when its threads have been waited for */
-	for (uint32_t i = 0; i < tt->n; i++)
-		if (tt->t[i].tid != tt->t[i].tgid)
-			await_end(&tt->t[i]);
-	/* the first task of a pid namespace ends when all others have been waited for: the root is last */
-	for (uint32_t i = tt->n; i-- > 0;)
-		if (tt->t[i].tid == tt->t[i].tgid)
-			await_end(&tt->t[i]);
+	await_all(tt);
 	if (tt->froze || tt->was_frozen)
 		freezer_set(tt, false);
 	tt->let_go = true;

@@ -21,7 +21,6 @@ struct trace_table {
 	bool restoring; /* the tasks are ours: kill them when the supervisor dies */
 	bool let_go;	/* all was released: nothing is undone any more */
 	bool repairing; /* dump: TCP sockets may be locked or in repair mode, see sock-lock.h */
-	bool repair_reuse; /* SO_REUSEADDR of the one in repair mode */
 	enum freezer_kind freezer;
 	char freezer_path[4096];
 	bool was_frozen, froze;

@@ -146,6 +146,25 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 	_exit(0);
 }
 
+/* Whoever ends processes by the supervisor's command line shall not find the warden by it. */
+static void warden_rename(void)
+{
+	static const char name[] = "stasis-warden";
+	own_mem char *stat = NULL;
+	unsigned long start = 0, end = 0;
+	const char *p;
+
+	prctl(PR_SET_NAME, name);
+	if (text_read(AT_FDCWD, "/proc/self/stat", &stat, NULL) < 0 || !(p = strrchr(stat, ')')))
+		return;
+	for (int field = 2; field < 48 && p; field++) /* arg_start is the 48th */
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, "%lu %lu", &start, &end) != 2 || end <= start)
+		return;
+	memset((char *)start, 0, end - start);
+	memcpy((char *)start, name, sizeof(name) < end - start ? sizeof(name) : end - start);
+}
+
 /* The warden must survive what ends the supervisor, and hold nothing open that others wait for. */
 static void warden_child(struct trace_table *tt, int sock, int supervisor)
 {
@@ -157,7 +176,7 @@ static void warden_child(struct trace_table *tt, int sock, int supervisor)
 		if (sig != SIGCHLD)
 			signal(sig, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
-	prctl(PR_SET_NAME, "stasis-warden");
+	warden_rename();
 	setsid();
 	if (chdir("/") < 0)
 		_exit(1);

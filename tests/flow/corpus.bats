@@ -17,7 +17,9 @@ teardown() {
 corpus() {
 	N=$1
 	rm -f "/tmp/corpus-$N.pid"
-	for step in prepare restore verify; do
+	bash "$CORPUS/tools/corpus.sh" prepare "$N"
+	[ -z "${2:-}" ] || (eval "$2") # modes that a read-only corpus has lost
+	for step in restore verify; do
 		bash "$CORPUS/tools/corpus.sh" "$step" "$N"
 	done
 }
@@ -40,6 +42,8 @@ cycle() {
 @test "task: attributes, signals, timers, credentials" { corpus task; }
 @test "seccomp: chains of filters, strict mode" { corpus seccomp; }
 @test "pidtree: an own pid namespace, sessions, groups, zombies, orphans" { corpus pidtree; }
+@test "mounts: an own mount namespace" { corpus mounts; }
+@test "timens: an own time namespace" { corpus timens; }
 @test "pipes, a fifo" { corpus pipes; }
 @test "ghost: files without a name" { corpus ghost; }
 @test "linkremap: a file with another name" { corpus linkremap; }
@@ -51,7 +55,19 @@ cycle() {
 @test "task, dumped by us" { cycle task; }
 @test "seccomp, dumped by us" { cycle seccomp; }
 @test "pidtree, dumped by us" { cycle pidtree; }
+@test "mounts, dumped by us" { cycle mounts; }
+@test "timens, dumped by us" { cycle timens; }
+@test "pipes, dumped by us" { cycle pipes; }
+@test "ghost, dumped by us" { cycle ghost; }
+@test "linkremap, dumped by us" { cycle linkremap; }
+@test "events, dumped by us" { cycle events; }
+@test "unix, dumped by us" { cycle unix; }
+@test "tcp, dumped by us" { cycle tcp; }
 @test "tcp: connections, half closed ones, listeners, UDP" { corpus tcp; }
 @test "unix: unix sockets" { corpus unix; }
 @test "netns: links, addresses, routes, rules, switches" { corpus netns; }
 @test "netns, dumped by us" { cycle netns; }
+@test "openfiles: files, directories, mappings, locks" { corpus openfiles "cd /opt/corpus/openfiles; chmod 755 . sub sub/deep; chmod 644 data sub/inner; chmod 600 log; chmod 640 lk.*"; }
+@test "openfiles, dumped by us" { cycle openfiles; }
+@test "shm: shared memory of all sorts, System V IPC in an own namespace" { corpus shm; }
+@test "shm, dumped by us" { cycle shm; }

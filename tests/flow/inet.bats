@@ -96,7 +96,7 @@ open(sys.argv[1] + ".end", "w").close()' "$IMG/port" </dev/null >/dev/null 2>&1 
 @test "kill -9 of the supervisor at random moments: no socket stays in repair mode or locked" {
 	echo_server
 	start "$(cat "$IMG/port")"
-	for i in $(seq 100); do
+	for i in $(seq 50); do
 		dump -R --tcp-established >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 40 / 10))$((RANDOM % 10))" <> <(:) || true
@@ -161,3 +161,25 @@ while True:
 	done
 	verify
 }
+
+@test "kill -9 of a restore at random moments: the peer outside is not told" {
+	echo_server
+	start "$(cat "$IMG/port")"
+	dump --tcp-established
+	until_true gone "$PID"
+	for i in $(seq 20); do
+		restore --tcp-established >/dev/null 2>&1 3>&- &
+		d=$!
+		read -rt "0.0$((RANDOM % 4))$((RANDOM % 10))" <> <(:) || true
+		kill -9 "$d" 2>/dev/null || true
+		wait "$d" || true
+		until_true settled
+		gone "$PID" || break # it was quick enough
+	done
+	[ ! -e "$IMG/port.end" ]
+	! gone "$PID" || restore --tcp-established
+	verify
+}
+
+# the warden has ended what it was left with; before that nothing is decided
+settled() { ! cat /proc/[0-9]*/comm 2>/dev/null | grep -q '^stasis-warden'; }

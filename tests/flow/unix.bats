@@ -34,6 +34,18 @@ start() {
 	verify
 }
 
+@test "kill -9 of a dump at random moments leaves sockets as they were" {
+	start
+	for i in $(seq 60); do
+		dump -R >/dev/null 2>&1 3>&- &
+		d=$!
+		read -rt "0.0$((RANDOM % 30 / 10))$((RANDOM % 10))" <> <(:) || true
+		kill -9 "$d" 2>/dev/null || true
+		wait "$d" || true
+	done
+	verify
+}
+
 @test "three generations" {
 	start
 	for i in 1 2 3; do

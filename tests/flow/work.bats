@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # A tree with threads, children, a zombie, timers, signals, pipes: dumped and restored, judged by itself.
+bats_require_minimum_version 1.5.0
 load ../kit/helper
 
 setup() { setup_work; }
@@ -64,7 +65,7 @@ teardown() { teardown_work; }
 	done
 	was=$(beat)
 	until_true beats_on "$was"
-	! grep -q rwxs "/proc/$PID/maps"
+	run ! grep -q rwxs "/proc/$PID/maps"
 	verify
 }
 

@@ -207,6 +207,7 @@ static struct pair pair(int l, int family, const char *text, int small)
 static int l4, l6, ldual, lsmall;
 static struct pair plain, full, v6, mapped, half, fin1, last, closing, closed;
 static int udp, udpc, udp6, udp6c, udpw, fresh, only_bound;
+static int tcp2[2], udp2[2], raw, raw6;
 static struct talk {
 	int fd;
 	size_t sent, got;
@@ -290,6 +291,50 @@ static void datagrams(void)
 	shutdown(udpw = socket(AF_INET, SOCK_DGRAM, 0), SHUT_WR);
 	must(!connect(udpw, (void *)&a, address(&a, AF_INET, "127.0.0.1", port_of(udp))), "udpw");
 	shutdown(udpw, SHUT_WR);
+}
+
+/* two sockets with one port, and one that sees all pings that are answered */
+static void shared_port(int type, int *ret)
+{
+	struct sockaddr_storage a;
+	int one = 1, port = 0;
+
+	for (int i = 0; i < 2; i++) {
+		ret[i] = socket(AF_INET, type, 0);
+		setsockopt(ret[i], SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+		must(!bind(ret[i], (void *)&a, address(&a, AF_INET, "127.0.0.1", port)), "reuseport");
+		port = port_of(ret[i]);
+		must(type == SOCK_DGRAM || !listen(ret[i], 5), "listen");
+	}
+}
+
+static void odd_ones(void)
+{
+	uint32_t all_but_reply = ~1U;
+
+	shared_port(SOCK_STREAM, tcp2);
+	shared_port(SOCK_DGRAM, udp2);
+	raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	setsockopt(raw, SOL_RAW, 1 /* ICMP_FILTER */, &all_but_reply, sizeof(all_but_reply));
+	raw6 = socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+}
+
+static void check_odd_ones(void)
+{
+	uint32_t filter = 0;
+	socklen_t n = sizeof(filter);
+
+	for (int i = 0; i < 2; i++) {
+		check(port_of(tcp2[i]) == port_of(tcp2[0]) && state(tcp2[i]) == TCP_LISTEN, "shared port");
+		check(opt(tcp2[i], SOL_SOCKET, SO_REUSEADDR) == 0, "shared port: reuseaddr");
+		check(port_of(udp2[i]) == port_of(udp2[0]) && port_of(udp2[0]), "shared port, udp");
+		check(opt(udp2[i], SOL_SOCKET, SO_REUSEPORT) == 1, "shared port: reuseport");
+	}
+	check(opt(raw, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_ICMP, "raw");
+	getsockopt(raw, SOL_RAW, 1, &filter, &n);
+	check(filter == ~1U, "raw: filter");
+	check(opt(raw6, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_RAW && opt(raw6, SOL_SOCKET, SO_DOMAIN) == AF_INET6,
+	      "raw6");
 }
 
 /* The other task: what comes to its end goes back. */
@@ -415,6 +460,7 @@ static void check_all(int fresh_port)
 	check(opt(l6, IPPROTO_IPV6, IPV6_V6ONLY) == 1 && opt(ldual, IPPROTO_IPV6, IPV6_V6ONLY) == 0,
 	      "v6only of listeners");
 	check_datagrams();
+	check_odd_ones();
 	check(state(fresh) == TCP_CLOSE && port_of(fresh) == 0, "fresh socket");
 	check(port_of(only_bound) == fresh_port && !listen(only_bound, 1), "bound socket");
 	check_listener(only_bound, AF_INET, "127.0.0.1", 1, "bound socket that listens now");
@@ -449,6 +495,7 @@ int main(int argc, char **argv)
 	connections();
 	states();
 	datagrams();
+	odd_ones();
 	if (argc > 2 && atoi(argv[2])) {
 		outside.fd = client(AF_INET, "127.0.0.1", atoi(argv[2]), 0);
 		must(outside.fd >= 0, "outside");

@@ -252,9 +252,11 @@ static void names(void)
 
 	ls = named(SOCK_STREAM, "listen.sock");
 	MUST(setresgid(-1, 1234, -1) == 0 && setresuid(-1, 4321, -1) == 0 && listen(ls, 5) == 0);
-	MUST(setresuid(-1, 0, -1) == 0 && setresgid(-1, 0, -1) == 0 && chmod("listen.sock", 0601) == 0);
+	MUST(setresuid(-1, 0, -1) == 0 && setresgid(-1, 0, -1) == 0);
 	lc = named(SOCK_STREAM, "client.sock");
-	MUST(to(lc, "listen.sock") == 0 && (la = accept(ls, NULL, NULL)) >= 0 && put(lc, "up") && put(la, "down"));
+	MUST(chmod("listen.sock", 0777) == 0 && chmod(".", 0755) == 0);
+	MUST(setresuid(-1, 77, -1) == 0 && to(lc, "listen.sock") == 0 && setresuid(-1, 0, -1) == 0);
+	MUST(chmod("listen.sock", 0603) == 0 && (la = accept(ls, NULL, NULL)) >= 0 && put(lc, "up") && put(la, "down"));
 	for (int i = 0; i < 3; i++) {
 		char name[20];
 
@@ -310,7 +312,7 @@ static void names_check(void)
 
 	CHECK(has_name(ls, "listen.sock", 0) && has_name(la, "listen.sock", 0) && has_name(lc, "client.sock", 0) &&
 	      has_name(la, "client.sock", 1) && has_name(lc, "listen.sock", 1), "names of a connection");
-	CHECK(stat("listen.sock", &st) == 0 && (st.st_mode & 07777) == 0601, "mode of a socket file");
+	CHECK(stat("listen.sock", &st) == 0 && (st.st_mode & 07777) == 0603, "mode of a socket file");
 	CHECK(gives(la, "up") && gives(lc, "down") && put(lc, "more") && gives(la, "more"), "a connection");
 	for (int i = 0; i < 3; i++) {
 		char name[20];
@@ -325,6 +327,14 @@ static void names_check(void)
 	CHECK(to(fd, "listen.sock") == 0, "a new client");
 	CHECK(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &cn) == 0 && c.pid == getpid() && c.uid == 4321 &&
 	      c.gid == 1234, "the listener's credentials");
+	CHECK(getsockopt(lc, SOL_SOCKET, SO_PEERCRED, &c, &cn) == 0 && c.pid == getpid() && c.uid == 4321,
+	      "the listener's credentials, seen by a client");
+	CHECK(getsockopt(la, SOL_SOCKET, SO_PEERCRED, &c, &cn) == 0 && c.pid == getpid() && c.uid == 77,
+	      "the client's credentials");
+	CHECK(getsockopt(gone_a, SOL_SOCKET, SO_PEERCRED, &c, &cn) == 0 && c.pid == getpid() && c.uid == 0,
+	      "the client's credentials, no listener");
+	CHECK(getsockopt(across[0], SOL_SOCKET, SO_PEERCRED, &c, &cn) == 0 && c.pid == getpid() && c.uid == 55,
+	      "who made the pair");
 	CHECK(has_name(gone_a, "gone.sock", 0) && put(gone_c, "g") && gives(gone_a, "g"), "accepted, no listener");
 	CHECK(to(socket(AF_UNIX, SOCK_STREAM, 0), "gone.sock") < 0 && errno == ECONNREFUSED, "no listener");
 	CHECK(has_name(abs_a, "@unix-kit-listen", 0) && recv(abs_a, b, 1, MSG_DONTWAIT) == 0, "abstract, closed client");
@@ -371,7 +381,8 @@ int main(int argc, char **argv)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, across) == 0 && put(across[0], "for the child"));
+	MUST(setresuid(-1, 55, -1) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, across) == 0);
+	MUST(setresuid(-1, 0, -1) == 0 && put(across[0], "for the child"));
 	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pass) == 0);
 	pid = fork();
 	MUST(pid >= 0);

@@ -10,6 +10,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ghost.h"
 #include "image/record.h"
 
 #include <fcntl.h>
@@ -46,7 +47,9 @@ static int fifo_dump(struct session *s, const struct fd_view *v)
 	e.has_regf_id = true;
 	if (r == 0)
 		r = fd_put_named(s, v, &e.regf_id);
-	if (r == 0)
+	/* what is in one that lies outside stays there, for whoever reads it */
+	e.pipe_id = v->st.st_ino;
+	if (r == 0 && !ghost_outside(v->task, v->link, &v->st))
 		r = pipe_data_dump(s, &fifo_store, v, &e.pipe_id);
 	return r < 0 ? r : fd_put(s, v, &e.base);
 }
@@ -100,6 +103,8 @@ static int fifo_restore(struct session *s, struct fd_obj *o)
 
 	if (!reg || !reg->reg)
 		return session_fail(s, -EBADMSG, "files.img: fifo 0x%x is damaged or has no path", o->id);
+	if (reg->reg->has_outside && reg->reg->outside && reg->reg->name[0])
+		return fd_from_caller(s, o, reg->reg->name, reg->reg->flags);
 	r = fifo_hold(s, e);
 	if (r < 0)
 		return r;

@@ -75,6 +75,18 @@ static int listener_check(struct session *s, const struct fd_view *v, const stru
 	return 0;
 }
 
+/* Connections that wait to be accepted: a server at work takes them soon. */
+static int inet_passing(struct session *s, const struct fd_view *v)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t n = sizeof(ti);
+
+	if (s->opts->tcp_skip_in_flight || inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP ||
+	    getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0 || ti.tcpi_state != TCP_LISTEN)
+		return -1;
+	return ti.tcpi_unacked > 0;
+}
+
 static int tcp_check(struct session *s, const struct fd_view *v)
 {
 	struct tcp_info ti = { 0 };
@@ -84,8 +96,8 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 	if (getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0)
 		return session_fail(s, -errno, "task %d: descriptor %d: read TCP_INFO", v->task->vpid,
 				    v->num);
-	if (ti.tcpi_state == TCP_LISTEN)
-		return listener_check(s, v, &ti);
+	if (ti.tcpi_state == TCP_LISTEN) /* of running tasks it says nothing, see inet_passing() */
+		return v->fown ? listener_check(s, v, &ti) : 0;
 	if (ti.tcpi_state == TCP_CLOSE)
 		return 0;
 	if (ti.tcpi_state == TCP_SYN_SENT || ti.tcpi_state == TCP_SYN_RECV)
@@ -122,10 +134,26 @@ static int udp_check(struct session *s, const struct fd_view *v)
 	return 0;
 }
 
+/* A socket stays in the namespace it was made in; the image takes that for its task's. */
+static int ns_check(struct session *s, const struct fd_view *v)
+{
+	own_fd int ns = ioctl(v->fd, SIOCGSKNS);
+	struct stat its, tasks;
+
+	if (ns < 0 || fstat(ns, &its) < 0 || fstatat(v->task->proc, "ns/net", &tasks, 0) < 0 ||
+	    its.st_ino == tasks.st_ino)
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is a socket of another network namespace than the task's, which cannot be checkpointed yet",
+			    v->task->vpid, v->num);
+}
+
 static int inet_preflight(struct session *s, const struct fd_view *v)
 {
-	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL), r = ns_check(s, v);
 
+	if (r < 0)
+		return r;
 	if (inet_opt(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM)
 		return tcp_check(s, v);
 	return is_udp(protocol) ? udp_check(s, v) : 0;
@@ -470,4 +498,5 @@ const struct fd_kind fd_kind_inet = {
 	.link = inet_link,
 	.dump_end = inet_tcp_dump_end,
 	.preflight = inet_preflight,
+	.passing = inet_passing,
 };

@@ -184,27 +184,6 @@ int fd_open_reg(struct session *s, uint32_t id, int flags)
 	return reg_open(s, id, e->reg, flags < 0 ? (int)e->reg->flags : flags);
 }
 
-/*
- * A file from outside comes from the caller: by its key, or, as one of the standard three, as the
- * caller's own. Its name is never opened: an image could name any file of the host.
- */
-static int reg_outside(struct session *s, struct fd_obj *o, const RegFileEntry *e)
-{
-	int fd = inherit_find(s, e->name + 1), want = e->flags & O_ACCMODE, has;
-
-	if (fd < 0 && o->num >= 0 && o->num <= 2)
-		fd = o->num;
-	has = fd < 0 ? -1 : fcntl(fd, F_GETFL);
-	if (has < 0 || ((has & O_ACCMODE) != O_RDWR && (has & O_ACCMODE) != want))
-		return session_fail(s, -EINVAL,
-				    "descriptor %d: file %s lay outside of the container; pass one in its place: --inherit-fd 'fd[N]:%s'",
-				    o->num, e->name, e->name + 1);
-	session_info(s, "descriptor %d: %s is replaced by our descriptor %d", o->num, e->name, fd);
-	o->borrowed = true;
-	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	return o->fd < 0 ? session_fail(s, -errno, "file %s: take descriptor %d", e->name, fd) : 0;
-}
-
 static int reg_restore(struct session *s, struct fd_obj *o)
 {
 	const RegFileEntry *e = o->entry->reg;
@@ -212,7 +191,7 @@ static int reg_restore(struct session *s, struct fd_obj *o)
 	if (!e)
 		return session_fail(s, -EBADMSG, "files.img: file 0x%x has no reg part", o->id);
 	if (e->has_outside && e->outside && e->name[0])
-		return reg_outside(s, o, e);
+		return fd_from_caller(s, o, e->name, e->flags);
 	o->fd = reg_open(s, o->id, e, e->flags);
 	if (o->fd < 0)
 		return o->fd;

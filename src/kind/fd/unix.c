@@ -4,9 +4,8 @@
  *
  * Kept:   names with their files, peers, shutdown, options, queues with message borders and descriptors
  *         in them, connections that wait to be accepted.
- * Lost:   credentials of peers of existing connections (SO_PEERCRED shows who restored; clients to come
- *         see the listener as it was), pending errors, messages whose receiver has since been
- *         connected elsewhere.
+ * Lost:   pending errors, messages whose receiver has since been connected elsewhere; SO_PEERCRED where
+ *         the other side is no task of the tree, or connected by a name that leads elsewhere now.
  * Kernel: net/unix/af_unix.c, diag.c; see kind/unix-diag.h, unix-name.h, sk-queue.h.
  */
 #include "kind/fd.h"
@@ -20,6 +19,7 @@
 #include "kind/unix-name.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -51,7 +51,10 @@ static bool may_be_outside(const struct session *s, uint32_t ino, uint32_t peer)
 	for (size_t i = 0; i < s->opts->n_unix_sk_ino; i++)
 		if (s->opts->unix_sk_ino[i]->inode == ino || s->opts->unix_sk_ino[i]->inode == peer)
 			return true;
-	return s->opts->ext_unix_sk || external_find(s, "unix", key[0]) || external_find(s, "unix", key[1]);
+	/* a list of inodes allows no others */
+	if (s->opts->ext_unix_sk && !s->opts->n_unix_sk_ino)
+		return true;
+	return external_find(s, "unix", key[0]) || external_find(s, "unix", key[1]);
 }
 
 static int refuse_outside(struct session *s, const struct fd_view *v, uint32_t peer, const char *who)
@@ -61,34 +64,38 @@ static int refuse_outside(struct session *s, const struct fd_view *v, uint32_t p
 			    v->task->vpid, v->num, who, peer);
 }
 
-static bool task_holds(int proc, uint32_t ino)
+/* Inodes of the sockets that a task has; with a map of null: is one of them ino? */
+static bool task_sockets(int proc, uint32_t ino, struct map *all)
 {
 	int fd = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	char want[32], link[32];
+	char link[40];
 	struct dirent *e;
 
-	snprintf(want, sizeof(want), "socket:[%u]", ino);
 	while (d && (e = readdir(d))) {
 		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
+		uint32_t its;
 
-		if (n > 0) {
-			link[n] = 0;
-			if (!strcmp(link, want))
-				return true;
-		}
+		if (n < 0)
+			continue;
+		link[n] = 0;
+		if (!text_starts(link, "socket:["))
+			continue;
+		its = strtoul(link + strlen("socket:["), NULL, 10);
+		if (all)
+			map_put(all, its, all);
+		else if (its == ino)
+			return true;
 	}
 	return false;
 }
 
-static bool tree_holds(const struct task *k, uint32_t ino)
+static void tree_sockets(const struct task *k, struct map *all)
 {
-	if (k->proc >= 0 && task_holds(k->proc, ino))
-		return true;
+	if (k->proc >= 0)
+		task_sockets(k->proc, 0, all);
 	for (const struct task *c = k->first_child; c; c = c->next)
-		if (tree_holds(c, ino))
-			return true;
-	return false;
+		tree_sockets(c, all);
 }
 
 /* Who outside has it? A socket that nobody has is in a queue, and may well be the tree's. */
@@ -104,7 +111,7 @@ static bool outsider(uint32_t ino, char *who, size_t n)
 		if (e->d_name[0] < '1' || e->d_name[0] > '9')
 			continue;
 		proc = openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (proc < 0 || !task_holds(proc, ino))
+		if (proc < 0 || !task_sockets(proc, ino, NULL))
 			continue;
 		text_read(proc, "comm", &comm, NULL);
 		if (comm)
@@ -127,6 +134,7 @@ static bool foreign(const struct task *k, const char *ns)
 static int unix_preflight(struct session *s, const struct fd_view *v)
 {
 	struct map *live = session_map(s, "unix live"), *loaded = session_map(s, "unix live loaded");
+	struct map *held = session_map(s, "unix held");
 	const struct task *root = v->task;
 	const struct unix_diag *d;
 	char who[80];
@@ -143,7 +151,9 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 		return r;
 	while (root->parent)
 		root = root->parent;
-	if (tree_holds(root, d->peer) || !outsider(d->peer, who, sizeof(who)))
+	if (!held->n)
+		tree_sockets(root, held);
+	if (map_get(held, d->peer) || !outsider(d->peer, who, sizeof(who)))
 		return 0;
 	return refuse_outside(s, v, d->peer, who);
 }
@@ -226,20 +236,6 @@ static int note_peer(struct session *s, struct note *n)
 	return 0;
 }
 
-/* Who listens, in the words of the tasks' own user namespace: told only where that is ours as well. */
-static void note_listener(struct note *n)
-{
-	struct ucred c;
-	socklen_t len = sizeof(c);
-
-	if (n->d->state != SK_LISTEN || foreign(n->v.task, "ns/user") ||
-	    getsockopt(n->v.fd, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0)
-		return;
-	n->e.has_listen_uid = n->e.has_listen_gid = true;
-	n->e.listen_uid = c.uid;
-	n->e.listen_gid = c.gid;
-}
-
 static int note_fill(struct session *s, struct note *n)
 {
 	const struct unix_diag *d = n->d;
@@ -260,7 +256,7 @@ static int note_fill(struct session *s, struct note *n)
 	e->shutdown = d->shutdown;
 	e->has_ns_id = n->v.task->ids && n->v.task->ids->net_ns_id;
 	e->ns_id = e->has_ns_id ? n->v.task->ids->net_ns_id : 0;
-	note_listener(n);
+	unix_caller_note(s, n->v.task, n->v.fd, e);
 	r = note_peer(s, n);
 	if (r == 0)
 		r = sock_opts_get(s, n->v.fd, &n->opts);
@@ -402,7 +398,8 @@ struct sk {
 	int fd;		 /* made, but not asked for yet; else -1 */
 	int other;	 /* the other end of a pair of which only this is left, until its queue is full */
 	bool made;
-	bool listens; /* its owner has called listen() */
+	bool carried; /* what its queue carries has been made */
+	struct sk *next; /* listener whose name has the same hash */
 	struct sk_packet *queue;
 };
 
@@ -410,8 +407,9 @@ struct unix_restoring {
 	struct {
 		struct sk **v;
 		size_t n, max;
-	} all;
+	} all, carriers;
 	struct map by_ino, by_id;
+	struct map listeners; /* by name_key() */
 	struct {
 		struct listener {
 			const UnixSkEntry *e;
@@ -507,6 +505,35 @@ static int index_lost_pair(struct session *s, struct sk *k)
 	return 0;
 }
 
+static uint64_t name_key(const UnixSkEntry *e)
+{
+	uint64_t key = 0xcbf29ce484222325ULL; /* FNV-1a */
+
+	for (size_t i = 0; i < e->name.len; i++)
+		key = (key ^ e->name.data[i]) * 0x100000001b3ULL;
+	return key;
+}
+
+static void index_listener(struct unix_restoring *u, struct sk *k)
+{
+	if (k->e->state != SK_LISTEN || !k->e->name.len || is_extern(k))
+		return;
+	k->next = map_get(&u->listeners, name_key(k->e));
+	map_put(&u->listeners, name_key(k->e), k);
+}
+
+/* The listener that has accepted a socket of this name; it may be gone. */
+static struct sk *listener_of(struct session *s, const struct sk *k)
+{
+	struct sk *l = map_get(&restoring(s)->listeners, name_key(k->e));
+
+	/* the same name, bound again after its file was removed, is another's */
+	while (l && (l->e->type != k->e->type || !unix_name_same(l->e, k->e) ||
+		     !l->e->deleted != !k->e->deleted))
+		l = l->next;
+	return l;
+}
+
 /* All unix sockets of the image, at the first call. */
 static int index_all(struct session *s)
 {
@@ -524,6 +551,8 @@ static int index_all(struct session *s)
 		r = index_peer(s, u, u->all.v[i]);
 	for (size_t i = 0; r == 0 && i < u->all.n; i++)
 		r = index_lost_pair(s, u->all.v[i]);
+	for (size_t i = 0; r == 0 && i < u->all.n; i++)
+		index_listener(u, u->all.v[i]);
 	for (size_t i = 0; r == 0 && i < u->all.n; i++)
 		r = sk_queue_get(s, u->all.v[i]->o->id, &u->all.v[i]->queue);
 	return r;
@@ -544,32 +573,32 @@ static int plain_make(struct session *s, const struct sk *k, int *ret)
 	return r;
 }
 
-static int listener_make(struct session *s, const struct sk *k, int *ret)
+/* Its own backlog suffices for our connections: accepted ones come one by one, the others were there. */
+static int listener_make(struct session *s, const UnixSkEntry *e, int backlog,
+			 const struct unix_caller *by, int *ret)
 {
-	int backlog = k->e->backlog > 128 && k->e->backlog < INT32_MAX ? (int)k->e->backlog : 128;
-	int r = plain_make(s, k, ret);
+	own_fd int fd = -1;
+	int num, r = unix_caller_socket(s, by, e->type, &num, &fd);
 
-	/* room for our own connections; its own backlog comes in the end */
-	if (r == 0 && listen(*ret, backlog) < 0)
-		r = session_fail(s, -errno, "unix socket 0x%x: listen", k->e->id);
+	if (r == 0)
+		r = unix_name_bind(s, fd, e);
+	if (r == 0 && (num < 0 || unix_caller_listen(s, by, num, backlog) < 0) && listen(fd, backlog) < 0)
+		r = session_fail(s, -errno, "unix socket 0x%x: listen", e->id);
+	if (r == 0)
+		r = unix_caller_close(s, by, num);
+	if (r == 0)
+		*ret = take_fd(fd);
 	return r;
 }
 
 /* Who listens under the name of an accepted socket: one of the image, or one for this restore only. */
-static int listener_get(struct session *s, const struct sk *k, int *ret)
+static int listener_get(struct session *s, const struct sk *k, const struct unix_caller *by, int *ret)
 {
 	struct unix_restoring *u = restoring(s);
+	struct sk *l = listener_of(s, k);
 	int fd, r;
 
-	for (size_t i = 0; i < u->all.n; i++) {
-		const struct sk *l = u->all.v[i];
-
-		if (l->e->state != SK_LISTEN || l->e->type != k->e->type || is_extern(l) ||
-		    !unix_name_same(l->e, k->e))
-			continue;
-		/* a relative name, or one that is bound twice, may be another's */
-		if (!l->e->deleted != !k->e->deleted)
-			continue;
+	if (l) {
 		if (!fd_obj_get(s, l->o->id))
 			return s->why_r ? s->why_r : -EIO;
 		*ret = l->o->fd;
@@ -581,71 +610,73 @@ static int listener_get(struct session *s, const struct sk *k, int *ret)
 			*ret = u->temps.v[i].fd;
 			return 0;
 		}
-	r = listener_make(s, k, &fd);
+	r = listener_make(s, k->e, 1, by, &fd);
 	if (r == 0)
 		*vec_add(&u->temps) = (struct listener){ k->e, *ret = fd };
 	return r;
 }
 
 /* The next one that was made by ourselves: anybody can connect to a name. */
-static int accept_ours(int fd)
+static int accept_ours(int fd, const struct unix_caller *by)
 {
-	for (;;) {
+	struct pollfd ask = { fd, POLLIN, 0 };
+
+	while (poll(&ask, 1, 0) == 1) {
 		int a = fd_high(accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 		struct ucred c = { 0 };
 		socklen_t n = sizeof(c);
 
-		if (a < 0 || (getsockopt(a, SOL_SOCKET, SO_PEERCRED, &c, &n) == 0 && c.pid == getpid()))
+		if (a < 0 || (getsockopt(a, SOL_SOCKET, SO_PEERCRED, &c, &n) == 0 &&
+			      (c.pid == getpid() || (by->task && c.pid == by->task->pid))))
 			return a;
 		fd_close(a);
 	}
+	errno = ECONNABORTED;
+	return -1;
 }
 
 /* An accepted socket has the name of its listener, which only accept() can give. */
-static int accepted_make(struct session *s, struct sk *k, const struct sk *client, int *ret_client)
+static int accepted_make(struct session *s, struct sk *k, struct sk *client, int *ret_client)
 {
-	static const UnixSkEntry nobody = UNIX_SK_ENTRY__INIT;
-	own_fd int fd = fd_high(socket(AF_UNIX, k->e->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	int to = -1, r = fd < 0 ? session_fail(s, -errno, "unix socket 0x%x: make", k->e->id) : 0;
+	/* each shows who made the other: the client the one who listens, and the reverse */
+	struct unix_caller by = unix_caller_of(s, k->e, client ? client->o->task : k->o->task);
+	struct unix_caller server = client ? unix_caller_of(s, client->e, k->o->task)
+					   : unix_caller_self(k->e, k->o->task);
+	own_fd int fd = -1;
+	int to = -1, num, r = listener_get(s, k, &server, &to);
 
 	if (r == 0)
-		r = unix_name_bind(s, fd, client ? client->e : &nobody);
+		r = unix_caller_socket(s, &by, k->e->type, &num, &fd);
+	if (r == 0 && client)
+		r = unix_name_bind(s, fd, client->e);
 	if (r == 0)
-		r = listener_get(s, k, &to);
+		r = unix_name_connect_by(s, &by, num, fd, to, k->e);
 	if (r == 0)
-		r = unix_name_connect(s, fd, to, k->e);
+		r = unix_caller_close(s, &by, num);
 	if (r < 0)
 		return r;
-	k->fd = accept_ours(to);
+	k->fd = accept_ours(to, &by);
 	if (k->fd < 0)
 		return session_fail(s, -errno, "unix socket 0x%x: accept its connection", k->e->id);
 	*ret_client = take_fd(fd);
 	return 0;
 }
 
-static bool has_listener(struct session *s, const struct sk *k)
-{
-	struct unix_restoring *u = restoring(s);
-
-	for (size_t i = 0; i < u->all.n; i++)
-		if (u->all.v[i]->e->state == SK_LISTEN && unix_name_same(u->all.v[i]->e, k->e))
-			return true;
-	return false;
-}
-
 /* Both ends at once. b is NULL when the other end is closed: then ours is kept for its queue. */
 static int pair_make(struct session *s, struct sk *a, struct sk *b)
 {
+	struct unix_caller by = unix_caller_of(s, a->e, a->o->task);
 	int p[2], *other = b ? &b->fd : &a->other, r;
 
-	if (b && connects(a->e->type) && b->e->name.len && (!a->e->name.len || has_listener(s, b)))
+	if (b && connects(a->e->type) && b->e->name.len && (!a->e->name.len || listener_of(s, b)))
 		return accepted_make(s, b, a, &a->fd);
 	if (connects(a->e->type) && a->e->name.len)
 		return accepted_make(s, a, b, other);
-	if (socketpair(AF_UNIX, a->e->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, p) < 0)
-		return session_fail(s, -errno, "unix socket 0x%x: make a pair", a->e->id);
-	a->fd = fd_high(p[0]);
-	*other = fd_high(p[1]);
+	r = unix_caller_pair(s, &by, a->e->type, p);
+	if (r < 0)
+		return r;
+	a->fd = p[0];
+	*other = p[1];
 	r = unix_name_bind(s, a->fd, a->e);
 	return r < 0 || !b ? r : unix_name_bind(s, b->fd, b->e);
 }
@@ -653,6 +684,7 @@ static int pair_make(struct session *s, struct sk *a, struct sk *b)
 static int sk_make(struct session *s, struct sk *k)
 {
 	const UnixSkEntry *e = k->e;
+	struct unix_caller by = unix_caller_of(s, e, k->o->task);
 	/* connected, and to nobody: the other end is closed */
 	bool half = e->state == SK_ESTABLISHED && !e->peer && (connects(e->type) || !e->name.len);
 	int r = e->has_ns_id ? ns_enter_net(s, e->ns_id) : 0, back;
@@ -664,7 +696,7 @@ static int sk_make(struct session *s, struct sk *k)
 	else if (half)
 		r = pair_make(s, k, NULL);
 	else if (e->state == SK_LISTEN)
-		r = listener_make(s, k, &k->fd);
+		r = listener_make(s, e, e->backlog, &by, &k->fd);
 	else
 		r = plain_make(s, k, &k->fd);
 	k->made = true;
@@ -702,63 +734,47 @@ static int unix_restore(struct session *s, struct fd_obj *o)
 	return o->fd < 0 ? session_fail(s, -EBADMSG, "files.img: unix socket 0x%x is damaged", o->id) : 0;
 }
 
-/*
- * What queues carry must exist before the other kinds end theirs. A file made here may be a socket with
- * a queue of its own: the list is walked until nothing is new.
- */
+/* A socket's queue; a socket that it carries, and that nobody else has, comes to the end of the list. */
+static int carried_by(struct session *s, struct sk *k)
+{
+	struct unix_restoring *u = restoring(s);
+	int r = sk_queue_make(s, k->queue);
+
+	for (const struct sk_packet *p = k->queue; r == 0 && p; p = p->next)
+		for (size_t i = 0; p->e->n_scm && i < p->e->scm[0]->n_rights; i++) {
+			struct sk *c = map_get(&u->by_id, p->e->scm[0]->rights[i]);
+
+			if (c && !c->carried) {
+				c->carried = true;
+				*vec_add(&u->carriers) = c;
+			}
+		}
+	return r;
+}
+
+/* What queues carry must exist before the other kinds end theirs. */
 static int carried_make(struct session *s)
 {
 	struct unix_restoring *u = restoring(s);
-	bool again = true;
 	int r = 0;
 
 	if (u->filled)
 		return 0;
 	u->filled = true;
-	while (r == 0 && again) {
-		again = false;
-		for (size_t i = 0; r == 0 && i < u->all.n; i++) {
-			struct sk *k = u->all.v[i];
-
-			if (k->o->fd < 0 || !k->queue || map_get(session_map(s, "unix carried"), k->o->id))
-				continue;
-			map_put(session_map(s, "unix carried"), k->o->id, k);
-			again = true;
-			r = sk_queue_make(s, k->queue);
+	for (size_t i = 0; i < u->all.n; i++)
+		if (u->all.v[i]->o->fd >= 0 && u->all.v[i]->queue) {
+			u->all.v[i]->carried = true;
+			*vec_add(&u->carriers) = u->all.v[i];
 		}
-	}
+	for (size_t i = 0; r == 0 && i < u->carriers.n; i++)
+		r = carried_by(s, u->carriers.v[i]);
 	return r;
 }
 
-/* Clients see who called listen() last: the owner does it, as whom it did it. */
-static void listen_in_task(struct sk *k, struct batch *b, int num)
-{
-	const CoreEntry *core = task_leader(k->o->task)->core;
-	const CredsEntry *c = core && core->thread_core ? core->thread_core->creds : NULL;
-	int64_t uid = k->e->has_listen_uid ? k->e->listen_uid : c ? c->euid : 0;
-	int64_t gid = k->e->has_listen_gid ? k->e->listen_gid : c ? c->egid : 0;
-
-	if (gid)
-		call3(b, "unix socket: listen as its group", SYS_setresgid, -1, gid, -1);
-	if (uid)
-		call3(b, "unix socket: listen as its user", SYS_setresuid, -1, uid, -1);
-	call2(b, "unix socket: listen", SYS_listen, num, k->e->backlog);
-	if (uid)
-		call3(b, "unix socket: user", SYS_setresuid, -1, 0, -1);
-	if (gid)
-		call3(b, "unix socket: group", SYS_setresgid, -1, 0, -1);
-	k->listens = true;
-}
-
-/* The first call also makes what queues carry: after all tables, before any link(). */
+/* No call in the task: the moment is what matters, after all tables and before any link(). */
 static int unix_in_task(struct session *s, struct fd_obj *o, struct batch *b, int num)
 {
-	struct sk *k = map_get(&restoring(s)->by_id, o->id);
-	int r = carried_make(s);
-
-	if (r == 0 && k->e->state == SK_LISTEN && !o->borrowed)
-		listen_in_task(k, b, num);
-	return r;
+	return carried_make(s);
 }
 
 /* ---- restore: connections and contents ---- */
@@ -836,6 +852,7 @@ static int link_leave(struct session *s, struct sk *k)
 static int link_connect(struct session *s, struct sk *k)
 {
 	struct sk *p = k->peer;
+	struct unix_caller by = unix_caller_self(k->e, k->o->task);
 
 	if (is_extern(p))
 		return link_out(s, k);
@@ -845,7 +862,7 @@ static int link_connect(struct session *s, struct sk *k)
 		return 0;
 	if (sk_fd(p) < 0 && !fd_obj_get(s, p->o->id))
 		return s->why_r ? s->why_r : -EIO;
-	return unix_name_connect(s, k->o->fd, sk_fd(p), p->e);
+	return unix_name_connect_by(s, &by, k->o->num, k->o->fd, sk_fd(p), p->e);
 }
 
 /* Ends that nobody is to have are closed now. */
@@ -864,8 +881,6 @@ static int link_finish(struct session *s, struct sk *k)
 {
 	int flags, r;
 
-	if (k->e->state == SK_LISTEN && !k->listens && listen(k->o->fd, k->e->backlog) < 0)
-		return session_fail(s, -errno, "unix socket 0x%x: listen", k->e->id);
 	r = sock_opts_set(s, k->o->fd, k->e->opts);
 	flags = fcntl(k->o->fd, F_GETFL);
 	if (r == 0 && k->e->flags & O_ASYNC && fcntl(k->o->fd, F_SETFL, flags | O_ASYNC) < 0)

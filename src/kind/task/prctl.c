@@ -3,8 +3,8 @@
  * prctl: small attributes of threads and processes that the kernel keeps in task_struct.
  *
  * Kept:   name, child subreaper, personality, OOM score, robust futex list,
- *         address cleared at thread exit, restartable sequences registration, membarrier registrations.
- * Lost:   login uid; timer slack.
+ *         address cleared at thread exit, restartable sequences registration, membarrier registrations,
+ *         timer slack, login uid.
  * Kernel: prctl(2), get_robust_list(2), PTRACE_GET_RSEQ_CONFIGURATION, membarrier(2).
  */
 #include "kind/task.h"
@@ -27,6 +27,7 @@ static int prctl_ask(struct session *s, struct thread *t, struct batch *b)
 	call5(b, "subreaper: read", SYS_prctl, PR_GET_CHILD_SUBREAPER, batch_mem(b, NULL, 4, NULL), 0, 0,
 	      0);
 	call3(b, NULL, SYS_membarrier, MEMBARRIER_GET_REGISTRATIONS, 0, 0);
+	call5(b, NULL, SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
 	return 0;
 }
 
@@ -50,6 +51,11 @@ static int leader_dump(struct session *s, struct thread *t, struct batch *b, uns
 		tc->has_oom_score_adj = true;
 		tc->oom_score_adj = atoi(text);
 	}
+	free(take_mem(text));
+	if (text_read(t->task->proc, "loginuid", &text, NULL) == 0 && strtoul(text, NULL, 10) != UINT32_MAX) {
+		tc->has_loginuid = true;
+		tc->loginuid = strtoul(text, NULL, 10);
+	}
 	if (t->tr->stop_signo && t->task->state == TASK_STOPPED) {
 		tc->has_stop_signo = true;
 		tc->stop_signo = t->tr->stop_signo;
@@ -69,6 +75,10 @@ static int prctl_dump(struct session *s, struct thread *t, struct batch *b, unsi
 		comm[strcspn(comm, "\n")] = 0;
 		tc->comm = xstrdup(comm);
 	}
+	if (batch_ret(b, first + 4) > 0) { /* 0: a real-time thread, which has none */
+		tc->has_timer_slack = true;
+		tc->timer_slack = batch_ret(b, first + 4);
+	}
 	if (t->tr->rseq_ptr) {
 		RseqEntry *e = xalloc(sizeof(*e));
 
@@ -79,6 +89,16 @@ static int prctl_dump(struct session *s, struct thread *t, struct batch *b, unsi
 		tc->rseq_entry = e;
 	}
 	return t->core->tc ? leader_dump(s, t, b, first) : 0;
+}
+
+/* Inherited from whoever logged in: written only where it differs, as that takes a right. */
+static void loginuid_restore(struct session *s, const struct task *k, uint32_t uid)
+{
+	own_mem char *now = NULL, *text = xprintf("%u", uid);
+
+	if (text_read(k->proc, "loginuid", &now, NULL) == 0 && strtoul(now, NULL, 10) != uid &&
+	    text_write(k->proc, "loginuid", text) < 0)
+		session_warn(s, "task %d: login uid %u cannot be set", k->vpid, uid);
 }
 
 static void leader_restore(struct session *s, struct thread *t, struct batch *b)
@@ -92,6 +112,8 @@ static void leader_restore(struct session *s, struct thread *t, struct batch *b)
 	for (int i = 0; i < 31; i++) /* a registration command is the bit itself */
 		if (tc->has_membarrier_registration_mask && tc->membarrier_registration_mask >> i & 1)
 			call3(b, NULL, SYS_membarrier, 1 << i, 0, 0);
+	if (tc->has_loginuid)
+		loginuid_restore(s, t->task, tc->loginuid);
 	if (tc->has_oom_score_adj) {
 		snprintf(text, sizeof(text), "%d", tc->oom_score_adj);
 		if (text_write(t->task->proc, "oom_score_adj", text) < 0)
@@ -113,6 +135,8 @@ static int prctl_restore(struct session *s, struct thread *t, struct batch *b)
 	if (tc->rseq_entry && tc->rseq_entry->rseq_abi_pointer)
 		call4(b, "register restartable sequences", SYS_rseq, tc->rseq_entry->rseq_abi_pointer,
 		      tc->rseq_entry->rseq_abi_size, 0, tc->rseq_entry->signature);
+	if (tc->has_timer_slack)
+		call5(b, NULL, SYS_prctl, PR_SET_TIMERSLACK, tc->timer_slack, 0, 0, 0);
 	if (t->core->tc)
 		leader_restore(s, t, b);
 	return 0;

@@ -1,62 +1,122 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sched: scheduling policy, nice value, real-time priority.
+ * sched: scheduling policy, nice value, priorities for CPU and disk, CPUs.
  *
- * Kept:   policy, nice, priority.
- * Lost:   CPU affinity, I/O priority, uclamp; deadline tasks are refused.
- * Kernel: sched_setscheduler(2), setpriority(2), from outside.
+ * Kept:   policy (deadline too), nice, real-time priority, reset-on-fork, utilisation clamps, CPU
+ *         affinity, I/O priority.
+ * Lost:   whether an affinity was chosen or came from a cpuset.
+ * Kernel: sched_getattr(2), sched_getaffinity(2), ioprio_get(2), from outside.
  */
 #include "kind/task.h"
 
 #include "base/res.h"
 
+#include <limits.h>
 #include <sched.h>
-#include <sys/resource.h>
+#include <string.h>
 #include <sys/syscall.h>
 
-#ifndef SCHED_DEADLINE
-#define SCHED_DEADLINE 6
-#endif
+#define POLICY_FIFO 1
+#define POLICY_RR 2
+#define POLICY_DEADLINE 6
+#define FLAG_UTIL_MIN 0x20
+#define FLAG_UTIL_MAX 0x40
+#define FLAGS_KEPT 0x07 /* reset on fork, reclaim, overrun signal */
+#define CLAMP_NONE 1024 /* of util_max */
+#define IOPRIO_PROCESS 1
+#define CPUS_MAX 8192 /* bits */
+
+struct attr { /* struct sched_attr of the kernel, its second version */
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
+
+/* Source: the kernel fills whole words; all bits set up to the last CPU is no restriction. */
+static void cpus_dump(const struct thread *t, ThreadCoreEntry *tc)
+{
+	unsigned long mask[CPUS_MAX / 8 / sizeof(long)] = { 0 };
+	long n = syscall(SYS_sched_getaffinity, t->tid, sizeof(mask), mask);
+	long online = sysconf(_SC_NPROCESSORS_ONLN), have = 0;
+
+	for (long i = 0; n > 0 && i < n * 8; i++)
+		have += mask[i / 64] >> i % 64 & 1;
+	if (n <= 0 || have >= online)
+		return;
+	tc->has_cpus = true;
+	tc->cpus = (ProtobufCBinaryData){ n, xmemdup(mask, n) };
+}
 
 static int sched_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
 	ThreadCoreEntry *tc = t->core->thread_core;
-	struct sched_param p = { 0 };
-	int policy = sched_getscheduler(t->tid), nice;
+	struct attr a = { .size = sizeof(a) };
+	long io;
 
-	if (policy < 0 || sched_getparam(t->tid, &p) < 0)
+	if (syscall(SYS_sched_getattr, t->tid, &a, sizeof(a), 0) < 0)
 		return session_fail(s, -errno, "thread %d: read its scheduling", t->vtid);
-	policy &= ~SCHED_RESET_ON_FORK;
-	if (policy == SCHED_DEADLINE)
-		return session_fail(s, -ENOTSUP,
-				    "thread %d: runs under SCHED_DEADLINE, which is not supported yet",
-				    t->vtid);
-	errno = 0;
-	nice = getpriority(PRIO_PROCESS, t->tid);
-	if (errno)
-		return session_fail(s, -errno, "thread %d: read its nice value", t->vtid);
-	tc->has_sched_policy = true;
-	tc->sched_policy = policy;
-	tc->has_sched_nice = true;
-	tc->sched_nice = nice;
-	if (policy == SCHED_FIFO || policy == SCHED_RR) {
-		tc->has_sched_prio = true;
-		tc->sched_prio = p.sched_priority;
+	tc->has_sched_policy = tc->has_sched_nice = true;
+	tc->sched_policy = a.policy;
+	tc->sched_nice = a.nice;
+	tc->has_sched_prio = a.policy == POLICY_FIFO || a.policy == POLICY_RR;
+	tc->sched_prio = a.priority;
+	tc->has_sched_flags = a.flags & FLAGS_KEPT;
+	tc->sched_flags = a.flags & FLAGS_KEPT;
+	if (a.policy == POLICY_DEADLINE) {
+		tc->has_sched_runtime = tc->has_sched_deadline = tc->has_sched_period = true;
+		tc->sched_runtime = a.runtime;
+		tc->sched_deadline = a.deadline;
+		tc->sched_period = a.period;
 	}
+	tc->has_util_min = a.util_min != 0;
+	tc->util_min = a.util_min;
+	tc->has_util_max = a.util_max && a.util_max != CLAMP_NONE;
+	tc->util_max = a.util_max;
+	cpus_dump(t, tc);
+	io = syscall(SYS_ioprio_get, IOPRIO_PROCESS, t->tid);
+	tc->has_ioprio = io > 0;
+	tc->ioprio = io;
 	return 0;
+}
+
+static int attr_restore(struct session *s, const struct thread *t, const ThreadCoreEntry *tc)
+{
+	struct attr a = {
+		.size = sizeof(a),
+		.policy = tc->sched_policy,
+		.flags = (tc->sched_flags & FLAGS_KEPT) | (tc->has_util_min ? FLAG_UTIL_MIN : 0) |
+			 (tc->has_util_max ? FLAG_UTIL_MAX : 0),
+		.nice = tc->sched_nice,
+		.priority = tc->has_sched_prio ? tc->sched_prio : 0,
+		.runtime = tc->sched_runtime,
+		.deadline = tc->sched_deadline,
+		.period = tc->sched_period,
+		.util_min = tc->util_min,
+		.util_max = tc->util_max,
+	};
+
+	if (syscall(SYS_sched_setattr, t->tid, &a, 0) == 0)
+		return 0;
+	return session_fail(s, -errno, "thread %d: set policy %u, nice %d, priority %u", t->vtid, a.policy,
+			    a.nice, a.priority);
 }
 
 static int sched_restore(struct session *s, struct thread *t, struct batch *b)
 {
 	const ThreadCoreEntry *tc = t->core->thread_core;
-	struct sched_param p = { .sched_priority = tc->has_sched_prio ? tc->sched_prio : 0 };
+	int r = 0;
 
-	if (tc->has_sched_nice && setpriority(PRIO_PROCESS, t->tid, tc->sched_nice) < 0)
-		return session_fail(s, -errno, "thread %d: set nice %d", t->vtid, tc->sched_nice);
-	if (tc->has_sched_policy && sched_setscheduler(t->tid, tc->sched_policy, &p) < 0)
-		return session_fail(s, -errno, "thread %d: set policy %u priority %d", t->vtid,
-				    tc->sched_policy, p.sched_priority);
-	return 0;
+	if (tc->has_cpus && tc->cpus.len <= CPUS_MAX / 8 &&
+	    syscall(SYS_sched_setaffinity, t->tid, tc->cpus.len, tc->cpus.data) < 0)
+		session_warn(s, "thread %d: none of the CPUs it was bound to is here; it runs on any", t->vtid);
+	if (tc->has_ioprio && syscall(SYS_ioprio_set, IOPRIO_PROCESS, t->tid, tc->ioprio) < 0)
+		session_warn(s, "thread %d: I/O priority 0x%x cannot be set", t->vtid, tc->ioprio);
+	if (tc->has_sched_policy || tc->has_sched_nice)
+		r = attr_restore(s, t, tc);
+	return r;
 }
 
 const struct task_kind task_kind_sched = {

@@ -1,0 +1,45 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# How a task is scheduled comes back: CPUs, policy, nice, I/O priority.
+load ../kit/helper
+
+setup() {
+	IMG=$(mktemp -d)
+	mkdir "$IMG/img"
+	"$BUILD/tests/kit/idle" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+}
+
+teardown() {
+	kill -9 "$PID" 2>/dev/null || true
+	rm -rf "$IMG"
+}
+
+cycle() {
+	dump
+	until_true gone "$PID"
+	restore
+}
+
+@test "bound to one CPU" {
+	[ "$(nproc)" -gt 1 ] || skip "one CPU"
+	taskset -cp 1 "$PID"
+	cycle
+	[ "$(taskset -cp "$PID")" = "pid $PID's current affinity list: 1" ]
+}
+
+@test "nice, batch policy, I/O priority" {
+	renice -n 7 -p "$PID"
+	chrt -b -p 0 "$PID"
+	ionice -c 2 -n 6 -p "$PID"
+	cycle
+	[ "$(ps -o ni= -p "$PID" | tr -d ' ')" = 7 ]
+	chrt -p "$PID" | grep -q SCHED_BATCH
+	[ "$(ionice -p "$PID")" = "best-effort: prio 6" ]
+}
+
+@test "reset on fork" {
+	chrt -R -b -p 0 "$PID"
+	cycle
+	chrt -p "$PID" | grep -q 'SCHED_BATCH|SCHED_RESET_ON_FORK'
+}

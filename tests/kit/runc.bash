@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# Helpers for bats: containers under runc, with our criu in its PATH.
+load ../kit/helper
+
+setup_runc() {
+	PATH=$BUILD:$PATH
+	DIR=$(mktemp -d)
+	ID=stasis-$$-$BATS_TEST_NUMBER
+	STATE=$DIR/state
+	IDS=$ID
+}
+
+teardown_runc() {
+	local id
+	for id in $IDS; do
+		runc --root "$STATE" delete -f "$id" 2>/dev/null || true
+	done
+	rm -rf --one-file-system "$DIR"
+}
+
+# bundle NAME FILTER: a bundle $DIR/NAME with busybox; FILTER is a jq program on its config
+bundle() {
+	local b=$DIR/$1
+	mkdir -p "$b/rootfs"/{bin,data,dev,proc,sys,tmp,usr,lib,lib64}
+	cp "$(command -v busybox)" "$b/rootfs/bin/busybox"
+	ln -sf busybox "$b/rootfs/bin/sh"
+	(cd "$b" && runc spec)
+	jq '.process.terminal = false | .root.readonly = false | .process.cwd = "/data" |
+		.hostname = "stasis" | '"$2" "$b/config.json" > "$b/c" && mv "$b/c" "$b/config.json"
+}
+
+# usr: jq filter that shows the host's programs, read-only
+USR='.mounts += [{"destination":"/usr","type":"bind","source":"/usr","options":["rbind","ro"]},
+	{"destination":"/lib","type":"bind","source":"/lib","options":["rbind","ro"]},
+	{"destination":"/lib64","type":"bind","source":"/lib64","options":["rbind","ro"]}]'
+
+r() { runc --root "$STATE" "$@"; }
+status() { r state "$1" 2>/dev/null | jq -r .status; }
+is() { [ "$(status "$1")" = "$2" ]; }
+pid_of() { r state "$1" | jq -r .pid; }
+start() { # start BUNDLE ID: standard output and errors go to a file
+	r run -d --bundle "$DIR/$1" "$2" </dev/null >"$DIR/out" 2>"$DIR/err" 3>&- || { cat "$DIR/err" >&2; return 1; }
+}
+checkpoint() { # checkpoint ID IMAGES OPTIONS...
+	local id=$1 img=$2
+	shift 2
+	mkdir -p "$img"
+	r checkpoint --image-path "$img" "$@" "$id" 2>"$DIR/err" ||
+		{ cat "$DIR/err" >&2; grep -m1 Error "$img/dump.log" >&2; return 1; }
+}
+resume() { # resume BUNDLE ID IMAGES OPTIONS...
+	local b=$1 id=$2 img=$3
+	shift 3
+	r restore -d --bundle "$DIR/$b" --image-path "$img" "$@" "$id" </dev/null >"$DIR/out" 2>"$DIR/err" 3>&- ||
+		{ cat "$DIR/err" >&2; grep -m1 Error "$img/restore.log" >&2; return 1; }
+}
+number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
+counts_beyond() { [ "$(number "$1")" -gt "$2" ]; }
