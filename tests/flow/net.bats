@@ -299,7 +299,7 @@ monitor() {
 	until_true grep -q 'State:.S' "/proc/$PID/status"
 }
 
-@test "net: a connection from outside goes on" {
+@test "net: a connection from outside goes on, behind a filter that tracks it" {
 	command -v python3 || skip "no python3"
 	outside ip link add outer type veth peer name eth0 address 02:00:00:00:88:01 netns "$PID"
 	outside sh -e <<-'X'
@@ -312,6 +312,17 @@ monitor() {
 	inside sh -e <<-'X'
 	ip link set eth0 up
 	ip addr add 10.8.0.1/24 dev eth0
+	# no packet passes but those of connections that are known
+	nft -f - <<-'N'
+	table inet f {
+		chain in {
+			type filter hook input priority 0; policy drop;
+			ct state established,related accept
+			meta l4proto { icmp, ipv6-icmp } accept
+			tcp dport 7 tcp flags syn / syn,ack,rst,fin ct state new accept
+		}
+	}
+	N
 	X
 	OLD=$PID
 	nsenter -t "$PID" -n setsid "$(python3 -c 'import sys; print(sys.executable)')" -c '

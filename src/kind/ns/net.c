@@ -4,8 +4,8 @@
  *
  * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
  *         addresses, neighbours, routes and rules (net-raw.c), numbers of other namespaces, nftables
- *         (net-nft.c).
- * Lost:   with --empty-ns net, all but the state of lo, as the caller asked; tracked connections.
+ *         (net-nft.c), tracked connections.
+ * Lost:   with --empty-ns net, all but the state of lo, as the caller asked.
  * Kernel: rtnetlink(7); /proc/sys/net.
  */
 #include "kind/ns.h"
@@ -66,12 +66,16 @@ static int net_preflight(struct session *s, const struct ns *ns)
 
 static int rules_dump(struct session *s, const struct ns *ns)
 {
-	return nft_dump(s, ns->id);
+	int r = nft_dump(s, ns->id);
+
+	return r < 0 ? r : track_files_dump(s, ns->id);
 }
 
 static int rules_restore(struct session *s, const struct ns *ns)
 {
-	return nft_restore(s, ns->id);
+	int r = nft_restore(s, ns->id);
+
+	return r < 0 ? r : track_files_restore(s, ns->id);
 }
 
 static int net_dump_rules(struct session *s, const struct ns *ns)
