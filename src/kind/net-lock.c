@@ -9,6 +9,7 @@
 #include "kind/net-lock.h"
 
 #include "base/res.h"
+#include "base/text.h"
 #include "kind/net-rtnl.h"
 #include "kind/ns.h"
 #include "task/sock-lock.h"
@@ -25,6 +26,7 @@
 
 struct net_lock {
 	struct rtnl n;
+	bool told; /* "network-lock" was told, or is not */
 	char table[48];
 };
 
@@ -193,11 +195,24 @@ static struct net_lock *lock_of(struct session *s, bool make)
 	return l;
 }
 
+/* Only loopback: whoever could send stands still. Source: a line "NAME: ..." for every device */
+static bool is_alone(const struct ns *net)
+{
+	own_mem char *text = NULL;
+	unsigned n = 0;
+
+	if (!net->task || text_read(net->task->proc, "net/dev", &text, NULL) < 0)
+		return false;
+	for (const char *p = text; (p = strchr(p, ':')); p++)
+		n++;
+	return n == 1 && strstr(text, " lo:");
+}
+
 static int lock_make(struct session *s, const struct ns *net, struct net_lock *l)
 {
 	int r, back;
 
-	if (s->opts->network_lock == CRIU_NETWORK_LOCK_METHOD__SKIP)
+	if (s->opts->network_lock == CRIU_NETWORK_LOCK_METHOD__SKIP || is_alone(net))
 		return 0;
 	snprintf(l->table, sizeof(l->table), "CRIU-%s", s->run_id);
 	r = ns_enter_net(s, net->id);
@@ -215,16 +230,35 @@ static int lock_make(struct session *s, const struct ns *net, struct net_lock *l
 	return back;
 }
 
-int net_lock(struct session *s, bool others)
+int net_lock(struct session *s)
 {
 	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	struct net_lock *l;
+	int r;
 
-	if (!net || !net->own || (net->external && !others) || lock_of(s, false))
+	if (!net || !net->own)
 		return 0;
-	return lock_make(s, net, lock_of(s, true));
+	l = lock_of(s, true);
+	r = lock_make(s, net, l);
+	if (r < 0)
+		return r;
+	l->told = true;
+	return session_notify(s, "network-lock", 0, -1);
 }
 
-void net_unlock(struct session *s)
+int net_lock_restore(struct session *s)
+{
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	struct net_lock *l;
+
+	if (!net || !net->own)
+		return 0;
+	l = lock_of(s, true);
+	l->told = true;
+	return net->external ? 0 : lock_make(s, net, l);
+}
+
+void net_unlock(struct session *s, bool tell)
 {
 	struct net_lock *l = lock_of(s, false);
 	struct map *m = session_map(s, "net-lock");
@@ -237,6 +271,8 @@ void net_unlock(struct session *s)
 	if (r < 0 && r != -ENOENT)
 		session_warn(s, "network lock %s: remove it: %s%s", l->table, strerror(-r), l->n.why);
 	rtnl_close(&l->n);
+	if (tell && l->told && s->notify.call)
+		s->notify.call(s->notify.arg, "network-unlock", 0, -1); /* its failure changes nothing */
 	free(l);
 	map_free(m);
 	memset(m, 0, sizeof(*m));

@@ -10,13 +10,20 @@
 
 /**
  * net_lock - lock the root task's own network namespace; nothing if it has none
- * @others: also one that the caller has made
  *
- * The lock ends with this process at the latest. With --network-lock skip there is none; a kernel that
- * cannot do it is reported.
+ * The lock ends with this process at the latest. With --network-lock skip there is none, but the step
+ * "network-lock" is told; a kernel that cannot do it is reported.
  */
-int net_lock(struct session *s, bool others);
-/** net_unlock - take the lock away, if there is one */
-void net_unlock(struct session *s);
+int net_lock(struct session *s);
+/**
+ * net_lock_restore - the same for a namespace that was just made, without telling; not for one that
+ * the caller has made
+ */
+int net_lock_restore(struct session *s);
+/**
+ * net_unlock - take the lock away
+ * @tell: tell the step "network-unlock" if net_lock() was there before, or the namespace is restored
+ */
+void net_unlock(struct session *s, bool tell);
 
 #endif

@@ -16,7 +16,6 @@
 #include "kind/net-rtnl.h"
 
 #include <ctype.h>
-#include <dlfcn.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
@@ -28,55 +27,12 @@
 #define LOCK_MARK "c114"     /* CRIU's lock lets packets with this mark pass */
 #define UUID_LEN 36
 
-/* libnftables, loaded when there are rules; a namespace mostly has none, and it is large */
-struct nft {
-	struct nft_ctx *ctx;
-	__typeof__(nft_ctx_new) *make;
-	__typeof__(nft_ctx_free) *end;
-	__typeof__(nft_ctx_output_set_flags) *set_flags;
-	__typeof__(nft_ctx_buffer_output) *keep_output;
-	__typeof__(nft_ctx_buffer_error) *keep_error;
-	__typeof__(nft_ctx_get_output_buffer) *output;
-	__typeof__(nft_ctx_get_error_buffer) *error;
-	__typeof__(nft_run_cmd_from_buffer) *run;
-};
-
-static void nft_release(struct nft *c)
+static void nft_ctx_release(struct nft_ctx **c)
 {
-	if (c->ctx)
-		c->end(c->ctx);
+	if (*c)
+		nft_ctx_free(*c);
 }
-#define own_nft __attribute__((cleanup(nft_release)))
-
-static int nft_open(struct session *s, struct nft *c)
-{
-	const struct {
-		void **to;
-		const char *name;
-	} all[] = {
-		{ (void **)&c->make, "nft_ctx_new" },
-		{ (void **)&c->end, "nft_ctx_free" },
-		{ (void **)&c->set_flags, "nft_ctx_output_set_flags" },
-		{ (void **)&c->keep_output, "nft_ctx_buffer_output" },
-		{ (void **)&c->keep_error, "nft_ctx_buffer_error" },
-		{ (void **)&c->output, "nft_ctx_get_output_buffer" },
-		{ (void **)&c->error, "nft_ctx_get_error_buffer" },
-		{ (void **)&c->run, "nft_run_cmd_from_buffer" },
-	};
-	void *lib = dlopen("libnftables.so.1", RTLD_NOW);
-
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		if (!lib || !(*all[i].to = dlsym(lib, all[i].name)))
-			return session_fail(s, -ENOTSUP,
-					    "libnftables.so.1: cannot be loaded (%s); there are nftables rules to keep, install it, or use --empty-ns net",
-					    dlerror());
-	c->ctx = c->make(NFT_CTX_DEFAULT);
-	if (!c->ctx || c->keep_output(c->ctx) || c->keep_error(c->ctx))
-		return session_fail(s, -ENOMEM, "libnftables: make a context");
-	/* numbers instead of names, which not all machines give the same sense */
-	c->set_flags(c->ctx, NFT_CTX_OUTPUT_NUMERIC_ALL);
-	return 0;
-}
+#define own_nft __attribute__((cleanup(nft_ctx_release)))
 
 static int table_seen(const struct nlmsghdr *h, void *arg)
 {
@@ -99,9 +55,24 @@ static int nft_any(struct session *s, uint32_t id, bool *ret)
 	return r < 0 ? session_fail(s, r, "network namespace %u: list nftables", id) : 0;
 }
 
-static int nft_failed(struct session *s, uint32_t id, const struct nft *c, const char *verb)
+/* Numbers instead of names, which the files of a container could give another sense. */
+static struct nft_ctx *nft_new(void)
 {
-	const char *e = c->error(c->ctx);
+	struct nft_ctx *c = nft_ctx_new(NFT_CTX_DEFAULT);
+
+	if (!c)
+		return NULL;
+	nft_ctx_output_set_flags(c, NFT_CTX_OUTPUT_NUMERIC_ALL);
+	if (nft_ctx_buffer_output(c) || nft_ctx_buffer_error(c)) {
+		nft_ctx_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static int nft_failed(struct session *s, uint32_t id, struct nft_ctx *c, const char *verb)
+{
+	const char *e = c ? nft_ctx_get_error_buffer(c) : "libnftables.so.1 cannot be loaded; install it";
 
 	return session_fail(s, -EINVAL, "network namespace %u: nftables: %s: %.*s", id, verb,
 			    (int)strcspn(e, "\n"), e);
@@ -110,7 +81,7 @@ static int nft_failed(struct session *s, uint32_t id, const struct nft *c, const
 /* The whole ruleset as text, owned; "" if there is none. */
 static int nft_list(struct session *s, uint32_t id, char **ret)
 {
-	own_nft struct nft c = { 0 };
+	own_nft struct nft_ctx *c = NULL;
 	bool any = false;
 	int r = nft_any(s, id, &any);
 
@@ -121,12 +92,10 @@ static int nft_list(struct session *s, uint32_t id, char **ret)
 		*ret = xstrdup("");
 		return 0;
 	}
-	r = nft_open(s, &c);
-	if (r < 0)
-		return r;
-	if (c.run(c.ctx, "list ruleset"))
-		return nft_failed(s, id, &c, "list the ruleset");
-	*ret = xstrdup(c.output(c.ctx));
+	c = nft_new();
+	if (!c || nft_run_cmd_from_buffer(c, "list ruleset"))
+		return nft_failed(s, id, c, "list the ruleset");
+	*ret = xstrdup(nft_ctx_get_output_buffer(c));
 	return 0;
 }
 
@@ -234,8 +203,41 @@ static bool has_word(const char *text, const char *word)
 
 /* ---- iptables-legacy ---- */
 
+/* Does a hook's policy let packets through? It is the standard target at the hook's underflow. */
+static bool legacy_accepts(const char *entries, size_t size, uint32_t at, int family)
+{
+	size_t head = family == AF_INET ? sizeof(struct ipt_entry) : sizeof(struct ip6t_entry);
+	struct xt_standard_target t;
+
+	if (at > size || size - at < head + sizeof(t))
+		return false;
+	memcpy(&t, entries + at + head, sizeof(t));
+	return t.verdict == -NF_ACCEPT - 1;
+}
+
+/* Hooks whose policy is another than at the start; -errno. */
+static int legacy_policies(int fd, int level, int family, const struct ipt_getinfo *info)
+{
+	socklen_t len = sizeof(struct ipt_get_entries) + info->size;
+	own_mem struct ipt_get_entries *e = xalloc(len);
+	int n = 0;
+
+	_Static_assert(sizeof(struct ipt_get_entries) == sizeof(struct ip6t_get_entries), "entries");
+	_Static_assert(IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES, "entries");
+	memcpy(e->name, info->name, sizeof(e->name));
+	e->size = info->size;
+	if (getsockopt(fd, level, IPT_SO_GET_ENTRIES, e, &len) < 0)
+		return -errno;
+	for (unsigned h = 0; h < NF_INET_NUMHOOKS; h++)
+		n += info->valid_hooks & 1u << h &&
+		     !legacy_accepts((const char *)e->entrytable, info->size, info->underflow[h], family);
+	return n;
+}
+
+/* Rules, and policies that somebody changed. */
 static int legacy_count(struct session *s, const char *table, int family)
 {
+	int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, policies;
 	struct ipt_getinfo info = { 0 }; /* IPv6 has the same structure and numbers */
 	socklen_t len = sizeof(info);
 	own_fd int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
@@ -244,12 +246,14 @@ static int legacy_count(struct session *s, const char *table, int family)
 	_Static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "getinfo");
 	_Static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO, "getinfo");
 	snprintf(info.name, sizeof(info.name), "%s", table);
-	if (fd < 0 || getsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, IPT_SO_GET_INFO,
-				 &info, &len) < 0)
+	if (fd < 0 || getsockopt(fd, level, IPT_SO_GET_INFO, &info, &len) < 0)
 		return session_fail(s, -errno, "iptables table %s: read its size", table);
 	hooks = (unsigned)__builtin_popcount(info.valid_hooks);
+	policies = legacy_policies(fd, level, family, &info);
+	if (policies < 0)
+		return session_fail(s, policies, "iptables table %s: read it", table);
 	/* each hook has a policy, and an entry ends the table */
-	return info.num_entries > hooks + 1 ? (int)(info.num_entries - hooks - 1) : 0;
+	return policies + (info.num_entries > hooks + 1 ? (int)(info.num_entries - hooks - 1) : 0);
 }
 
 static int legacy_check(struct session *s, int task_proc, const char *file, int family)
@@ -264,7 +268,7 @@ static int legacy_check(struct session *s, int task_proc, const char *file, int 
 		r = legacy_count(s, t, family);
 		if (r > 0)
 			return session_fail(s, -ENOTSUP,
-					    "iptables table %s: has %d rules of iptables-legacy, which cannot be kept; set them with nft or iptables-nft, or use --empty-ns net",
+					    "iptables table %s: has %d rules or policies of iptables-legacy, which cannot be kept; set them with nft or iptables-nft, or use --empty-ns net",
 					    t, r);
 		if (r < 0)
 			return r;
@@ -342,7 +346,7 @@ int nft_dump(struct session *s, uint32_t id)
 
 static int nft_load(struct session *s, struct image *img, uint32_t id)
 {
-	own_nft struct nft c = { 0 };
+	own_nft struct nft_ctx *c = NULL;
 	size_t n = image_left(img);
 	own_mem char *text = NULL;
 	int r;
@@ -359,10 +363,8 @@ static int nft_load(struct session *s, struct image *img, uint32_t id)
 	cut_locks(text, NULL);
 	if (!text[strspn(text, " \t\n")])
 		return 0;
-	r = nft_open(s, &c);
-	if (r < 0)
-		return r;
-	return c.run(c.ctx, text) ? nft_failed(s, id, &c, "load the ruleset") : 0;
+	c = nft_new();
+	return !c || nft_run_cmd_from_buffer(c, text) ? nft_failed(s, id, c, "load the ruleset") : 0;
 }
 
 int nft_restore(struct session *s, uint32_t id)

@@ -30,9 +30,7 @@ struct ns_kind {
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */
 	int (*restore)(struct session *s, const struct ns *ns);
-	/** supervisor, the tasks are stopped: what must not read the tasks' files. May be NULL */
-	int (*dump_home)(struct session *s, const struct ns *ns);
-	/** the same after restore() */
+	/** supervisor, after restore(): what must not read the tasks' files. May be NULL */
 	int (*restore_home)(struct session *s, const struct ns *ns);
 	/** supervisor, before any namespace exists: open what must be found from outside (sources of
 	 * external mounts...), check the images. May be NULL */

@@ -268,6 +268,7 @@ monitor() {
 }
 
 @test "net: locked during the dump, unlocked afterwards; the lock is in no image" {
+	pair
 	monitor
 	dump --leave-running
 	until_true grep -q 'delete table inet CRIU-' "$IMG/mon"
@@ -286,6 +287,7 @@ monitor() {
 @test "net: killed in a dump, the lock goes too" {
 	kill -9 "$PID"
 	start 600 # takes a while to write
+	pair
 	monitor
 	nsenter -t "$OUT" -n "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" </dev/null >/dev/null 2>&1 3>&- &
 	DUMP=$!

@@ -62,25 +62,13 @@ static int net_preflight(struct session *s, const struct ns *ns)
 	return net_there(s, ns, net_check);
 }
 
-/* ---- rules ---- */
-
-static int rules_dump(struct session *s, const struct ns *ns)
-{
-	int r = nft_dump(s, ns->id);
-
-	return r < 0 ? r : track_files_dump(s, ns->id);
-}
+/* ---- rules: loaded by the supervisor, since a guest at restore has the tasks' files before it ---- */
 
 static int rules_restore(struct session *s, const struct ns *ns)
 {
 	int r = nft_restore(s, ns->id);
 
 	return r < 0 ? r : track_files_restore(s, ns->id);
-}
-
-static int net_dump_rules(struct session *s, const struct ns *ns)
-{
-	return net_there(s, ns, rules_dump);
 }
 
 static int net_restore_rules(struct session *s, const struct ns *ns)
@@ -171,6 +159,10 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = net_links_dump(s, &env, &n, ns);
 	if (r == 0)
 		r = rtnl_files_dump(s, &n, ns->id);
+	if (r == 0)
+		r = nft_dump(s, ns->id);
+	if (r == 0)
+		r = track_files_dump(s, ns->id);
 	return r;
 }
 
@@ -279,7 +271,6 @@ const struct ns_kind ns_kind_net = {
 	.flag = CLONE_NEWNET,
 	.dump = net_dump,
 	.restore = net_restore,
-	.dump_home = net_dump_rules,
 	.restore_home = net_restore_rules,
 	.prepare = net_prepare,
 	.preflight = net_preflight,
