@@ -26,6 +26,7 @@
 #include <string.h>
 
 #define LINKS_MAX 65536
+#define KIND_MAX 64 /* bytes of a kind's name; the kernel's limit is 56 */
 #define HEAD sizeof(struct ifinfomsg)
 
 struct link_kind {
@@ -441,6 +442,9 @@ int net_links_read(struct session *s, uint32_t id, struct net_links *l)
 		if (!net_link_name_ok(e->name) || !e->ifindex || e->ifindex > INT_MAX)
 			return session_fail(s, -EBADMSG, "image %s: link %zu has a bad name or index",
 					    img.name, l->n);
+		if (e->kind && strlen(e->kind) >= KIND_MAX)
+			return session_fail(s, -EBADMSG, "image %s: link %s: its kind is too long",
+					    img.name, e->name);
 		if (e->address.len > 32)
 			return session_fail(s, -EBADMSG, "image %s: link %s: address of %zu bytes",
 					    img.name, e->name, e->address.len);
