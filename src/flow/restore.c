@@ -299,9 +299,9 @@ int flow_restore(struct session *s, pid_t *ret_root)
 		session_undo_all(s);
 	} else {
 		session_undo_drop(s);
-		warden_end(s);
 		*ret_root = tree.root->pid;
 		flow_tell(s, "post-resume");
+		warden_end(s); /* until now our death would end the tasks */
 	}
 	s->stats.restore = (now_ns() - t0) / 1000;
 	net_unlock(s, false);

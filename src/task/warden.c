@@ -96,8 +96,26 @@ static long warden_do(struct trace_table *tt, const struct warden_msg *m)
 	}
 }
 
-static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u, size_t n)
+/* The tasks of a restore run, but the caller has not heard of it yet: they are ended all the same. */
+static void end_released(const struct trace_table *tt)
 {
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (tt->t[i].tid == tt->t[i].tgid)
+			kill(tt->t[i].tgid, SIGKILL);
+}
+
+/* A cgroup is busy until the last of its tasks is gone. */
+static void remove_dir(const char *path)
+{
+	for (int n = 0; rmdir(path) < 0 && errno == EBUSY && n < 1000; n++)
+		poll(NULL, 0, 1);
+}
+
+/* dead: the supervisor did not say that it was done */
+static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u, size_t n, bool dead)
+{
+	if (tt->restoring && tt->let_go && dead)
+		end_released(tt);
 	if (tt->repairing && !tt->restoring)
 		sock_mend_all(tt);
 	if (tt->restoring && !tt->let_go)
@@ -106,7 +124,7 @@ static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u,
 		trace_cure(tt, TRACE_RUN);
 	for (size_t i = n; i-- > 0;) {
 		if (u[i].dir)
-			rmdir(u[i].path);
+			remove_dir(u[i].path);
 		else if (u[i].text[0])
 			text_write(AT_FDCWD, u[i].path, u[i].text);
 	}
@@ -118,6 +136,7 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 	size_t n_undo = 0;
 	struct warden_msg m;
 	struct pollfd p[2] = { { .fd = sock, .events = POLLIN }, { .fd = supervisor, .events = POLLIN } };
+	bool dead;
 
 	for (;;) {
 		long r;
@@ -133,8 +152,7 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 		if (n <= 0)
 			break;
 		if (m.cmd == W_UNDO_FILE || m.cmd == W_UNDO_RMDIR) {
-			if (!tt->let_go)
-				warden_undo_set(undo, &n_undo, &m);
+			warden_undo_set(undo, &n_undo, &m);
 			r = 0;
 		} else {
 			r = warden_do(tt, &m);
@@ -142,7 +160,10 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 		if (send(sock, &r, sizeof(r), MSG_NOSIGNAL) < 0)
 			break;
 	}
-	warden_orphaned(tt, undo, tt->let_go ? 0 : n_undo);
+	/* it closes its end when it is done; that and its death may come together */
+	poll(&p[1], 1, 0);
+	dead = p[1].revents;
+	warden_orphaned(tt, undo, tt->let_go && !(dead && tt->restoring) ? 0 : n_undo, dead);
 	_exit(0);
 }
 
