@@ -30,6 +30,8 @@ struct ns_kind {
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */
 	int (*restore)(struct session *s, const struct ns *ns);
+	/** supervisor, after restore(): what must not read the tasks' files. May be NULL */
+	int (*restore_home)(struct session *s, const struct ns *ns);
 	/** supervisor, before any namespace exists: open what must be found from outside (sources of
 	 * external mounts...), check the images. May be NULL */
 	int (*prepare)(struct session *s, const struct ns *ns);
