@@ -8,6 +8,7 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
@@ -143,7 +144,7 @@ static int flow_ask(struct session *s)
 
 	if (r == 0)
 		r = inject_all(s, s->tree);
-
+	session_info(s, "agents run");
 	for (size_t i = 0; r == 0 && i < s->tree->n; i++) {
 		struct task *k = s->tree->all[i];
 		struct batch b;
@@ -163,10 +164,13 @@ static int flow_images(struct session *s)
 {
 	int r = mem_dump(s, s->tree);
 
+	session_info(s, "memory copied");
 	if (r == 0)
 		r = pstree_dump(s, s->tree);
 	if (r == 0)
 		r = fd_dump_end(s);
+	if (r == 0)
+		r = filelock_dump_end(s);
 	if (r == 0)
 		r = ns_dump_wait(s);
 	if (r == 0)
@@ -199,12 +203,17 @@ static int flow_finish(struct session *s)
 
 static int flow_stopped(struct session *s)
 {
-	int r = flow_note(s);
+	int r;
 
+	session_info(s, "%zu tasks, %u threads stopped", s->tree->n, s->tree->n_threads);
+	r = flow_note(s);
+	session_info(s, "noted");
 	if (r == 0)
 		r = flow_ask(s);
+	session_info(s, "asked");
 	if (r == 0)
 		r = flow_images(s);
+	session_info(s, "written");
 	if (r == 0)
 		r = session_notify(s, "post-dump", 0, -1);
 	return r;

@@ -8,10 +8,12 @@
 #include "base/res.h"
 #include "kind/cgroup.h"
 #include "kind/fd.h"
+#include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
+#include "kind/sysv.h"
 #include "kind/task.h"
 #include "task/inject.h"
 #include "task/spawn.h"
@@ -33,6 +35,8 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 		r = task_read_cores(s, s->tree);
 	if (r == 0)
 		r = fd_read(s, s->tree);
+	if (r == 0)
+		r = filelock_read(s);
 	if (r == 0)
 		r = mem_read(s, s->tree);
 	if (r == 0)
@@ -173,6 +177,8 @@ static int flow_objects(struct session *s)
 	if (r == 0)
 		r = each_live(s, mem_finish);
 	if (r == 0)
+		r = sysv_finish(s);
+	if (r == 0)
 		r = fd_restore_make(s);
 	if (r == 0)
 		r = fd_restore_tables(s, s->tree);
@@ -180,6 +186,8 @@ static int flow_objects(struct session *s)
 		r = fd_restore_link(s);
 	if (r == 0)
 		r = each_live(s, pstree_restore_fs);
+	if (r == 0)
+		r = filelock_restore(s);
 	return r;
 }
 

@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -81,6 +82,18 @@ static bool has_timerfd(void)
 	own_fd int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 
 	return info_has(fd, "clockid:");
+}
+
+static bool has_lock_info(void)
+{
+	own_fd int fd = memfd_create("lock", MFD_CLOEXEC);
+
+	return fd >= 0 && flock(fd, LOCK_EX) == 0 && info_has(fd, "lock:");
+}
+
+static bool has_loginuid(void)
+{
+	return access("/proc/self/loginuid", F_OK) == 0;
 }
 
 static bool has_children(void)
@@ -329,14 +342,14 @@ static const struct {
 	{ "pagemap_scan", EXTRA, has_pagemap_scan, NULL },
 	{ "pagemap_scan_guard_pages", EXTRA, has_scan_guard, NULL },
 	{ "timer_cr_ids", EXTRA, has_timer_ids, NULL },
+	{ "fdinfo_lock", EXTRA, has_lock_info, NULL },
+	{ "loginuid", EXTRA, has_loginuid, NULL },
 	{ "external_net_ns", EXPERIMENTAL, always, NULL },
 	{ "mem_dirty_track", ONLY_ASKED, NULL, NULL },
 	{ "aio_remap", ONLY_ASKED, NULL, NULL },
 	{ "tun", ONLY_ASKED, NULL, NULL },
 	{ "tun_ns", ONLY_ASKED, NULL, NULL },
 	{ "userns", ONLY_ASKED, NULL, NULL },
-	{ "fdinfo_lock", ONLY_ASKED, NULL, NULL },
-	{ "loginuid", ONLY_ASKED, NULL, NULL },
 	{ "cgroupns", ONLY_ASKED, NULL, NULL },
 	{ "autofs", ONLY_ASKED, NULL, NULL },
 	{ "compat_cr", ONLY_ASKED, NULL, NULL },

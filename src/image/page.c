@@ -22,6 +22,11 @@ static uint32_t page_next_id(struct session *s)
 	return id;
 }
 
+void page_ids_apart(struct session *s)
+{
+	map_put(session_map(s, "pages id"), 0, (void *)(uintptr_t)0x40000000);
+}
+
 int page_out_open(struct session *s, struct page_out *o, const char *fmt, ...)
 {
 	PagemapHead head = PAGEMAP_HEAD__INIT;

@@ -21,6 +21,8 @@ struct page_out {
 	uint64_t total;	   /* pages written */
 };
 
+/** page_ids_apart - in a guest: give pages files other ids than the supervisor, which runs on */
+void page_ids_apart(struct session *s);
 /** page_out_open - start pagemap-NAME.img and its pages file, whose id is taken from the session */
 int page_out_open(struct session *s, struct page_out *o, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

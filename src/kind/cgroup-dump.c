@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 
 #define DIRS_MAX 100000
-#define VALUE_MAX 65536 /* bytes of one limit */
+#define VALUE_MAX 4096 /* bytes of one limit: what the kernel gives in one read */
 
 struct cg_set {
 	uint32_t id;
@@ -174,28 +174,33 @@ static void oom_value(char *text)
 	text[strcspn(text, "\n")] = 0;
 }
 
+static void prop_read(int dir, const struct prop_name *p, CgroupDirEntry *e)
+{
+	own_fd int fd = openat(dir, p->name, (p->perms_only ? O_PATH : O_RDONLY) | O_CLOEXEC);
+	char text[VALUE_MAX];
+	struct stat st;
+	ssize_t n = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return;
+	if (!p->perms_only)
+		n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return; /* some cannot be read in some states */
+	text[n] = 0;
+	if (!strcmp(p->name, "memory.oom_control"))
+		oom_value(text);
+	n = strlen(text);
+	if (n && text[n - 1] == '\n')
+		text[n - 1] = 0;
+	prop_add(e, p->name, text, &st);
+}
+
 static void props_read(int dir, const struct hier *h, CgroupDirEntry *e)
 {
-	for (const struct prop_name *p = prop_names; p->name; p++) {
-		own_mem char *text = NULL;
-		struct stat st;
-		size_t n = 0;
-
-		if (p->v2 != !*h->name || (p->controller && !hier_has(h, p->controller)) ||
-		    fstatat(dir, p->name, &st, 0) < 0)
-			continue;
-		if (p->perms_only) {
-			prop_add(e, p->name, "", &st);
-			continue;
-		}
-		if (text_read(dir, p->name, &text, &n) < 0 || n > VALUE_MAX)
-			continue; /* some cannot be read in some states */
-		if (!strcmp(p->name, "memory.oom_control"))
-			oom_value(text);
-		if (n && text[strlen(text) - 1] == '\n')
-			text[strlen(text) - 1] = 0;
-		prop_add(e, p->name, text, &st);
-	}
+	for (const struct prop_name *p = prop_names; p->name; p++)
+		if (p->v2 == !*h->name && (!p->controller || p->v2 || hier_has(h, p->controller)))
+			prop_read(dir, p, e);
 }
 
 /* A directory and all below it. */

@@ -153,21 +153,33 @@ static bool mounts_it(const MntEntry *e, const struct hier *h)
 	return true;
 }
 
+/* The host's mounts, read once. */
+static int mounts_of(struct session *s, struct mnt_list **ret)
+{
+	struct map *m = session_map(s, "cgroup mounts");
+	own_mem char *text = NULL;
+	int r = 0;
+
+	*ret = map_get(m, 0);
+	if (*ret)
+		return 0;
+	*ret = xalloc(sizeof(**ret));
+	map_put(m, 0, *ret);
+	r = text_read(AT_FDCWD, "/proc/self/mountinfo", &text, NULL);
+	return r < 0 ? session_fail(s, r, "read our own mounts") : mnt_parse(s, text, *ret);
+}
+
 static int hier_mounted(struct session *s, struct hier *h)
 {
-	own_mem char *text = NULL;
-	struct mnt_list l = { 0 };
-	int r = text_read(AT_FDCWD, "/proc/self/mountinfo", &text, NULL);
+	struct mnt_list *l;
+	int r = mounts_of(s, &l);
 
-	if (r == 0)
-		r = mnt_parse(s, text, &l);
-	for (size_t i = 0; r == 0 && h->fd < 0 && i < l.n; i++)
-		if (mounts_it(l.v[i]->e, h)) {
-			h->fd = fd_high(open(l.v[i]->e->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	for (size_t i = 0; r == 0 && h->fd < 0 && i < l->n; i++)
+		if (mounts_it(l->v[i]->e, h)) {
+			h->fd = fd_high(open(l->v[i]->e->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 			if (h->fd >= 0)
-				h->path = xstrdup(l.v[i]->e->mountpoint);
+				h->path = xstrdup(l->v[i]->e->mountpoint);
 		}
-	mnt_free(&l);
 	return r;
 }
 

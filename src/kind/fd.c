@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/filelock.h"
 #include "kind/ghost.h"
 #include "task/lend.h"
 
@@ -188,7 +189,7 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 	if (k) {
 		v->id = k->id;
 		*ret_type = k->type;
-		return 0;
+		return pid == getpid() ? 0 : filelock_note(s, v);
 	}
 	v->kind = kind_of(v);
 	if (!v->kind)
@@ -199,7 +200,10 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 	*ret_type = v->kind->type;
 	session_debug(s, "file 0x%x: %s %s flags 0%o pos %llu", v->id, v->kind->name, v->link, v->flags,
 		      (unsigned long long)v->pos);
-	return v->kind->dump(s, v);
+	r = v->kind->dump(s, v);
+	if (r == 0)
+		r = pid == getpid() ? filelock_queued(s, v) : filelock_note(s, v);
+	return r;
 }
 
 int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
@@ -391,6 +395,8 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			if (v.kind && watch(s, &v))
 				continue;
 			r = !v.kind ? refuse(s, &v) : v.kind->preflight ? v.kind->preflight(s, &v) : 0;
+			if (r == 0)
+				r = filelock_check(s, &v);
 			if (r < 0 && !still_open(k, v.num, link)) { /* closed meanwhile */
 				session_forget_new(s, had);
 				r = 0;

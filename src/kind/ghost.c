@@ -51,9 +51,25 @@ static bool leads_from(int root, const char *path, const struct stat *st)
 	return now.st_dev == st->st_dev && now.st_ino == st->st_ino;
 }
 
+/*
+ * From where the names that /proc shows begin: our own root in a mount namespace that we share, else that
+ * of the root task. Not the task's own: it may be in a chroot, and its files were opened before.
+ */
+static int names_root(const struct task *k)
+{
+	struct stat its, ours;
+
+	while (k->parent)
+		k = k->parent;
+	if (fstatat(k->proc, "ns/mnt", &its, 0) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 &&
+	    its.st_ino == ours.st_ino)
+		return fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return fd_high(openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
 static bool leads_to(const struct task *k, const char *path, const struct stat *st)
 {
-	own_fd int root = openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own_fd int root = names_root(k);
 
 	return leads_from(root, path, st);
 }
@@ -276,7 +292,7 @@ static int open_parent(int root, const char *path, const char **ret_base)
 
 static int linked_dump(struct session *s, const struct task *k, int fd, const char *name, uint32_t id)
 {
-	own_fd int root = fd_high(openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	own_fd int root = names_root(k);
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
 	FownEntry fown = FOWN_ENTRY__INIT;
 	struct temp_name *t = xalloc(sizeof(*t));

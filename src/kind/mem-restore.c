@@ -409,7 +409,7 @@ static int map_area(struct session *s, struct task *k, struct mem_map *m, struct
 		if (stop > at) {
 			part.start = at;
 			part.end = stop;
-			part.pgoff = m->e->pgoff + (m->num >= 0 ? at - m->e->start : 0);
+			part.pgoff = m->e->pgoff + (m->num >= 0 || (m->e->status & VMA_SYSVIPC) ? at - m->e->start : 0);
 			r = roomy(b, 4, 0);
 			if (r == 0)
 				r = m->kind->map(s, &pm, b);
@@ -718,7 +718,8 @@ static int finish_area(struct batch *b, const VmaEntry *e)
 
 	if (r < 0 || (e->status & (VMA_VDSO | VMA_VVAR)))
 		return r;
-	if (vma_private(e) && !(e->prot & PROT_WRITE))
+	/* shared ones may be kept from a parent who has other rights there */
+	if (!vma_private(e) || !(e->prot & PROT_WRITE))
 		call3(b, "memory: protect", SYS_mprotect, e->start, len, e->prot);
 	for (size_t i = 0; e->has_madv && i < sizeof(advices) / sizeof(advices[0]); i++)
 		if (e->madv >> advices[i] & 1)

@@ -6,7 +6,9 @@
 #include "base/text.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 static int thread_preflight(struct session *s, const struct thread *t)
 {
@@ -25,6 +27,21 @@ static int thread_preflight(struct session *s, const struct thread *t)
 	return 0;
 }
 
+/* Segments of the host's: mem/sysv.c refuses them, this says so before anything is stopped. */
+static int segments_preflight(struct session *s, const struct task *k)
+{
+	own_mem char *maps = NULL;
+	struct stat its, ours;
+
+	if (fstatat(k->proc, "ns/ipc", &its, 0) < 0 || stat("/proc/self/ns/ipc", &ours) < 0 ||
+	    its.st_ino != ours.st_ino || text_read(k->proc, "maps", &maps, NULL) < 0 ||
+	    !strstr(maps, " /SYSV"))
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: has a System V segment of the host attached, which cannot be carried away; run it in an ipc namespace of its own",
+			    k->vpid);
+}
+
 int task_preflight_all(struct session *s, struct tree *tree)
 {
 	int all = 0;
@@ -35,6 +52,7 @@ int task_preflight_all(struct session *s, struct tree *tree)
 
 		if (k->state == TASK_DEAD)
 			continue;
+		r = segments_preflight(s, k);
 		for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
 			r = thread_preflight(s, &k->threads[n]);
 		all = all ? all : r;

@@ -5,6 +5,11 @@
 
 #include "session/session.h"
 
+/** shmem_id - id of the object with that inode number; those below 2^31 are System V's */
+static inline uint32_t shmem_id(uint64_t ino)
+{
+	return ino | 0x80000000u;
+}
 /**
  * shmem_dump - store the contents of a shared memory object, once per shmid
  * @fd: readable descriptor of it, borrowed

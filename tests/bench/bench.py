@@ -89,7 +89,7 @@ def limits():
 
 
 def container(rounds):
-    top = tempfile.mkdtemp(dir=".")
+    top = tempfile.mkdtemp(dir=os.getcwd())
     os.makedirs(top + "/rootfs/bin")
     shutil.copy(shutil.which("busybox"), top + "/rootfs/bin/busybox")
     subprocess.run(["runc", "spec"], cwd=top, check=True)
@@ -98,7 +98,7 @@ def container(rounds):
     c["process"].update(args=["/bin/busybox", "sleep", "1000"], terminal=False)
     with open(top + "/config.json", "w") as f:
         json.dump(c, f)
-    runc = ["runc", "--root", os.path.abspath(top) + "/state"]
+    runc = ["runc", "--root", top + "/state"]
     dump, stopped, restore = [], [], []
     run(*runc, "run", "-d", "--bundle", top, "stasis-bench")
     for n in range(rounds + 1):

@@ -17,7 +17,9 @@ teardown() {
 corpus() {
 	N=$1
 	rm -f "/tmp/corpus-$N.pid"
-	for step in prepare restore verify; do
+	bash "$CORPUS/tools/corpus.sh" prepare "$N"
+	[ -z "${2:-}" ] || (eval "$2") # modes that a read-only corpus has lost
+	for step in restore verify; do
 		bash "$CORPUS/tools/corpus.sh" "$step" "$N"
 	done
 }
@@ -63,3 +65,7 @@ cycle() {
 @test "tcp, dumped by us" { cycle tcp; }
 @test "tcp: connections, half closed ones, listeners, UDP" { corpus tcp; }
 @test "unix: unix sockets" { corpus unix; }
+@test "openfiles: files, directories, mappings, locks" { corpus openfiles "cd /opt/corpus/openfiles; chmod 755 . sub sub/deep; chmod 644 data sub/inner; chmod 600 log; chmod 640 lk.*"; }
+@test "openfiles, dumped by us" { cycle openfiles; }
+@test "shm: shared memory of all sorts, System V IPC in an own namespace" { corpus shm; }
+@test "shm, dumped by us" { cycle shm; }

@@ -53,7 +53,7 @@ static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_
 	e.uid = v->st.st_uid;
 	e.gid = v->st.st_gid;
 	e.size = v->st.st_size;
-	e.shmid = v->st.st_ino;
+	e.shmid = shmem_id(v->st.st_ino);
 	e.seals = seals < 0 ? 0 : seals;
 	e.inode_id = have;
 	e.has_mode = true;

@@ -29,14 +29,14 @@ static int shared_dump(struct session *s, const struct mem_view *v)
 
 	v->e->status = VMA_REGULAR | VMA_ANON_SHARED;
 	v->e->flags |= MAP_SHARED | MAP_ANONYMOUS;
-	v->e->shmid = v->ino;
+	v->e->shmid = shmem_id(v->ino);
 	snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)v->e->start,
 		 (unsigned long long)v->e->end);
 	fd = fd_high(openat(v->task->proc, path, O_RDONLY | O_CLOEXEC));
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return session_fail(s, -errno, "task %d: open shared memory at %llx", v->task->vpid,
 				    (unsigned long long)v->e->start);
-	return shmem_dump(s, v->ino, fd, st.st_size);
+	return shmem_dump(s, v->e->shmid, fd, st.st_size);
 }
 
 static bool shared_owns(const VmaEntry *e)

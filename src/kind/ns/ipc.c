@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ipc: limits of System V IPC and POSIX queues.
+ * ipc: limits of System V IPC and POSIX queues; the objects are in sysv.c.
  *
- * Kept:   sysctl values.
- * Lost:   nothing: a namespace that holds segments, semaphores or queues is refused.
- * Kernel: kernel.{sem,msg*,shm*}, fs.mqueue.*; of the namespace of who opens the file. SHM_INFO,
- *         SEM_INFO, MSG_INFO count what there is.
+ * Kept:   sysctl values, System V objects.
+ * Lost:   nothing: a namespace that holds POSIX message queues is refused.
+ * Kernel: kernel.{sem,msg*,shm*}, fs.mqueue.*; of the namespace of who opens the file.
  */
 #include "kind/ns.h"
+#include "kind/sysv.h"
 
 #include "base/res.h"
 #include "base/text.h"
@@ -19,11 +19,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/ipc.h>
 #include <sys/mount.h>
-#include <sys/msg.h>
-#include <sys/sem.h>
-#include <sys/shm.h>
 #include <sys/syscall.h>
 
 struct var {
@@ -90,7 +86,7 @@ static int ipc_dump(struct session *s, const struct ns *ns)
 	}
 	if (r == 0)
 		r = image_write_one(s, MAGIC_IPCNS_VAR, &e.base, "ipcns-var-%u.img", ns->id);
-	return r;
+	return r < 0 ? r : sysv_dump(s, ns);
 }
 
 /* Values that cannot be set are reported: the fresh namespace has the kernel's own. */
@@ -116,6 +112,8 @@ static void vars_set(struct session *s, const IpcVarEntry *e)
 		uint64_t v = vars[i].wide ? *(const uint64_t *)(at + vars[i].at)
 					  : *(const uint32_t *)(at + vars[i].at);
 
+		if (vars[i].at == offsetof(IpcVarEntry, shm_rmid_forced))
+			continue; /* would end segments that wait for their tasks: sysv_finish() */
 		if (vars[i].has && !*(const protobuf_c_boolean *)(at + vars[i].has))
 			continue;
 		value = xprintf("%" PRIu64 "\n", v);
@@ -129,6 +127,23 @@ static void vars_set(struct session *s, const IpcVarEntry *e)
 	}
 }
 
+/* While objects are made, limits that may have been lowered since are out of the way. */
+static void vars_raise(struct session *s)
+{
+	static const char *const high[][2] = {
+		{ "kernel/msgmax", "2147483647\n" },	{ "kernel/msgmnb", "2147483647\n" },
+		{ "kernel/msgmni", "32768\n" },		{ "kernel/shmmax", "18446744073692774399\n" },
+		{ "kernel/shmall", "18446744073692774399\n" }, { "kernel/shmmni", "32768\n" },
+		{ "kernel/sem", "65536 1024000000 500 32768\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(high); i++) {
+		own_mem char *path = xprintf("sys/%s", high[i][0]);
+
+		text_write(ns_proc(s), path, high[i][1]); /* if not, making the object says why */
+	}
+}
+
 static int ipc_restore(struct session *s, const struct ns *ns)
 {
 	IpcVarEntry *e = NULL;
@@ -137,33 +152,25 @@ static int ipc_restore(struct session *s, const struct ns *ns)
 
 	if (r < 0)
 		return r;
+	vars_raise(s);
+	r = sysv_restore(s, ns);
 	vars_set(s, e);
 	ipc_var_entry__free_unpacked(e, NULL);
-	return 0;
+	return r;
 }
 
-/* Objects in the image of another dumper: they must not be lost silently. */
 static int ipc_prepare(struct session *s, const struct ns *ns)
 {
-	static const struct {
-		const char *name;
-		uint32_t magic;
-	} files[] = {
-		{ "shm", MAGIC_IPCNS_SHM }, { "msg", MAGIC_IPCNS_MSG }, { "sem", MAGIC_IPCNS_SEM },
-	};
+	IpcVarEntry *e = NULL;
+	int r = image_read_one(s, MAGIC_IPCNS_VAR, &ipc_var_entry__descriptor,
+			       (ProtobufCMessage **)&e, "ipcns-var-%u.img", ns->id);
 
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		own_image struct image img = { .fd = -1 };
-		int r = image_open(s, &img, files[i].magic, "ipcns-%s-%u.img", files[i].name, ns->id);
-
-		if (r < 0)
-			return r;
-		if (r == 0 && image_left(&img))
-			return session_fail(s, -ENOTSUP,
-					    "ipcns-%s-%u.img: holds System V objects, which cannot be restored yet",
-					    files[i].name, ns->id);
-	}
-	return 0;
+	if (r < 0)
+		return r;
+	if (e->shm_rmid_forced) /* set when everybody has attached */
+		map_put(session_map(s, "sysv forced"), 0, s);
+	ipc_var_entry__free_unpacked(e, NULL);
+	return sysv_prepare(s, ns);
 }
 
 /* Entries of the namespace's mqueue file system, by a mount that nobody sees; 0 if it has none. */
@@ -192,21 +199,13 @@ static int queues_count(void)
 
 static int ipc_obstacles(struct session *s, const struct ns *ns)
 {
-	struct shm_info shm = { 0 };
-	struct seminfo sem = { 0 };
-	struct msginfo msg = { 0 };
 	int queues = queues_count();
 
-	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&shm) < 0 || semctl(0, 0, SEM_INFO, &sem) < 0 ||
-	    msgctl(0, MSG_INFO, (struct msqid_ds *)&msg) < 0)
-		return session_fail(s, -errno, "ipc namespace %u: count its objects", ns->id);
-	if (!shm.used_ids && !sem.semusz && !msg.msgpool && !queues)
-		return 0;
-	session_warn(s, "ipc namespace %u: %d shared memory segments, %d semaphore sets, %d message queues, %d POSIX queues",
-		     ns->id, shm.used_ids, sem.semusz, msg.msgpool, queues);
-	return session_fail(s, -ENOTSUP,
-			    "ipc namespace %u: holds %d shared memory segments, %d semaphore sets, %d message queues and %d POSIX queues, which cannot be checkpointed yet; remove them (ipcs, ipcrm, /dev/mqueue)",
-			    ns->id, shm.used_ids, sem.semusz, msg.msgpool, queues);
+	if (queues)
+		return session_fail(s, -ENOTSUP,
+				    "ipc namespace %u: holds %d POSIX message queues, which cannot be checkpointed yet; remove them (/dev/mqueue)",
+				    ns->id, queues);
+	return sysv_preflight(s, ns);
 }
 
 /* The supervisor steps in and out: nothing there belongs to it. */

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sysv: segments, semaphore sets, message queues of an ipc namespace.
+ *
+ * Kept:   ids, keys, owners and creators, modes, sizes, contents (messages with types, in order), locked
+ *         (SHM_LOCK) and removed segments that are still attached, qbytes.
+ * Lost:   times and last pids; what stands behind a segment's end in its last page; undo adjustments of
+ *         semaphores, which the kernel shows to nobody: who may have some is reported. Segments of huge
+ *         pages are refused. A segment nobody has attached is attached for a moment to be read.
+ * Kernel: ipc/shm.c, sem.c, msg.c; MSG_COPY and kernel.{shm,sem,msg}_next_id of
+ *         CONFIG_CHECKPOINT_RESTORE; a segment's id is the inode number of its mappings.
+ */
+#include "kind/sysv.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "image/page.h"
+#include "image/record.h"
+#include "images/ipc-msg.pb-c.h"
+#include "images/ipc-sem.pb-c.h"
+#include "images/ipc-shm.pb-c.h"
+#include "kind/shmem.h"
+
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <linux/magic.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
+
+union semarg {
+	int val;
+	struct semid_ds *ds;
+	unsigned short *array;
+	struct seminfo *info;
+};
+
+static uint64_t pad8(uint64_t n)
+{
+	return (n + 7) & ~7ULL;
+}
+
+static void desc_of(IpcDescEntry *e, const struct ipc_perm *p, int id)
+{
+	ipc_desc_entry__init(e);
+	e->key = p->__key;
+	e->uid = p->uid;
+	e->gid = p->gid;
+	e->cuid = p->cuid;
+	e->cgid = p->cgid;
+	e->mode = p->mode;
+	e->id = id;
+}
+
+/* ---- dump: segments ---- */
+
+/* Mappings of a segment below a task's /proc directory; the first is opened into *fd, if that is < 0. */
+static unsigned attached(const struct task *k, int id, int *fd)
+{
+	own_mem char *text = NULL;
+	unsigned n = 0;
+
+	if (text_read(k->proc, "maps", &text, NULL) < 0)
+		return 0;
+	for (char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
+		unsigned long long start, end, ino;
+		char path[80];
+		int at = 0;
+
+		if (sscanf(p, "%llx-%llx %*s %*x 00:%*x %llu %n", &start, &end, &ino, &at) < 3 || !at ||
+		    ino != (unsigned)id || !text_starts(p + at, "/SYSV"))
+			continue;
+		n++;
+		snprintf(path, sizeof(path), "map_files/%llx-%llx", start, end);
+		if (*fd < 0)
+			*fd = openat(k->proc, path, O_RDONLY | O_CLOEXEC);
+	}
+	return n;
+}
+
+/* The file behind a segment that we have attached at p; -errno. */
+static int attached_file(struct session *s, const void *p, uint64_t size, int flags)
+{
+	own_mem char *path = xprintf("self/map_files/%lx-%lx", (unsigned long)p,
+				     (unsigned long)p + page_up(size));
+	int fd = fd_high(openat(ns_proc(s), path, flags | O_CLOEXEC));
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
+{
+	unsigned long n = 0;
+	int fd = -1, r;
+	void *p;
+
+	for (size_t i = 0; ds->shm_nattch && i < s->tree->n; i++)
+		if (s->tree->all[i]->state != TASK_DEAD)
+			n += attached(s->tree->all[i], id, &fd);
+	if (n < ds->shm_nattch)
+		session_warn(s, "shared memory segment %d: is attached outside of the tree too; it will be shared no longer",
+			     id);
+	if (fd >= 0)
+		return fd_high(fd);
+	p = shmat(id, NULL, SHM_RDONLY);
+	if (p == (void *)-1)
+		return session_fail(s, -errno, "shared memory segment %d: attach it", id);
+	r = attached_file(s, p, ds->shm_segsz, O_RDONLY);
+	shmdt(p);
+	return r < 0 ? session_fail(s, r, "shared memory segment %d: open it", id) : r;
+}
+
+static int segment_dump(struct session *s, struct image *img, int id, const struct shmid_ds *ds)
+{
+	IpcShmEntry e = IPC_SHM_ENTRY__INIT;
+	IpcDescEntry d;
+	own_fd int fd = segment_open(s, id, ds);
+	struct statfs fs;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
+		return session_fail(s, -ENOTSUP,
+				    "shared memory segment %d: is of huge pages, which are not supported yet; remove it",
+				    id);
+	desc_of(&d, &ds->shm_perm, id);
+	e.desc = &d;
+	e.size = ds->shm_segsz;
+	e.has_in_pagemaps = e.in_pagemaps = true;
+	r = image_write(img, &e.base);
+	return r < 0 ? r : shmem_dump(s, id, fd, e.size);
+}
+
+static int segments_dump(struct session *s, const struct ns *ns)
+{
+	own_image struct image img = { .fd = -1 };
+	struct shm_info info;
+	int max = shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
+	int r = image_create(s, &img, MAGIC_IPCNS_SHM, "ipcns-shm-%u.img", ns->id);
+
+	for (int i = 0; r == 0 && info.used_ids && i <= max; i++) {
+		struct shmid_ds ds;
+		int id = shmctl(i, SHM_STAT, &ds);
+
+		if (id >= 0)
+			r = segment_dump(s, &img, id, &ds);
+	}
+	return r < 0 ? r : image_close(&img);
+}
+
+/* ---- dump: semaphores, messages ---- */
+
+static int set_dump(struct session *s, struct image *img, int id, struct semid_ds *ds)
+{
+	static const char zero[8];
+	size_t bytes = ds->sem_nsems * sizeof(unsigned short);
+	own_mem unsigned short *values = xalloc(bytes);
+	union semarg arg = { .array = values };
+	IpcSemEntry e = IPC_SEM_ENTRY__INIT;
+	IpcDescEntry d;
+	int r;
+
+	if (semctl(id, 0, GETALL, arg) < 0)
+		return session_fail(s, -errno, "semaphore set %d: read its values", id);
+	desc_of(&d, &ds->sem_perm, id);
+	e.desc = &d;
+	e.nsems = ds->sem_nsems;
+	r = image_write(img, &e.base);
+	if (r == 0)
+		r = image_write_raw(img, values, bytes);
+	return r < 0 ? r : image_write_raw(img, zero, pad8(bytes) - bytes);
+}
+
+static int sets_dump(struct session *s, const struct ns *ns)
+{
+	own_image struct image img = { .fd = -1 };
+	struct seminfo info = { 0 };
+	union semarg arg = { .info = &info };
+	int max = semctl(0, 0, SEM_INFO, arg);
+	int r = image_create(s, &img, MAGIC_IPCNS_SEM, "ipcns-sem-%u.img", ns->id);
+
+	for (int i = 0; r == 0 && info.semusz && i <= max; i++) {
+		struct semid_ds ds;
+		union semarg stat = { .ds = &ds };
+		int id = semctl(i, 0, SEM_STAT, stat);
+
+		if (id >= 0)
+			r = set_dump(s, &img, id, &ds);
+	}
+	return r < 0 ? r : image_close(&img);
+}
+
+static int message_dump(struct session *s, struct image *img, int id, long *buf, size_t room,
+			unsigned long n)
+{
+	static const char zero[8];
+	IpcMsg e = IPC_MSG__INIT;
+	ssize_t got = msgrcv(id, buf, room, n, IPC_NOWAIT | MSG_COPY);
+	int r;
+
+	if (got < 0 && errno == EINVAL)
+		return session_fail(s, -ENOTSUP,
+				    "message queue %d: message %lu is larger than kernel.msgmax of its ipc namespace, and such cannot be copied; raise that",
+				    id, n);
+	if (got < 0)
+		return session_fail(s, -errno, "message queue %d: copy message %lu", id, n);
+	e.mtype = buf[0];
+	e.msize = got;
+	r = image_write(img, &e.base);
+	if (r == 0)
+		r = image_write_raw(img, buf + 1, got);
+	return r < 0 ? r : image_write_raw(img, zero, pad8(got) - got);
+}
+
+static int queue_dump(struct session *s, struct image *img, int id, const struct msqid_ds *ds)
+{
+	size_t room = ds->__msg_cbytes + 1;
+	own_mem long *buf = xalloc(sizeof(long) + room);
+	IpcMsgEntry e = IPC_MSG_ENTRY__INIT;
+	IpcDescEntry d;
+	int r;
+
+	desc_of(&d, &ds->msg_perm, id);
+	e.desc = &d;
+	e.qbytes = ds->msg_qbytes;
+	e.qnum = ds->msg_qnum;
+	r = image_write(img, &e.base);
+	for (unsigned long n = 0; r == 0 && n < ds->msg_qnum; n++)
+		r = message_dump(s, img, id, buf, room, n);
+	return r;
+}
+
+static int queues_dump(struct session *s, const struct ns *ns)
+{
+	own_image struct image img = { .fd = -1 };
+	struct msginfo info = { 0 };
+	int max = msgctl(0, MSG_INFO, (struct msqid_ds *)&info);
+	int r = image_create(s, &img, MAGIC_IPCNS_MSG, "ipcns-msg-%u.img", ns->id);
+
+	for (int i = 0; r == 0 && info.msgpool && i <= max; i++) {
+		struct msqid_ds ds;
+		int id = msgctl(i, MSG_STAT, &ds);
+
+		if (id >= 0)
+			r = queue_dump(s, &img, id, &ds);
+	}
+	return r < 0 ? r : image_close(&img);
+}
+
+int sysv_dump(struct session *s, const struct ns *ns)
+{
+	int r;
+
+	page_ids_apart(s);
+	r = segments_dump(s, ns);
+	if (r == 0)
+		r = sets_dump(s, ns);
+	return r < 0 ? r : queues_dump(s, ns);
+}
+
+/* ---- preflight ---- */
+
+/* A task has an undo list once it used SEM_UNDO, or had a thread; we have none to compare with. */
+static void undo_report(struct session *s, const struct task *k)
+{
+	if (k->state != TASK_DEAD && syscall(SYS_kcmp, getpid(), k->pid, KCMP_SYSVSEM, 0, 0) > 0)
+		session_warn(s, "task %d: may have semaphores to be undone at its end (SEM_UNDO); that is not kept",
+			     k->vpid);
+	for (const struct task *c = k->first_child; c; c = c->next)
+		undo_report(s, c);
+}
+
+/* With shm_rmid_forced, segments that nobody has attached live as long as their creator. */
+static int forced_check(struct session *s, int max)
+{
+	own_mem char *text = NULL;
+
+	if (text_read(ns_proc(s), "sys/kernel/shm_rmid_forced", &text, NULL) < 0 || atoi(text) == 0)
+		return 0;
+	for (int i = 0; i <= max; i++) {
+		struct shmid_ds ds;
+		int id = shmctl(i, SHM_STAT, &ds);
+
+		if (id >= 0 && !ds.shm_nattch)
+			return session_fail(s, -ENOTSUP,
+					    "shared memory segment %d: nobody has it attached, and kernel.shm_rmid_forced is set: it could not be kept; attach or remove it",
+					    id);
+	}
+	return 0;
+}
+
+int sysv_preflight(struct session *s, const struct ns *ns)
+{
+	struct shm_info shm = { 0 };
+	struct seminfo sem = { 0 };
+	struct msginfo msg = { 0 };
+	union semarg arg = { .info = &sem };
+	int max = shmctl(0, SHM_INFO, (struct shmid_ds *)&shm), r;
+
+	if (max < 0 || semctl(0, 0, SEM_INFO, arg) < 0 || msgctl(0, MSG_INFO, (struct msqid_ds *)&msg) < 0)
+		return session_fail(s, -errno, "ipc namespace %u: count its objects", ns->id);
+	if ((shm.used_ids || sem.semusz || msg.msgpool) &&
+	    faccessat(ns_proc(s), "sys/kernel/shm_next_id", F_OK, 0) < 0)
+		return session_fail(s, -ENOTSUP,
+				    "ipc namespace %u: holds System V objects, for which the kernel needs CONFIG_CHECKPOINT_RESTORE",
+				    ns->id);
+	r = shm.used_ids ? forced_check(s, max) : 0;
+	if (r == 0 && sem.semusz)
+		undo_report(s, ns->task);
+	return r;
+}
