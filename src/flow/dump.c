@@ -11,6 +11,7 @@
 #include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
+#include "kind/net-lock.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
 #include "kind/task.h"
@@ -85,21 +86,6 @@ static int flow_stop_once(struct session *s)
 	return note_tree(s, s->tree, s->opts->pid);
 }
 
-/* The caller hears that the tasks stand still; it may name more of what is external now. */
-static int flow_told_stopped(struct session *s)
-{
-	int r = ns_is_own(s, CLONE_NEWNET) ? session_notify(s, "network-lock", 0, -1) : 0;
-
-	return r < 0 ? r : session_notify(s, "query-ext-files", 0, -1);
-}
-
-/* Tasks that live on are heard again; too late for a failure to matter. */
-static void flow_told_unlock(struct session *s)
-{
-	if (s->notify.call && ns_is_own(s, CLONE_NEWNET))
-		s->notify.call(s->notify.arg, "network-unlock", 0, -1);
-}
-
 /* Where the stop hits a state that passes by itself, the tasks run on for a moment. */
 static int flow_stop(struct session *s)
 {
@@ -122,7 +108,9 @@ static int flow_note(struct session *s)
 	if (r == 0)
 		r = ns_note(s, s->tree);
 	if (r == 0)
-		r = flow_told_stopped(s);
+		r = net_lock(s);
+	if (r == 0) /* the caller may name more of what is external now */
+		r = session_notify(s, "query-ext-files", 0, -1);
 	if (r == 0)
 		r = cgroup_note(s, s->tree);
 	if (r == 0)
@@ -195,7 +183,7 @@ static int flow_finish(struct session *s)
 	if (how == TRACE_KILL)
 		inet_tcp_hold(s);
 	else
-		flow_told_unlock(s);
+		net_unlock(s, true);
 	r = warden_finish(s, how);
 	s->stats.frozen = (now_ns() - warden_table(s)->stop_ns) / 1000;
 	return r;
@@ -238,10 +226,10 @@ int flow_dump(struct session *s)
 		r = flow_finish(s);
 	if (r < 0) {
 		unlinkat(s->images, "inventory.img", 0); /* nobody shall take it for a checkpoint */
-		flow_told_unlock(s);
 	} else {
 		session_undo_drop(s); /* what the images need stays */
 	}
+	net_unlock(s, r < 0);
 	ns_end(s);
 	inet_tcp_end(s, r < 0);
 	warden_end(s);

@@ -11,6 +11,7 @@
 #include "kind/filelock.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
+#include "kind/net-lock.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
 #include "kind/sysv.h"
@@ -81,6 +82,8 @@ static int flow_namespaces(struct session *s)
 
 	if (r == 0)
 		r = ns_make(s, root);
+	if (r == 0)
+		r = net_lock_restore(s);
 	if (r == 0 && ns_any(s))
 		r = session_notify(s, "setup-namespaces", root->pid, -1);
 	if (r == 0)
@@ -232,8 +235,6 @@ static int flow_attributes(struct session *s, const struct area *area)
 		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
 	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
-	if (r == 0 && ns_is_own(s, CLONE_NEWNET))
-		flow_tell(s, "network-unlock");
 	return r;
 }
 
@@ -244,8 +245,10 @@ static int flow_release(struct session *s)
 
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_REGS);
-	if (r == 0)
+	if (r == 0) {
+		net_unlock(s, true);
 		flow_tell(s, "pre-resume");
+	}
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_TIMERS);
 	if (r == 0)
@@ -301,6 +304,7 @@ int flow_restore(struct session *s, pid_t *ret_root)
 		flow_tell(s, "post-resume");
 	}
 	s->stats.restore = (now_ns() - t0) / 1000;
+	net_unlock(s, false);
 	fd_restore_end(s);
 	mem_end(s, &tree);
 	ns_end(s);

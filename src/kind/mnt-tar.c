@@ -10,6 +10,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <iconv.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -100,6 +101,14 @@ static int put_all(struct session *s, struct archive *disk, struct archive *out,
 	}
 	archive_entry_linkresolver_free(links);
 	return r;
+}
+
+void mnt_tar_ready(void)
+{
+	iconv_t c = iconv_open("UTF-8", "ANSI_X3.4-1968");
+
+	if (c != (iconv_t)-1)
+		iconv_close(c);
 }
 
 int mnt_tar_write(struct session *s, uint32_t dev, int dir, const char *what)

@@ -6,6 +6,11 @@
 #include "session/session.h"
 
 /**
+ * mnt_tar_ready - load what the conversion of names needs, while our root is still the host's: the C
+ * library must not look for its tables in the container's files
+ */
+void mnt_tar_ready(void);
+/**
  * mnt_tar_write - tmpfs-dev-DEV.tar.gz.img
  * @dir: root of the file system, nothing mounted on it; borrowed
  * @what: its mount point, for messages

@@ -181,18 +181,20 @@ const TaskKobjIdsEntry *ns_own_ids(struct session *s)
 
 /* ---- contents ---- */
 
+/* mnt last: it leaves the host's files behind. */
 static int dump_guest(struct session *s, void *arg)
 {
 	struct ns_set *set = arg;
+	struct ns *mnt = ns_of(s, CLONE_NEWNS);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
 		struct ns *ns = set->root[i];
 
-		if (ns && ns->own && ns->kind->dump)
+		if (ns && ns != mnt && ns->own && ns->kind->dump)
 			r = ns->kind->dump(s, ns);
 	}
-	return r;
+	return r == 0 && mnt && mnt->own ? mnt->kind->dump(s, mnt) : r;
 }
 
 /* Tasks without an own time namespace: what the clocks showed, so that they can go on from there. */
@@ -214,12 +216,13 @@ static int dump_clocks(struct session *s)
 }
 
 /*
- * Order of entering: user, for the rights in the others. Not pid: a guest born there would take a
+ * Order of entering: user, for the rights in the others. Not mnt: its kind enters that when all others
+ * are done, so that no library is ever loaded from the container's files. Not pid: a guest born there would take a
  * number of the container's, and nothing of a pid namespace is seen from inside only.
  */
 static int enter_list(struct session *s, struct ns_set *set, int *fds, size_t *ret_n)
 {
-	static const unsigned order[] = { 6, 1, 2, 3, 4, 7, 5 }; /* rows; mnt last: it moves "/" */
+	static const unsigned order[] = { 6, 1, 2, 3, 4, 7 }; /* rows; mnt enters its own */
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {

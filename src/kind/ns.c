@@ -67,6 +67,9 @@ void ns_end(struct session *s)
 	struct ns_set *set = ns_set(s);
 
 	ns_set_clear(s);
+	for (size_t i = 0; ns_kinds[i]; i++)
+		if (ns_kinds[i]->end)
+			ns_kinds[i]->end(s);
 	free(set->all.v);
 	fd_close(set->root_fd);
 	fd_close(set->proc);

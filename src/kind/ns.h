@@ -37,6 +37,8 @@ struct ns_kind {
 	int (*made)(struct session *s, const struct ns *ns, const struct task *root);
 	/** supervisor, before anything is stopped: list obstacles. May be NULL */
 	int (*preflight)(struct session *s, const struct ns *ns);
+	/** supervisor, at the end of a session, also after failures: close what is open. May be NULL */
+	void (*end)(struct session *s);
 };
 
 extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */

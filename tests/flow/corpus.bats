@@ -69,3 +69,5 @@ cycle() {
 @test "openfiles, dumped by us" { cycle openfiles; }
 @test "shm: shared memory of all sorts, System V IPC in an own namespace" { corpus shm; }
 @test "shm, dumped by us" { cycle shm; }
+@test "netns: links, addresses, routes, rules, switches" { corpus netns; }
+@test "netns, dumped by us" { cycle netns; }

@@ -16,6 +16,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -142,9 +143,13 @@ static int dump_all_contents(struct session *s, const struct mnt_list *l)
 static int mnt_dump(struct session *s, const struct ns *ns)
 {
 	own_fd int root = openat(ns->task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own_fd int there = openat(ns->task->proc, "ns/mnt", O_RDONLY | O_CLOEXEC);
 	struct mnt_list l = { 0 };
 	int r;
 
+	mnt_tar_ready();
+	if (there < 0 || setns(there, CLONE_NEWNS) < 0)
+		return session_fail(s, -errno, "task %d: enter its mnt namespace", ns->task->vpid);
 	/* paths are as this task sees them */
 	if (root < 0 || fchdir(root) < 0 || chroot(".") < 0)
 		return session_fail(s, -errno, "task %d: enter its root", ns->task->vpid);

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * net: a network namespace with its loopback device, or one that the caller has made.
+ * net: what is in a network namespace, or the label of one that the caller has made.
  *
- * Kept:   the label of an external namespace; whether lo is up.
- * Lost:   with --empty-ns net, whatever else is in it, as the caller asked; otherwise other devices are
- *         refused.
- * Kernel: /proc/PID/net/dev; SIOCGIFFLAGS, SIOCSIFFLAGS.
+ * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
+ *         addresses, neighbours, routes and rules (net-raw.c), numbers of other namespaces.
+ * Lost:   with --empty-ns net, all but the state of lo, as the caller asked; tracked connections.
+ * Kernel: rtnetlink(7); /proc/sys/net.
  */
 #include "kind/ns.h"
 
 #include "base/res.h"
-#include "base/text.h"
 #include "image/record.h"
-#include "images/netdev.pb-c.h"
+#include "kind/net-link.h"
+#include "kind/net-nft.h"
+#include "kind/net-nsid.h"
+#include "kind/net-outside.h"
+#include "kind/net-sysctl.h"
 
+#include <fcntl.h>
 #include <linux/sched.h>
-#include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -25,42 +28,33 @@ static bool net_empty(const struct session *s)
 	return s->opts->has_empty_ns && s->opts->empty_ns & CLONE_NEWNET;
 }
 
-/* Devices that the kernel puts into every namespace. */
-static bool net_default(const char *name)
-{
-	static const char *const names[] = { "lo",   "tunl0",  "gre0",	  "gretap0",  "erspan0",
-					     "sit0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0" };
+/* ---- before anything is stopped ---- */
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcmp(name, names[i]))
-			return true;
-	return false;
-}
-
-/* Source: after two lines of heading, one device a line: "  NAME: ..." */
-static int net_preflight(struct session *s, const struct ns *ns)
+static int net_check(struct session *s, const struct ns *ns)
 {
-	own_mem char *text = NULL;
-	char *line, *save = NULL;
-	int r = text_read(ns->task->proc, "net/dev", &text, NULL);
+	own_rtnl struct rtnl n = { 0 };
+	int r = rtnl_open(&n);
 
 	if (r < 0)
-		return session_fail(s, r, "task %d: read its network devices", ns->task->vpid);
-	for (line = strtok_r(text, "\n", &save); line && !net_empty(s);
-	     line = strtok_r(NULL, "\n", &save)) {
-		char *colon = strchr(line, ':');
-
-		if (!colon || strchr(line, '|'))
-			continue;
-		*colon = 0;
-		line += strspn(line, " ");
-		if (!net_default(line))
-			return session_fail(s, -ENOTSUP,
-					    "network namespace %u: has the device %s, which cannot be checkpointed yet; use --empty-ns net and give it to the container again at restore",
-					    ns->id, line);
-	}
-	return 0;
+		return session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
+	r = net_links_check(s, &n);
+	return r < 0 ? r : nft_check(s, ns->id, ns->task->proc);
 }
+
+static int net_preflight(struct session *s, const struct ns *ns)
+{
+	int r, back;
+
+	if (net_empty(s))
+		return 0;
+	r = ns_enter_net(s, ns->id);
+	if (r == 0)
+		r = net_check(s, ns);
+	back = ns_enter_net(s, 0);
+	return r < 0 ? r : back;
+}
+
+/* ---- lo alone ---- */
 
 static int lo_flags(struct session *s, bool set, short *flags)
 {
@@ -93,37 +87,161 @@ static int net_dump_lo(struct session *s, const struct ns *ns)
 	return r < 0 ? r : image_write_one(s, MAGIC_NETDEV, &e.base, "netdev-%u.img", ns->id);
 }
 
-static int net_dump(struct session *s, const struct ns *ns)
+/* Without a record lo is brought up: a dump of CRIU's with an empty namespace tells nothing of it. */
+static int net_restore_lo(struct session *s, const struct net_links *l)
 {
-	NetnsEntry e = NETNS_ENTRY__INIT;
-	int r;
+	short up = IFF_UP;
 
-	e.ext_key = (char *)ns->external;
-	r = image_write_one(s, MAGIC_NETNS, &e.base, "netns-%u.img", ns->id);
-	return r < 0 || ns->external ? r : net_dump_lo(s, ns);
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i]->type == ND_TYPE__LOOPBACK)
+			up = l->v[i]->flags & IFF_UP;
+	return lo_flags(s, true, &up);
 }
 
-/* Without a record lo is brought up: a dump of CRIU's with an empty namespace tells nothing of it. */
+/* ---- dump ---- */
+
+/* The supervisor's network namespace, as its guest finds it. */
+static int net_outside(int proc)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/ns/net", getppid());
+	return openat(proc, path, O_RDONLY | O_CLOEXEC);
+}
+
+static int net_dump_switches(struct session *s, int proc, NetnsEntry *e)
+{
+	int r = net_conf_dump(s, proc, NET_CONF4, "default", &e->def_conf4, &e->n_def_conf4);
+
+	if (r == 0)
+		r = net_conf_dump(s, proc, NET_CONF4, "all", &e->all_conf4, &e->n_all_conf4);
+	if (r == 0)
+		r = net_conf_dump(s, proc, NET_CONF6, "default", &e->def_conf6, &e->n_def_conf6);
+	if (r == 0)
+		r = net_conf_dump(s, proc, NET_CONF6, "all", &e->all_conf6, &e->n_all_conf6);
+	return r < 0 ? r : net_sysctl_dump(s, proc, e);
+}
+
+static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
+{
+	own_rtnl struct rtnl n = { 0 };
+	struct net_env env = { .proc = ns_proc(s), .host = -1, .dev_tun = -1 };
+	own_fd int outside = net_outside(env.proc);
+	int r = env.proc < 0 ? env.proc : net_dump_switches(s, env.proc, e);
+
+	if (r == 0 && (r = rtnl_open(&n)) < 0)
+		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
+	if (r == 0)
+		nsid_dump(s, &n, outside, e);
+	if (r == 0)
+		r = net_links_dump(s, &env, &n, ns);
+	if (r == 0)
+		r = rtnl_files_dump(s, &n, ns->id);
+	if (r == 0)
+		r = nft_dump(s, ns->id);
+	return r;
+}
+
+static int net_dump(struct session *s, const struct ns *ns)
+{
+	NetnsEntry *e = xalloc(sizeof(*e));
+	int r = 0;
+
+	netns_entry__init(e);
+	if (ns->external)
+		e->ext_key = xstrdup(ns->external);
+	else
+		r = net_empty(s) ? net_dump_lo(s, ns) : net_dump_all(s, ns, e);
+	if (r == 0)
+		r = image_write_one(s, MAGIC_NETNS, &e->base, "netns-%u.img", ns->id);
+	netns_entry__free_unpacked(e, NULL);
+	return r;
+}
+
+/* ---- restore ---- */
+
+/* Descriptors of outside, before guests are forked, which inherit them. */
+static int net_prepare(struct session *s, const struct ns *ns)
+{
+	struct net_env *env;
+
+	(void)ns;
+	return net_env_get(s, &env);
+}
+
+/*
+ * "all" goes first, as setting it sets every device too. Duplicate address detection waits for the
+ * end, see link_up().
+ */
+static int net_restore_switches(struct session *s, int proc, const NetnsEntry *e)
+{
+	int r = net_sysctl_restore(s, proc, e);
+
+	if (r == 0)
+		r = net_conf_restore(s, proc, NET_CONF4, "all", e->all_conf4, e->n_all_conf4);
+	if (r == 0)
+		r = net_conf_restore(s, proc, NET_CONF4, "default", e->def_conf4, e->n_def_conf4);
+	if (r == 0)
+		r = net_conf_restore(s, proc, NET_CONF6, "all", e->all_conf6, e->n_all_conf6);
+	if (r == 0)
+		r = net_conf_restore(s, proc, NET_CONF6, "default", e->def_conf6, e->n_def_conf6);
+	if (r == 0)
+		net_conf_set(proc, NET_CONF6, "all", "accept_dad", 0);
+	return r;
+}
+
+static int net_restore_dad(struct session *s, int proc, const NetnsEntry *e, const struct net_links *l)
+{
+	int dflt = net_conf_at(NET_CONF6, e->def_conf6, e->n_def_conf6, "accept_dad", 1);
+	int r = net_conf_set(proc, NET_CONF6, "all", "accept_dad",
+			     net_conf_at(NET_CONF6, e->all_conf6, e->n_all_conf6, "accept_dad", 0));
+
+	for (size_t i = 0; i < l->n && r == 0; i++)
+		r = net_conf_set(proc, NET_CONF6, l->v[i]->name, "accept_dad",
+				 net_conf_at(NET_CONF6, l->v[i]->conf6, l->v[i]->n_conf6,
+					     "accept_dad", dflt));
+	return r < 0 ? session_fail(s, r, "sysctl accept_dad: set it") : 0;
+}
+
+static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEntry *e,
+			   const struct net_links *l)
+{
+	own_rtnl struct rtnl n = { 0 };
+	struct net_env *env;
+	int r = net_env_get(s, &env);
+
+	if (r == 0 && (r = rtnl_open(&n)) < 0)
+		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
+	if (r == 0)
+		r = net_restore_switches(s, env->proc, e);
+	if (r == 0)
+		r = nsid_restore(s, &n, env->host, e);
+	if (r == 0)
+		r = net_links_make(s, env, &n, ns, l);
+	if (r == 0)
+		r = rtnl_files_restore(s, &n, ns->id);
+	if (r == 0)
+		r = nft_restore(s, ns->id);
+	if (r == 0)
+		r = net_restore_dad(s, env->proc, e, l);
+	return r;
+}
+
 static int net_restore(struct session *s, const struct ns *ns)
 {
-	own_image struct image img = { .fd = -1 };
-	ProtobufCMessage *m;
-	short up = IFF_UP;
-	int r = image_open(s, &img, MAGIC_NETDEV, "netdev-%u.img", ns->id);
+	ProtobufCMessage *m = NULL;
+	struct net_links l = { 0 };
+	int r = image_read_one(s, MAGIC_NETNS, &netns_entry__descriptor, &m, "netns-%u.img", ns->id);
 
-	while (r == 0 && (r = image_read(&img, &net_device_entry__descriptor, &m)) == 1) {
-		const NetDeviceEntry *e = (const NetDeviceEntry *)m;
-
-		r = 0;
-		if (e->type == ND_TYPE__LOOPBACK)
-			up = e->flags & IFF_UP;
-		else if (!net_empty(s))
-			r = session_fail(s, -ENOTSUP,
-					 "netdev-%u.img: the device %.40s cannot be restored yet; use --empty-ns net",
-					 ns->id, e->name);
+	if (r == 0)
+		r = net_links_read(s, ns->id, &l);
+	if (r == 0)
+		r = net_empty(s) || !l.n ? net_restore_lo(s, &l)
+					 : net_restore_all(s, ns, (NetnsEntry *)m, &l);
+	net_links_free(&l);
+	if (m)
 		protobuf_c_message_free_unpacked(m, NULL);
-	}
-	return r < 0 ? r : lo_flags(s, true, &up);
+	return r;
 }
 
 const struct ns_kind ns_kind_net = {
@@ -131,5 +249,7 @@ const struct ns_kind ns_kind_net = {
 	.flag = CLONE_NEWNET,
 	.dump = net_dump,
 	.restore = net_restore,
+	.prepare = net_prepare,
 	.preflight = net_preflight,
+	.end = net_env_end,
 };

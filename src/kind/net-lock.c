@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * net-lock: see net-lock.h. A table `inet CRIU-<run id>` of two chains that drop all but packets with
+ * SOCK_LOCK_MARK.
+ *
+ * Kernel: NFT_TABLE_F_OWNER (Linux 5.12): the table belongs to a socket of ours and goes with it, also
+ * when we are killed; nobody else can change it.
+ */
+#include "kind/net-lock.h"
+
+#include "base/res.h"
+#include "base/text.h"
+#include "kind/net-rtnl.h"
+#include "kind/ns.h"
+#include "task/sock-lock.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/sched.h>
+#include <string.h>
+
+#define LOCK_PRIORITY (-350) /* before connection tracking and address translation */
+#define BATCH_MAX 4096u	     /* bytes; ours have about 900 */
+
+struct net_lock {
+	struct rtnl n;
+	bool told; /* "network-lock" was told, or is not */
+	char table[48];
+};
+
+/* requests to nf_tables, taken all or none */
+struct nft_batch {
+	unsigned seq;
+	char *buf;
+	size_t len;
+};
+
+static struct nlmsghdr *nft_add(struct nft_batch *b, int type, int flags, int family, int res_id)
+{
+	struct nfgenmsg *g;
+	struct nlmsghdr *h = rtnl_begin(b->buf + b->len, type, flags, sizeof(*g), &g);
+
+	h->nlmsg_seq = b->seq;
+	g->nfgen_family = family;
+	g->version = NFNETLINK_V0;
+	g->res_id = htons(res_id);
+	return h;
+}
+
+/* One is complete: the next starts behind it. */
+static void nft_added(struct nft_batch *b, const struct nlmsghdr *h)
+{
+	b->len += MNL_ALIGN(h->nlmsg_len);
+}
+
+static struct nlmsghdr *nft_do(struct nft_batch *b, int type, int flags)
+{
+	return nft_add(b, NFNL_SUBSYS_NFTABLES << 8 | type, flags, NFPROTO_INET, 0);
+}
+
+static void nft_edge(struct nft_batch *b, int type)
+{
+	nft_added(b, nft_add(b, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
+}
+
+static void put_be32(struct nlmsghdr *h, uint16_t type, uint32_t v)
+{
+	mnl_attr_put_u32(h, type, htonl(v));
+}
+
+static void lock_table(struct nft_batch *b, const char *table)
+{
+	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
+
+	mnl_attr_put_strz(h, NFTA_TABLE_NAME, table);
+	put_be32(h, NFTA_TABLE_FLAGS, NFT_TABLE_F_OWNER);
+	nft_added(b, h);
+}
+
+static void lock_chain(struct nft_batch *b, const char *table, const char *chain, uint32_t hook)
+{
+	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlattr *nest;
+
+	mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, table);
+	mnl_attr_put_strz(h, NFTA_CHAIN_NAME, chain);
+	mnl_attr_put_strz(h, NFTA_CHAIN_TYPE, "filter");
+	put_be32(h, NFTA_CHAIN_POLICY, NF_DROP);
+	nest = mnl_attr_nest_start(h, NFTA_CHAIN_HOOK);
+	put_be32(h, NFTA_HOOK_HOOKNUM, hook);
+	put_be32(h, NFTA_HOOK_PRIORITY, (uint32_t)LOCK_PRIORITY);
+	mnl_attr_nest_end(h, nest);
+	nft_added(b, h);
+}
+
+/* An expression of a rule: its name, then what begin..end put in */
+static struct nlattr *expr_begin(struct nlmsghdr *h, const char *name, struct nlattr **ret_data)
+{
+	struct nlattr *elem = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
+
+	mnl_attr_put_strz(h, NFTA_EXPR_NAME, name);
+	*ret_data = mnl_attr_nest_start(h, NFTA_EXPR_DATA);
+	return elem;
+}
+
+static void expr_end(struct nlmsghdr *h, struct nlattr *elem, struct nlattr *data)
+{
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, elem);
+}
+
+/* meta mark == SOCK_LOCK_MARK accept */
+static void put_mark_rule(struct nlmsghdr *h)
+{
+	const uint32_t mark = SOCK_LOCK_MARK;
+	struct nlattr *elem, *data, *value, *verdict;
+
+	elem = expr_begin(h, "meta", &data);
+	put_be32(h, NFTA_META_KEY, NFT_META_MARK);
+	put_be32(h, NFTA_META_DREG, NFT_REG_1);
+	expr_end(h, elem, data);
+
+	elem = expr_begin(h, "cmp", &data);
+	put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
+	put_be32(h, NFTA_CMP_OP, NFT_CMP_EQ);
+	value = mnl_attr_nest_start(h, NFTA_CMP_DATA);
+	mnl_attr_put(h, NFTA_DATA_VALUE, sizeof(mark), &mark);
+	mnl_attr_nest_end(h, value);
+	expr_end(h, elem, data);
+
+	elem = expr_begin(h, "immediate", &data);
+	put_be32(h, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+	value = mnl_attr_nest_start(h, NFTA_IMMEDIATE_DATA);
+	verdict = mnl_attr_nest_start(h, NFTA_DATA_VERDICT);
+	put_be32(h, NFTA_VERDICT_CODE, NF_ACCEPT);
+	mnl_attr_nest_end(h, verdict);
+	mnl_attr_nest_end(h, value);
+	expr_end(h, elem, data);
+}
+
+static void lock_rule(struct nft_batch *b, const char *table, const char *chain, int flags)
+{
+	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | flags);
+	struct nlattr *list;
+
+	mnl_attr_put_strz(h, NFTA_RULE_TABLE, table);
+	mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
+	list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
+	put_mark_rule(h);
+	mnl_attr_nest_end(h, list);
+	nft_added(b, h);
+}
+
+static int lock_send(struct net_lock *l)
+{
+	own_mem char *buf = xalloc(BATCH_MAX);
+	struct nft_batch b = { .seq = rtnl_seq(&l->n), .buf = buf };
+
+	nft_edge(&b, NFNL_MSG_BATCH_BEGIN);
+	lock_table(&b, l->table);
+	lock_chain(&b, l->table, "input", NF_INET_LOCAL_IN);
+	lock_chain(&b, l->table, "output", NF_INET_LOCAL_OUT);
+	lock_rule(&b, l->table, "input", 0);
+	lock_rule(&b, l->table, "output", NLM_F_ACK); /* the only answer, if all went well */
+	nft_edge(&b, NFNL_MSG_BATCH_END);
+	return rtnl_batch(&l->n, b.buf, b.len);
+}
+
+static int unlock_send(struct net_lock *l)
+{
+	own_mem char *buf = xalloc(BATCH_MAX);
+	struct nft_batch b = { .seq = rtnl_seq(&l->n), .buf = buf };
+	struct nlmsghdr *h;
+
+	nft_edge(&b, NFNL_MSG_BATCH_BEGIN);
+	h = nft_do(&b, NFT_MSG_DELTABLE, NLM_F_ACK);
+	mnl_attr_put_strz(h, NFTA_TABLE_NAME, l->table);
+	nft_added(&b, h);
+	nft_edge(&b, NFNL_MSG_BATCH_END);
+	return rtnl_batch(&l->n, b.buf, b.len);
+}
+
+/* The session's, made at the first call. */
+static struct net_lock *lock_of(struct session *s, bool make)
+{
+	struct map *m = session_map(s, "net-lock");
+	struct net_lock *l = map_get(m, 1);
+
+	if (!l && make) {
+		l = xalloc(sizeof(*l));
+		map_put(m, 1, l);
+	}
+	return l;
+}
+
+/* Only loopback: whoever could send stands still. Source: a line "NAME: ..." for every device */
+static bool is_alone(const struct ns *net)
+{
+	own_mem char *text = NULL;
+	unsigned n = 0;
+
+	if (!net->task || text_read(net->task->proc, "net/dev", &text, NULL) < 0)
+		return false;
+	for (const char *p = text; (p = strchr(p, ':')); p++)
+		n++;
+	return n == 1 && strstr(text, " lo:");
+}
+
+static int lock_make(struct session *s, const struct ns *net, struct net_lock *l)
+{
+	int r, back;
+
+	if (s->opts->network_lock == CRIU_NETWORK_LOCK_METHOD__SKIP || is_alone(net))
+		return 0;
+	snprintf(l->table, sizeof(l->table), "CRIU-%s", s->run_id);
+	r = ns_enter_net(s, net->id);
+	if (r < 0)
+		return r;
+	r = rtnl_open_bus(&l->n, NETLINK_NETFILTER);
+	if (r == 0)
+		r = lock_send(l);
+	back = ns_enter_net(s, 0);
+	if (r < 0) {
+		session_warn(s, "network namespace %u: cannot be locked: %s%s; packets for the stopped tasks may be answered by the kernel",
+			     net->id, strerror(-r), l->n.why);
+		rtnl_close(&l->n);
+	}
+	return back;
+}
+
+int net_lock(struct session *s)
+{
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	struct net_lock *l;
+	int r;
+
+	if (!net || !net->own)
+		return 0;
+	l = lock_of(s, true);
+	r = lock_make(s, net, l);
+	if (r < 0)
+		return r;
+	l->told = true;
+	return session_notify(s, "network-lock", 0, -1);
+}
+
+int net_lock_restore(struct session *s)
+{
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	struct net_lock *l;
+
+	if (!net || !net->own)
+		return 0;
+	l = lock_of(s, true);
+	l->told = true;
+	return net->external ? 0 : lock_make(s, net, l);
+}
+
+void net_unlock(struct session *s, bool tell)
+{
+	struct net_lock *l = lock_of(s, false);
+	struct map *m = session_map(s, "net-lock");
+	int r = 0;
+
+	if (!l)
+		return;
+	if (l->n.nl)
+		r = unlock_send(l); /* at once: closing would do it a little later */
+	if (r < 0 && r != -ENOENT)
+		session_warn(s, "network lock %s: remove it: %s%s", l->table, strerror(-r), l->n.why);
+	rtnl_close(&l->n);
+	if (tell && l->told && s->notify.call)
+		s->notify.call(s->notify.arg, "network-unlock", 0, -1); /* its failure changes nothing */
+	free(l);
+	map_free(m);
+	memset(m, 0, sizeof(*m));
+}

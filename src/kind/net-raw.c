@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * net-raw: addresses, routes and rules of a network namespace as the raw netlink messages that
+ * `ip addr save`, `ip route save` and `ip rule save` write.
+ *
+ * Kept:   addresses with flags and lifetimes, routes of every table with nexthops and metrics, rules
+ *         of both families, permanent neighbours, nexthop objects.
+ * Lost:   learned neighbours and cached routes, which come again by themselves.
+ * Kernel: net/ipv4/{devinet,fib_frontend,nexthop}.c, net/ipv6/{addrconf,route}.c,
+ *         net/core/{fib_rules,neighbour}.c.
+ */
+#include "base/list.h"
+#include "image/record.h"
+#include "kind/net-rtnl.h"
+
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/nexthop.h>
+#include <string.h>
+
+#define RAW_MAX (256u << 20) /* bytes of one file */
+
+enum raw_keep { RAW_SKIP, RAW_KEEP, RAW_DEFAULT /* keep only beside others */ };
+
+struct raw_file {
+	const char *name;
+	uint32_t magic;
+	uint16_t get, new, del; /* message types */
+	uint8_t family;
+	size_t head;
+	enum raw_keep (*keep)(const struct nlmsghdr *h);
+};
+
+struct raw_list {
+	struct nlmsghdr **v;
+	size_t n, max;
+	size_t bytes;
+	bool special; /* something that is not there by default */
+	const struct raw_file *f;
+};
+
+/*
+ * Routes the kernel makes of addresses are written too, as `ip route save` does; not those of the
+ * local table, nor what is only a memory of packets sent.
+ */
+static enum raw_keep keep_route(const struct nlmsghdr *h)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	uint32_t table = attr_u32(attr_find(h, sizeof(*m), RTA_TABLE), m->rtm_table);
+
+	if (m->rtm_flags & RTM_F_CLONED)
+		return RAW_SKIP;
+	if (m->rtm_protocol == RTPROT_KERNEL && table == RT_TABLE_LOCAL)
+		return RAW_SKIP;
+	if (m->rtm_protocol == RTPROT_REDIRECT)
+		return RAW_SKIP;
+	return RAW_KEEP;
+}
+
+static enum raw_keep keep_neigh(const struct nlmsghdr *h)
+{
+	const struct ndmsg *m = mnl_nlmsg_get_payload(h);
+
+	/* on a device without ARP the kernel itself makes permanent ones: NUD_NOARP */
+	return m->ndm_state & NUD_PERMANENT ? RAW_KEEP : RAW_SKIP;
+}
+
+/* IPv6 has two rules from the start: 0 local, 32766 main. */
+static enum raw_keep keep_rule6(const struct nlmsghdr *h)
+{
+	const struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
+	uint32_t prio = attr_u32(attr_find(h, sizeof(*m), FRA_PRIORITY), 0);
+
+	return (prio == 0 && m->table == RT_TABLE_LOCAL) || (prio == 32766 && m->table == RT_TABLE_MAIN)
+		       ? RAW_DEFAULT
+		       : RAW_KEEP;
+}
+
+/* In the order of restore. Those without a magic are ours. */
+static const struct raw_file raw_files[] = {
+	{ "ifaddr", 0x47361222, RTM_GETADDR, RTM_NEWADDR, RTM_DELADDR, AF_UNSPEC,
+	  sizeof(struct ifaddrmsg), NULL },
+	{ "neigh", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg),
+	  keep_neigh },
+	{ "nexthop", 0, RTM_GETNEXTHOP, RTM_NEWNEXTHOP, RTM_DELNEXTHOP, AF_UNSPEC,
+	  sizeof(struct nhmsg), NULL },
+	{ "route", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET,
+	  sizeof(struct rtmsg), keep_route },
+	{ "route6", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET6,
+	  sizeof(struct rtmsg), keep_route },
+	{ "rule", 0x71706986, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET,
+	  sizeof(struct fib_rule_hdr), NULL },
+	{ "rule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET6, sizeof(struct fib_rule_hdr),
+	  keep_rule6 },
+};
+
+static void raw_list_clear(struct raw_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->v[i]);
+	l->n = 0;
+	l->bytes = 0;
+	l->special = false;
+}
+
+static void raw_list_free(struct raw_list *l)
+{
+	raw_list_clear(l);
+	free(l->v);
+}
+#define own_raw __attribute__((cleanup(raw_list_free)))
+
+static int raw_take(const struct nlmsghdr *h, void *arg)
+{
+	struct raw_list *l = arg;
+	enum raw_keep keep = RAW_KEEP;
+
+	if (!h) {
+		raw_list_clear(l);
+		return 0;
+	}
+	if (h->nlmsg_type != l->f->new || mnl_nlmsg_get_payload_len(h) < l->f->head)
+		return 0;
+	if (l->f->keep)
+		keep = l->f->keep(h);
+	if (keep == RAW_SKIP)
+		return 0;
+	l->special = l->special || keep == RAW_KEEP;
+	l->bytes += h->nlmsg_len;
+	if (l->bytes > RAW_MAX)
+		return -EFBIG;
+	*vec_add(l) = xmemdup(h, h->nlmsg_len);
+	return 0;
+}
+
+static int raw_list_get(struct rtnl *n, const struct raw_file *f, struct raw_list *l)
+{
+	int r;
+
+	l->f = f;
+	r = rtnl_list(n, f->get, f->family, f->head, raw_take, l);
+	if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
+		r = 0; /* the kernel was built without: nothing is there */
+	return r;
+}
+
+static int raw_dump(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
+{
+	own_raw struct raw_list l = { 0 };
+	static const char zero[NLMSG_ALIGNTO];
+	own_image struct image img = { 0 };
+	int r = raw_list_get(n, f, &l);
+
+	if (r < 0)
+		return session_fail(s, r, "netns %u: list %s%s", id, f->name, n->why);
+	if (!f->magic && !l.special)
+		return 0;
+	r = image_create(s, &img, 0, "%s-%u.img", f->name, id);
+	if (r == 0 && f->magic)
+		r = image_write_raw(&img, &f->magic, sizeof(f->magic));
+	for (size_t i = 0; i < l.n && r == 0; i++) {
+		size_t len = l.v[i]->nlmsg_len;
+
+		r = image_write_raw(&img, l.v[i], len);
+		if (r == 0 && NLMSG_ALIGN(len) != len)
+			r = image_write_raw(&img, zero, NLMSG_ALIGN(len) - len);
+	}
+	if (r < 0)
+		return r;
+	session_debug(s, "netns %u: %zu %s", id, l.n, f->name);
+	return image_close(&img);
+}
+
+int rtnl_files_dump(struct session *s, struct rtnl *n, uint32_t id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(raw_files); i++) {
+		int r = raw_dump(s, n, &raw_files[i], id);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * raw_read - all messages of a file, each checked to be what the file is for
+ * Return: 0, 1 no such file, -EBADMSG with the reason.
+ */
+static int raw_read(struct session *s, const struct raw_file *f, uint32_t id, struct raw_list *l)
+{
+	own_image struct image img = { 0 };
+	uint32_t magic;
+	int r = image_open(s, &img, 0, "%s-%u.img", f->name, id);
+
+	l->f = f;
+	if (r != 0)
+		return r;
+	if (image_left(&img) == 0)
+		return 1;
+	if (image_left(&img) > RAW_MAX)
+		return session_fail(s, -EBADMSG, "image %s: larger than %u bytes", img.name, RAW_MAX);
+	if (f->magic && (r = image_read_raw(&img, &magic, sizeof(magic))) < 0)
+		return r;
+	if (f->magic && magic != f->magic)
+		return session_fail(s, -EBADMSG, "image %s: starts with 0x%x, not 0x%x", img.name,
+				    magic, f->magic);
+	while (image_left(&img) > 0) {
+		struct nlmsghdr h, *m;
+		size_t len;
+
+		r = image_read_raw(&img, &h, sizeof(h));
+		if (r < 0)
+			return r;
+		if (h.nlmsg_len < sizeof(h) + f->head || h.nlmsg_len > RTNL_MSG_MAX ||
+		    h.nlmsg_type != f->new)
+			return session_fail(s, -EBADMSG, "image %s: message %zu: type %u, %u bytes: "
+					    "damaged file", img.name, l->n, h.nlmsg_type,
+					    h.nlmsg_len);
+		len = NLMSG_ALIGN(h.nlmsg_len);
+		m = xalloc(len);
+		memcpy(m, &h, sizeof(h));
+		*vec_add(l) = m;
+		r = image_read_raw(&img, m + 1, len - sizeof(h));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Flags that only say how a nexthop is doing; the kernel refuses some of them as input. */
+#define NEXTHOP_STATE (RTNH_F_DEAD | RTNH_F_LINKDOWN | RTNH_F_OFFLOAD | RTNH_F_TRAP | RTNH_F_UNRESOLVED)
+
+/* A route by a nexthop object is told with the object's gateway and device, but taken without. */
+static void route_by_object(struct nlmsghdr *h)
+{
+	const struct nlattr *a = attr_find(h, sizeof(struct rtmsg), RTA_NH_ID);
+	size_t at = MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct rtmsg)), to = at;
+	char *m = (char *)h;
+
+	if (!a)
+		return;
+	while (at + sizeof(*a) <= h->nlmsg_len) {
+		size_t step;
+
+		a = (const void *)(m + at);
+		step = MNL_ALIGN(a->nla_len);
+		if (a->nla_len < sizeof(*a) || step > MNL_ALIGN(h->nlmsg_len) - at)
+			break;
+		at += step;
+		switch (a->nla_type & NLA_TYPE_MASK) {
+		case RTA_OIF:
+		case RTA_GATEWAY:
+		case RTA_VIA:
+		case RTA_MULTIPATH:
+		case RTA_ENCAP:
+		case RTA_ENCAP_TYPE:
+			continue;
+		default:
+			memmove(m + to, a, step);
+			to += step;
+		}
+	}
+	h->nlmsg_len = to;
+}
+
+static void route_clean(struct nlmsghdr *h)
+{
+	struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a = attr_find(h, sizeof(*m), RTA_MULTIPATH);
+	size_t left = a ? mnl_attr_get_payload_len(a) : 0;
+	struct rtnexthop *nh = a ? mnl_attr_get_payload(a) : NULL;
+
+	m->rtm_flags &= ~(NEXTHOP_STATE | RTM_F_NOTIFY | RTM_F_CLONED);
+	while (left >= sizeof(*nh) && nh->rtnh_len >= sizeof(*nh) && nh->rtnh_len <= left) {
+		size_t step = RTNH_ALIGN(nh->rtnh_len);
+
+		nh->rtnh_flags &= ~NEXTHOP_STATE;
+		if (step >= left)
+			break;
+		left -= step;
+		nh = (void *)((char *)nh + step);
+	}
+	route_by_object(h);
+}
+
+static void nexthop_clean(struct nlmsghdr *h)
+{
+	struct nhmsg *m = mnl_nlmsg_get_payload(h);
+
+	m->nh_scope = 0;
+	m->resvd = 0;
+	m->nh_flags &= RTNH_F_ONLINK;
+}
+
+static int raw_send(struct rtnl *n, const struct raw_file *f, struct nlmsghdr *h)
+{
+	int r;
+
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE;
+	if (f->new == RTM_NEWROUTE) {
+		route_clean(h);
+		if (f->family == AF_INET)
+			h->nlmsg_flags |= NLM_F_APPEND; /* several of one prefix keep their order */
+	} else if (f->new == RTM_NEWNEXTHOP) {
+		nexthop_clean(h);
+	} else if (f->new == RTM_NEWNEIGH || f->new == RTM_NEWADDR) {
+		h->nlmsg_flags |= NLM_F_REPLACE;
+	}
+	r = rtnl_talk(n, h, NULL, NULL);
+	return r == -EEXIST ? 0 : r;
+}
+
+/*
+ * raw_replay - send the messages; those that fail wait for a later round, as a route may need one
+ * that stands behind it
+ */
+static int raw_replay(struct session *s, struct rtnl *n, struct raw_list *l, uint32_t id)
+{
+	size_t left = l->n, before;
+	char why[sizeof(n->why)] = "";
+	int r = 0;
+
+	do {
+		size_t keep = 0;
+
+		before = left;
+		for (size_t i = 0; i < left; i++) {
+			struct nlmsghdr *h = l->v[i];
+			int e = raw_send(n, l->f, h);
+
+			l->v[i] = l->v[keep];
+			l->v[keep] = h;
+			if (e == 0)
+				continue;
+			keep++;
+			r = e;
+			memcpy(why, n->why, sizeof(why));
+		}
+		left = keep;
+	} while (left && left < before);
+	if (!left)
+		return 0;
+	return session_fail(s, r, "netns %u: %s: %zu of %zu entries cannot be set%s", id, l->f->name,
+			    left, l->n, why);
+}
+
+/* Two addresses or routes are one if this much is equal. */
+static bool raw_same(const struct raw_file *f, const struct nlmsghdr *a, const struct nlmsghdr *b)
+{
+	static const uint16_t addr[] = { IFA_LOCAL, IFA_ADDRESS, 0 };
+	static const uint16_t route[] = { RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_TABLE, 0 };
+	const uint16_t *t = f->new == RTM_NEWADDR ? addr : route;
+	const struct ifaddrmsg *ia = mnl_nlmsg_get_payload(a), *ib = mnl_nlmsg_get_payload(b);
+
+	if (ia->ifa_family != ib->ifa_family || ia->ifa_prefixlen != ib->ifa_prefixlen ||
+	    (f->new == RTM_NEWADDR && ia->ifa_index != ib->ifa_index))
+		return false;
+	for (; *t; t++) {
+		const struct nlattr *x = attr_find(a, f->head, *t), *y = attr_find(b, f->head, *t);
+
+		if (!x != !y || (x && (x->nla_len != y->nla_len ||
+				       memcmp(mnl_attr_get_payload(x), mnl_attr_get_payload(y),
+					      mnl_attr_get_payload_len(x)))))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * raw_prune - remove what the kernel made by itself and the dumped namespace did not have: link-local
+ * addresses, routes of addresses
+ */
+static int raw_prune(struct session *s, struct rtnl *n, const struct raw_list *want, uint32_t id)
+{
+	own_raw struct raw_list have = { 0 };
+	const struct raw_file *f = want->f;
+	int r = raw_list_get(n, f, &have);
+
+	if (r < 0)
+		return session_fail(s, r, "netns %u: list %s%s", id, f->name, n->why);
+	for (size_t i = 0; i < have.n; i++) {
+		struct nlmsghdr *h = have.v[i];
+		const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+		size_t j = 0;
+
+		if (f->new == RTM_NEWROUTE && m->rtm_protocol != RTPROT_KERNEL)
+			continue;
+		while (j < want->n && !raw_same(f, h, want->v[j]))
+			j++;
+		if (j < want->n)
+			continue;
+		h->nlmsg_type = f->del;
+		h->nlmsg_flags = NLM_F_REQUEST;
+		if (f->new == RTM_NEWROUTE)
+			route_clean(h);
+		r = rtnl_talk(n, h, NULL, NULL);
+		if (r < 0 && r != -ESRCH && r != -EADDRNOTAVAIL && r != -ENOENT)
+			session_warn(s, "netns %u: an entry of %s that was not there before cannot be "
+				     "removed: %s%s", id, f->name, strerror(-r), n->why);
+	}
+	return 0;
+}
+
+/* Rules have no identity: the fresh ones go first. */
+static int rules_flush(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
+{
+	own_raw struct raw_list have = { 0 };
+	int r = raw_list_get(n, f, &have);
+
+	for (size_t i = 0; i < have.n && r == 0; i++) {
+		have.v[i]->nlmsg_type = f->del;
+		have.v[i]->nlmsg_flags = NLM_F_REQUEST;
+		r = rtnl_talk(n, have.v[i], NULL, NULL);
+	}
+	return r < 0 ? session_fail(s, r, "netns %u: remove the rules of a fresh namespace%s", id,
+				    n->why)
+		     : 0;
+}
+
+/* The kernel puts a new IPv6 address before the others of its scope: the last one goes first. */
+static void addr_order(struct raw_list *l)
+{
+	size_t i = 0, j = l->n;
+
+	while (i < j) {
+		const struct ifaddrmsg *a = mnl_nlmsg_get_payload(l->v[i]);
+		const struct ifaddrmsg *b = mnl_nlmsg_get_payload(l->v[j - 1]);
+		struct nlmsghdr *h = l->v[i];
+
+		if (a->ifa_family != AF_INET6) {
+			i++;
+		} else if (b->ifa_family != AF_INET6) {
+			j--;
+		} else {
+			l->v[i++] = l->v[--j];
+			l->v[j] = h;
+		}
+	}
+}
+
+static int raw_restore(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
+{
+	own_raw struct raw_list l = { 0 };
+	int r = raw_read(s, f, id, &l);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (f->new == RTM_NEWRULE && (r = rules_flush(s, n, f, id)) < 0)
+		return r;
+	if (f->new == RTM_NEWADDR)
+		addr_order(&l);
+	r = raw_replay(s, n, &l, id);
+	if (r == 0 && (f->new == RTM_NEWADDR || f->new == RTM_NEWROUTE))
+		r = raw_prune(s, n, &l, id);
+	session_debug(s, "netns %u: %zu %s", id, l.n, f->name);
+	return r;
+}
+
+int rtnl_files_restore(struct session *s, struct rtnl *n, uint32_t id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(raw_files); i++) {
+		int r = raw_restore(s, n, &raw_files[i], id);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
