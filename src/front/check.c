@@ -10,6 +10,9 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -302,6 +305,27 @@ static bool has_tcp_repair(void)
 	return sock_option(AF_INET, IPPROTO_TCP, TCP_REPAIR);
 }
 
+/* Which generation of rules is it? Only nf_tables answers that. */
+static bool has_nftables(void)
+{
+	struct {
+		struct nlmsghdr h;
+		struct nfgenmsg g;
+	} ask = { .h = { .nlmsg_len = sizeof(ask),
+			 .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+			 .nlmsg_flags = NLM_F_REQUEST } };
+	union {
+		struct nlmsghdr h;
+		char space[512];
+	} got = { 0 };
+	own_fd int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct timeval second = { .tv_sec = 1 };
+
+	return sock >= 0 && setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second)) == 0 &&
+	       send(sock, &ask, sizeof(ask), 0) == sizeof(ask) && recv(sock, &got, sizeof(got), 0) > 0 &&
+	       got.h.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN);
+}
+
 static bool always(void)
 {
 	return true;
@@ -344,6 +368,12 @@ static const struct {
 	{ "timer_cr_ids", EXTRA, has_timer_ids, NULL },
 	{ "fdinfo_lock", EXTRA, has_lock_info, NULL },
 	{ "loginuid", EXTRA, has_loginuid, NULL },
+	{ "nftables", EXTRA, has_nftables, NULL },
+	{ "network_lock_nftables", EXTRA, has_nftables, NULL },
+	/* older than openat2, without which nothing goes */
+	{ "nsid", EXTRA, always, NULL },
+	{ "link_nsid", EXTRA, always, NULL },
+	{ "newifindex", EXTRA, always, NULL },
 	{ "external_net_ns", EXPERIMENTAL, always, NULL },
 	{ "mem_dirty_track", ONLY_ASKED, NULL, NULL },
 	{ "aio_remap", ONLY_ASKED, NULL, NULL },
@@ -357,14 +387,9 @@ static const struct {
 	{ "uffd-noncoop", ONLY_ASKED, NULL, NULL },
 	{ "can_map_vdso", ONLY_ASKED, NULL, NULL },
 	{ "net_diag_raw", ONLY_ASKED, NULL, NULL },
-	{ "nsid", ONLY_ASKED, NULL, NULL },
-	{ "link_nsid", ONLY_ASKED, NULL, NULL },
-	{ "newifindex", ONLY_ASKED, NULL, NULL },
-	{ "nftables", ONLY_ASKED, NULL, NULL },
 	{ "has_ipt_legacy", ONLY_ASKED, NULL, NULL },
 	{ "pidfd_store", ONLY_ASKED, NULL, NULL },
 	{ "apparmor_stacking", ONLY_ASKED, NULL, NULL },
-	{ "network_lock_nftables", ONLY_ASKED, NULL, NULL },
 	{ "memfd_hugetlb", ONLY_ASKED, NULL, NULL },
 	{ "overlayfs_maps", ONLY_ASKED, NULL, NULL },
 	{ "breakpoints", ONLY_ASKED, NULL, NULL },
