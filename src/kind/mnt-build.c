@@ -11,6 +11,8 @@
 
 #include "base/res.h"
 #include "kind/mnt-tar.h"
+#include "kind/tty.h"
+#include "task/guest.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -190,13 +192,37 @@ static const struct mnt *find_same(const struct mnt_list *l, const struct mnt *m
 	return NULL;
 }
 
+/*
+ * A slave that is mounted (/dev/console) has to exist before its tasks do: its master is made here, and
+ * handed to the supervisor for them. Return: the slave's node or -errno.
+ */
+static int terminal_make(struct session *s, const struct mnt *of, const char *rel)
+{
+	char *end;
+	unsigned long index = strtoul(rel, &end, 10);
+	own_fd int fd = -1;
+	int r;
+
+	if (strcmp(mnt_fsname(of->e) ? mnt_fsname(of->e) : "", "devpts") || *end || end == rel ||
+	    index > PTY_INDEX_MAX)
+		return -ENOENT;
+	fd = tty_master(of->fd, "ptmx", index);
+	if (fd < 0)
+		return fd;
+	r = guest_give_fd(s, index, fd);
+	return r < 0 ? r : open_below(of->fd, rel);
+}
+
 static int bind_same(struct session *s, struct mnt *m, const struct mnt *of)
 {
 	const char *rel = mnt_below(m->e->root, of->e->root);
 	own_fd int at = *rel ? open_below(of->fd, rel) : fcntl(of->fd, F_DUPFD_CLOEXEC, 3);
+	int r = at < 0 ? -errno : 0;
 
+	if (r == -ENOENT)
+		r = at = terminal_make(s, of, rel);
 	if (at < 0)
-		return session_fail(s, -errno, "mount %s: find its root %s below %s", m->e->mountpoint,
+		return session_fail(s, r, "mount %s: find its root %s below %s", m->e->mountpoint,
 				    m->e->root, of->e->mountpoint);
 	m->fd = fd_high(open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
 	return m->fd < 0 ? session_fail(s, -errno, "mount %s: clone %s", m->e->mountpoint,

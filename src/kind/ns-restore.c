@@ -13,6 +13,7 @@
 #include "images/netdev.pb-c.h"
 #include "images/pidns.pb-c.h"
 #include "images/timens.pb-c.h"
+#include "kind/tty.h"
 #include "task/spawn.h"
 
 #include <fcntl.h>
@@ -326,7 +327,8 @@ int ns_fill(struct session *s, struct task *root)
 	struct ns_set *set = ns_set(s);
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
-	int fds[NS_KINDS], r = ns_proc(s);
+	int fds[NS_KINDS], r = ns_proc(s), fd, index;
+	struct guest g;
 	bool needed = false;
 
 	if (r >= 0)
@@ -343,7 +345,10 @@ int ns_fill(struct session *s, struct task *root)
 	if (r < 0 || !needed)
 		return r;
 	w.ns = fds;
-	return guest_run(s, &w, fill_guest, set);
+	r = guest_start(s, &g, &w, fill_guest, set);
+	while (r == 0 && (fd = guest_take_fd(s, &g, &index)) >= 0)
+		tty_made(s, index, fd); /* see mnt-build.c */
+	return r < 0 ? r : guest_wait(s, &g);
 }
 
 /* ---- the tasks' root directory ---- */

@@ -69,5 +69,7 @@ cycle() {
 @test "openfiles, dumped by us" { cycle openfiles; }
 @test "shm: shared memory of all sorts, System V IPC in an own namespace" { corpus shm; }
 @test "shm, dumped by us" { cycle shm; }
+@test "pty: terminals, a controlling one, packet mode, waiting data" { corpus pty; }
+@test "pty, dumped by us" { cycle pty; }
 @test "netns: links, addresses, routes, rules, switches" { corpus netns; }
 @test "netns, dumped by us" { cycle netns; }
