@@ -28,18 +28,6 @@ again() {
 	n=$(number "$FILE")
 	until_true counts_beyond "$FILE" "$((n + 3))"
 }
-kill_criu() { # as soon as it is there and some milliseconds old
-	local n pid
-	for n in $(seq 200); do
-		pid=$(pgrep -f 'criu swrk 3') && break
-		read -rt 0.002 <> <(:) || true
-	done
-	read -rt "0.00$((RANDOM % 10))" <> <(:) || true
-	for pid in $pid; do
-		kill -9 "$pid" 2>/dev/null || true
-	done
-}
-no_criu() { ! pgrep -x criu >/dev/null && ! pgrep -x stasis-warden >/dev/null; }
 seen() { # what must be as before
 	local p
 	p=$(pid_of "$ID")
