@@ -913,8 +913,13 @@ int trace_seize(struct trace_table *tt)
 static int load_state(struct trace_table *tt, struct tracee *t)
 {
 	struct iovec iov = { t->xstate, t->xstate_size };
+	struct user_regs_struct now;
 	int r = 0;
 
+	/* the agent sleeps on behalf of the thread; when it has woken meanwhile, the sleep is over */
+	if (arch_resumes(&t->regs) &&
+	    (note_regset(t, NT_PRSTATUS, &now, &(size_t){ sizeof(now) }) < 0 || !arch_resumes(&now)))
+		arch_end_call(&t->regs, 0);
 	if (t->xstate_size)
 		r = do_ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &iov);
 	if (r == 0)
