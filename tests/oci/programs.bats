@@ -7,6 +7,38 @@ load ../kit/runc
 setup() { setup_runc; }
 teardown() { teardown_runc; }
 
+# generations COUNT [OPTIONS...]: COUNT holds a number that has to go on, COUNT.wrong must not appear
+generations() {
+	local count=$1 n
+	shift
+	goes_on "$count"
+	checkpoint "$ID" "$DIR/running" --leave-running "$@"
+	goes_on "$count"
+	for n in 1 2; do
+		checkpoint "$ID" "$DIR/img$n" "$@"
+		resume b "$ID" "$DIR/img$n" "$@"
+		goes_on "$count"
+	done
+}
+goes_on() {
+	until_true test -s "$1"
+	until_true counts_beyond "$1" "$(number "$1")" || { cat "$DIR/out" >&2; false; }
+	[ ! -e "$1.wrong" ] || { cat "$1.wrong" >&2; false; }
+}
+
+# program FILTER SCRIPT [FILE...]: a bundle with the host's programs that runs SCRIPT, files in /prog
+program() {
+	SCRIPT=$2 bundle b '.process.args = ["/bin/sh", "-c", env.SCRIPT] | '"$1"' |
+		.process.env += ["HOME=/data"] | '"$USR"
+	mkdir -p "$DIR/b/rootfs/prog" "$DIR/b/rootfs/etc" "$DIR/b/rootfs/run"
+	cp "$BATS_TEST_DIRNAME/../kit/programs/clients.py" "${@:3}" "$DIR/b/rootfs/prog"
+	printf 'root:x:0:0:r:/data:/bin/sh\nuser:x:1000:1000:u:/data:/bin/sh\nsshd:x:100:100:s:/run:/bin/false\n' > "$DIR/b/rootfs/etc/passwd"
+	chmod 1777 "$DIR/b/rootfs/data" "$DIR/b/rootfs/tmp" "$DIR/b/rootfs/run"
+	DATA=$DIR/b/rootfs/data
+}
+KIT=$BATS_TEST_DIRNAME/../kit/programs
+USER='.process.user = {"uid": 1000, "gid": 1000}'
+
 # much CASE N [ROUNDS]: tests/kit/load, which checks itself; ROUNDS dumps of the running one come first
 much() {
 	local n beat=$DIR/b/rootfs/data/beat
@@ -37,3 +69,92 @@ much() {
 @test "forks and exits all the time, dumped 20 times" { much fork 4 20; }
 @test "a parent that is in vfork() nearly always" { much vfork 30; }
 @test "signals by thousands, real-time ones in order" { much signals 1; }
+
+@test "postgresql: pgbench over TCP sees no error, and the accounts agree" {
+	program "$USER" 'PATH=/usr/lib/postgresql/'"$(ls /usr/lib/postgresql | tail -n1)"'/bin:/usr/bin:/bin
+		initdb -D /data/pg -A trust -U user >/data/initdb.log &&
+		postgres -D /data/pg -h 127.0.0.1 -k /tmp >/data/postgres.log 2>&1 &
+		until psql -h 127.0.0.1 -U user postgres -c "select 1" >/dev/null 2>&1; do busybox sleep 0.1; done
+		pgbench -h 127.0.0.1 -U user -i -q -s 2 postgres 2>/data/init &&
+		pgbench -h 127.0.0.1 -U user -c 10 -j 3 -T 600 -P 1 postgres >/data/bench 2>/data/progress; echo $? > /data/ended; wait'
+	start b "$ID"
+	sql() { r exec "$ID" /usr/bin/psql -h 127.0.0.1 -U user postgres -Atc "$1"; }
+	done_so_far() { sql 'select count(*) from pgbench_history' > "$DATA/count.new" && mv "$DATA/count.new" "$DATA/count"; }
+	at_work() { n=$(number "$DATA/count"); done_so_far 2>/dev/null && counts_beyond "$DATA/count" "$n"; }
+	until_true at_work
+	until_true at_work
+	checkpoint "$ID" "$DIR/running" --leave-running --tcp-established
+	until_true at_work
+	for g in 1 2; do
+		checkpoint "$ID" "$DIR/img$g" --tcp-established
+		resume b "$ID" "$DIR/img$g" --tcp-established
+		until_true at_work
+	done
+	[ ! -e "$DATA/ended" ]
+	r exec "$ID" busybox killall -ALRM pgbench # as -T ends it
+	until_true test -s "$DATA/ended"
+	cat "$DATA/bench"
+	[ "$(cat "$DATA/ended")" = 0 ]
+	grep -q 'number of failed transactions: 0 ' "$DATA/bench"
+	[ "$(sql "select count(*) from pgbench_history")" = "$(sed -n 's/^number of transactions actually processed: //p' "$DATA/bench")" ]
+	[ "$(sql "select (select sum(abalance) from pgbench_accounts) = sum(delta) and
+		(select sum(bbalance) from pgbench_branches) = sum(delta) and
+		(select sum(tbalance) from pgbench_tellers) = sum(delta) from pgbench_history")" = t ]
+	run ! grep -E 'FATAL|ERROR|PANIC' "$DATA/postgres.log"
+}
+
+@test "nginx: two workers, forty clients that stay connected" {
+	program "$USER" '/usr/sbin/nginx -p /data -c /prog/nginx.conf -e /data/error &
+		until busybox nc 127.0.0.1 8080 </dev/null; do busybox sleep 0.05; done
+		exec python3 /prog/clients.py http 8080 40 /data/count'
+	echo 'worker_processes 2; daemon off; pid /data/pid; error_log /data/error;
+		events { worker_connections 100; }
+		http { access_log /data/access; keepalive_requests 1000000; client_body_temp_path /tmp/1; proxy_temp_path /tmp/2;
+			fastcgi_temp_path /tmp/3; uwsgi_temp_path /tmp/4; scgi_temp_path /tmp/5;
+			server { listen 127.0.0.1:8080; root /data/www; sendfile on; } }' > "$DIR/b/rootfs/prog/nginx.conf"
+	mkdir "$DATA/www"
+	for n in $(seq 0 39); do yes "$n" | head -n 2000 > "$DATA/www/f$n"; done
+	start b "$ID"
+	generations "$DATA/count" --tcp-established
+	run ! grep -E 'crit|alert|emerg|exited' "$DATA/error"
+	# its master still rules: new workers, new clients
+	r exec "$ID" busybox killall -HUP nginx || true
+	goes_on "$DATA/count"
+}
+
+@test "redis: publishers and ten subscribers miss nothing" {
+	program "$USER" 'redis-server --port 6379 --save "" --dir /data >/data/log &
+		until redis-cli ping >/dev/null 2>&1; do busybox sleep 0.05; done
+		exec python3 /prog/clients.py pubsub 6379 /data/count'
+	start b "$ID"
+	generations "$DATA/count" --tcp-established
+}
+
+@test "python3: an asyncio server and 200 connections" {
+	program "$USER" 'python3 /prog/clients.py serve 7000 &
+		until busybox nc 127.0.0.1 7000 </dev/null; do busybox sleep 0.05; done
+		exec python3 /prog/clients.py lines 7000 200 /data/count'
+	start b "$ID"
+	generations "$DATA/count" --tcp-established
+}
+
+@test "node: sockets, timers, a worker thread, children, files" {
+	program "$USER" 'exec node /prog/node.js /data/count' "$KIT/node.js"
+	start b "$ID"
+	generations "$DATA/count" --tcp-established
+}
+
+@test "a Java machine: threads, timers, pools, sockets, collections of garbage" {
+	program "$USER" 'exec java -Xmx256m /prog/Many.java /data/count' "$KIT/Many.java"
+	mkdir -p "$DIR/b/rootfs/etc/java-17-openjdk"
+	cp -a /etc/java-17-openjdk/. "$DIR/b/rootfs/etc/java-17-openjdk"
+	start b "$ID"
+	generations "$DATA/count" --tcp-established
+}
+
+@test "a Go program: 200 connections, threads, signals, tickers, children" {
+	CGO_ENABLED=0 GOCACHE=$DIR/cache HOME=$DIR go build -o "$DIR/many" "$KIT/many.go"
+	program "$USER" 'exec /prog/many /data/count' "$DIR/many"
+	start b "$ID"
+	generations "$DATA/count" --tcp-established
+}
