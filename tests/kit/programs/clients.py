@@ -33,6 +33,7 @@ async def serve_one(reader, writer):
         await asyncio.sleep(0.001 * (count % 5))
         writer.write(b"%d %d " % (len(line), count) + line)
         await writer.drain()
+    writer.close()
 
 
 async def serve():
