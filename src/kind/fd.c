@@ -406,6 +406,8 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			all = all ? all : r;
 		}
 	}
+	if (filelock_check_end(s, tree) < 0)
+		all = all ? all : s->why_r;
 	return all;
 }
 

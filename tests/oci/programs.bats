@@ -149,7 +149,7 @@ much() {
 	mkdir -p "$DIR/b/rootfs/etc/java-17-openjdk"
 	cp -a /etc/java-17-openjdk/. "$DIR/b/rootfs/etc/java-17-openjdk"
 	start b "$ID"
-	generations "$DATA/count" --tcp-established
+	generations "$DATA/count" --tcp-established --file-locks # that of its performance data
 }
 
 @test "a Go program: 200 connections, threads, signals, tickers, children" {
