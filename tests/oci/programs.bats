@@ -158,3 +158,81 @@ much() {
 	start b "$ID"
 	generations "$DATA/count" --tcp-established
 }
+
+@test "tmux: a session with two windows, shells and what they run" {
+	program '.process.env += ["TERM=xterm", "LANG=C.UTF-8"]' '
+		tmux -f /dev/null -S /tmp/tmux new-session -d -s main -x 100 -y 30 bash --norc &&
+		tmux -S /tmp/tmux new-window -t main -n loop "i=0; while :; do i=\$((i+1)); echo \$i > /data/.n; busybox mv /data/.n /data/count; echo tick \$i; busybox sleep 0.05; done"
+		while :; do busybox sleep 1000; done'
+	start b "$ID"
+	until_true test -s "$DATA/count"
+	tm() { r exec "$ID" /usr/bin/tmux -S /tmp/tmux "$@"; }
+	screen_has() { tm capture-pane -p -t "main:$1" | grep -q "$2"; }
+	says() { tm send-keys -t main:0 "$1" Enter; until_true screen_has 0 "^$2\$"; }
+	says 'X=kept; busybox sleep 999 & echo pid-$?' pid-0
+	generations "$DATA/count"
+	says 'echo $X-$(jobs | busybox wc -l)' kept-1
+	says 'kill %1; wait %1; echo ended-$?' ended-143
+	until_true screen_has 1 'tick [0-9]*'
+	tm resize-window -t main:0 -x 80 -y 20
+	says 'stty size' '[0-9]* 80'
+	tm send-keys -t main:0 'busybox sleep 1000' Enter
+	until_true screen_has 0 'busybox sleep 1000'
+	tm send-keys -t main:0 C-c # the terminal's line discipline and groups
+	says 'echo int-$?' int-130
+}
+
+@test "sshd: a live session with a terminal, and one without" {
+	ssh-keygen -q -t ed25519 -N '' -f "$DIR/key"
+	program '.process.capabilities |= map_values(. + ["CAP_SETUID", "CAP_SETGID", "CAP_SYS_CHROOT", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"]) |
+		.process.env += ["TERM=xterm"]' '
+		/usr/sbin/sshd -D -e -p 2222 -h /prog/key -f /dev/null -o AuthorizedKeysFile=/prog/key.pub -o StrictModes=no -o UsePAM=no -o PidFile=none 2>/data/log &
+		until busybox nc 127.0.0.1 2222 </dev/null >/dev/null; do busybox sleep 0.05; done
+		s() { ssh -p 2222 -i /prog/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR "$@"; }
+		busybox mkfifo /data/in /data/in2
+		s -tt user@127.0.0.1 < /data/in > /data/session &
+		s user@127.0.0.1 "while read x; do echo got \$x; done" < /data/in2 > /data/plain & 
+		exec 5>/data/in 6>/data/in2
+		i=0; while :; do i=$((i+1)); echo $i >&6; echo "echo tick=$i" >&5; busybox sleep 0.05; done' "$DIR/key" "$DIR/key.pub"
+	chmod 644 "$DIR/b/rootfs/prog/key.pub"
+	mkdir -p "$DIR/b/rootfs/run/sshd"
+	chmod 755 "$DIR/b/rootfs/run" "$DIR/b/rootfs/run/sshd"
+	start b "$ID"
+	ticks() { tr -d '\r' < "$DATA/session" | grep -c '^tick='; }
+	lines() { grep -c got "$DATA/plain"; }
+	both_on() { [ "$(ticks)" -gt "$t" ] && [ "$(lines)" -gt "$l" ]; }
+	on() { t=$(ticks) l=$(lines) || true; until_true both_on || { tail "$DATA/log" "$DATA/session" "$DATA/plain" >&2; false; }; }
+	t=0 l=0; until_true both_on
+	checkpoint "$ID" "$DIR/running" --leave-running --tcp-established
+	on
+	for g in 1 2; do
+		checkpoint "$ID" "$DIR/img$g" --tcp-established
+		resume b "$ID" "$DIR/img$g" --tcp-established
+		on
+	done
+	# nothing was lost or doubled
+	grep got "$DATA/plain" | awk '$2 != NR { print "line " NR ": " $0; exit 1 }'
+	tr -d '\r' < "$DATA/session" | sed -n 's/^tick=//p' | awk '$1 != NR { print "tick " NR ": " $0; exit 1 }'
+	# and the server takes new ones
+	[ "$(r exec "$ID" /usr/bin/ssh -p 2222 -i /prog/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR user@127.0.0.1 'echo $((6*7))' </dev/null)" = 42 ]
+}
+
+@test "busybox init: services that it starts again" {
+	bundle b '.process.args = ["/bin/init"] | .process.capabilities |= map_values(. + ["CAP_KILL"])'
+	ln -s busybox "$DIR/b/rootfs/bin/init"
+	mkdir -p "$DIR/b/rootfs/etc"
+	DATA=$DIR/b/rootfs/data
+	echo '::sysinit:/bin/busybox touch /data/booted
+::respawn:/bin/sh /data/steady
+::respawn:/bin/sh /data/brief
+::once:/bin/busybox sleep 1000' > "$DIR/b/rootfs/etc/inittab"
+	echo 'i=0; while :; do i=$((i+1)); echo $i > /data/.n; busybox mv /data/.n /data/count; busybox sleep 0.02; done' > "$DATA/steady"
+	echo 'echo $$ >> /data/brief.log; exec busybox sleep 0.3' > "$DATA/brief"
+	start b "$ID"
+	again_brief() { [ "$(wc -l < "$DATA/brief.log")" -gt "$n" ]; }
+	generations "$DATA/count"
+	n=$(wc -l < "$DATA/brief.log")
+	until_true again_brief # its init reaps and respawns
+	kill -9 "$(pgrep -P "$(pid_of "$ID")" -f /data/steady)"
+	goes_on "$DATA/count"
+}
