@@ -206,7 +206,7 @@ static bool has_relative(const struct tree *tree, const struct task *k)
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct task *o = tree->all[i];
 
-		if (o != k && o->mm && mem_same_program(o->mm, k->mm))
+		if (o != k && o->mm && !o->mm_of && mem_same_program(o->mm, k->mm))
 			return true;
 	}
 	if (k != tree->root || text_read(k->proc, "stat", &stat, NULL) < 0 ||
@@ -231,7 +231,7 @@ int mem_dump(struct session *s, struct tree *tree)
 	buf = (char *)(((uintptr_t)raw + CHUNK - 1) & ~(uintptr_t)(CHUNK - 1));
 	madvise(buf, CHUNK, MADV_HUGEPAGE);
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		if (tree->all[i]->state != TASK_DEAD)
+		if (tree->all[i]->state != TASK_DEAD && !tree->all[i]->mm_of)
 			r = dump_task(s, tree->all[i], buf, has_relative(tree, tree->all[i]));
 	munmap(raw, 2 * CHUNK);
 	s->stats.memdump = (now_ns() - t0) / 1000;

@@ -256,10 +256,33 @@ static int find_insn(struct session *s, struct task *task, const MmEntry *mm)
 			    task->vpid);
 }
 
-int mem_note(struct session *s, struct task *task)
+struct task *mem_shared_with(const struct tree *tree, size_t n)
 {
-	MmEntry *mm = xalloc(sizeof(*mm));
+	const struct task *k = tree->all[n];
+
+	for (size_t i = 0; k->ids && i < n; i++)
+		if (tree->all[i]->ids && tree->all[i]->ids->vm_id == k->ids->vm_id)
+			return tree->all[i];
+	return NULL;
+}
+
+/* clone(CLONE_VM): all is known from the first who has it. */
+static int mem_note_same(struct task *task, struct task *first)
+{
+	task->mm_of = first;
+	task->mm = first->mm;
+	task_leader(task)->tr->insn = task_leader(first)->tr->insn;
+	return 0;
+}
+
+int mem_note(struct session *s, struct tree *tree, size_t n)
+{
+	struct task *task = tree->all[n], *first = mem_shared_with(tree, n);
+	MmEntry *mm = first ? NULL : xalloc(sizeof(*mm));
 	int r;
+
+	if (first)
+		return mem_note_same(task, first);
 
 	mm_entry__init(mm);
 	task->mm = mm;

@@ -33,6 +33,8 @@ static CoreEntry *core_new(struct session *s, const struct thread *t)
 		c->tc->comm = xstrdup(t->task->comm);
 		c->tc->task_state = t->task->state;
 		c->tc->exit_code = t->task->exit_code;
+		c->tc->has_exit_signal = t->task->exit_signal != SIGCHLD;
+		c->tc->exit_signal = t->task->exit_signal;
 	}
 	if (!dead) {
 		c->thread_core = xalloc(sizeof(*c->thread_core));
@@ -150,6 +152,8 @@ static int core_check(struct session *s, const struct thread *t)
 		t->task->state = TASK_STOPPED;
 	if (leader && dead)
 		t->task->exit_code = c->tc->exit_code;
+	if (leader && c->tc->has_exit_signal && c->tc->exit_signal <= 64)
+		t->task->exit_signal = c->tc->exit_signal;
 	if (leader)
 		snprintf(t->task->comm, sizeof(t->task->comm), "%s", c->tc->comm);
 	return 0;

@@ -116,6 +116,20 @@ static int task_numbers(struct noting *n, struct task *k, const char *status)
 	return 0;
 }
 
+/* Field 38 of stat; it ends a list of fields of which the name, in brackets, may hold anything. */
+static void exit_signal_note(struct task *k)
+{
+	own_mem char *stat = NULL;
+	const char *p;
+
+	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", k->pid) < 0 || !(p = strrchr(stat, ')')))
+		return;
+	for (int field = 2; field < 38 && p; field++)
+		p = strchr(p + 1, ' ');
+	if (p && atoi(p) >= 0)
+		k->exit_signal = atoi(p);
+}
+
 static int zombie_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpid,
 		       const char *status)
 {
@@ -127,6 +141,7 @@ static int zombie_note(struct noting *n, struct task *parent, pid_t pid, pid_t v
 	k->threads[0].tid = pid;
 	k->threads[0].vtid = vpid;
 	task_numbers(n, k, status);
+	exit_signal_note(k);
 	/* the wait status is the last field of stat */
 	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", pid) == 0 && (p = strrchr(stat, ' ')))
 		k->exit_code = atoi(p + 1);
@@ -159,6 +174,7 @@ static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpi
 		return session_fail(n->s, -ESRCH, "task %d: ended meanwhile", pid);
 	k = task_new(n->tree, parent, pid, vpid, nt);
 	task_numbers(n, k, status);
+	exit_signal_note(k);
 	r = task_open(n, k);
 	for (unsigned i = 0; r == 0 && i < nt; i++) {
 		k->threads[i].tid = tid[i];

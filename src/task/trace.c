@@ -17,8 +17,10 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/rseq.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -40,6 +42,9 @@
 #ifndef PTRACE_O_SUSPEND_SECCOMP
 #define PTRACE_O_SUSPEND_SECCOMP (1 << 21)
 #endif
+
+#define VFORK_SETTLE_MS 50
+#define VFORK_LOOK_MS 5 /* a thread that has not stopped by then may wait in vfork() */
 
 struct rseq_config { /* struct ptrace_rseq_configuration; not in every libc */
 	uint64_t pointer;
@@ -395,15 +400,97 @@ static int trace_walk(struct trace_table *tt, pid_t pid, pid_t ppid, unsigned *f
 	return 0;
 }
 
+/*
+ * Does it wait in vfork() for its child, which we have stopped? Nothing but that child's exec() or end, or a
+ * SIGKILL, wakes it (kernel/fork.c, wait_for_vfork_done()).
+ */
+static bool in_vfork(const struct tracee *t)
+{
+	own_mem char *stat = NULL, *call = NULL;
+	const char *p;
+	long nr = -1;
+	unsigned long long flags = 0;
+
+	if (text_readf(AT_FDCWD, &stat, "/proc/%d/task/%d/stat", t->tgid, t->tid) < 0 ||
+	    !(p = strrchr(stat, ')')) || p[2] != 'D' ||
+	    text_readf(AT_FDCWD, &call, "/proc/%d/task/%d/syscall", t->tgid, t->tid) < 0 ||
+	    sscanf(call, "%ld %llx", &nr, &flags) < 2)
+		return false;
+	return nr == SYS_vfork || nr == SYS_clone3 || (nr == SYS_clone && flags & CLONE_VFORK);
+}
+
+/* A stopped thread goes on for a while; what stops it meanwhile is passed on. false: it ended */
+static bool vfork_child_runs(struct tracee *c)
+{
+	int status;
+
+	if (waitpid(c->tid, &status, __WALL | WNOHANG) != c->tid)
+		return true;
+	if (!WIFSTOPPED(status)) {
+		c->state = TRACEE_GONE;
+		c->zombie = c->tid == c->tgid;
+		return false;
+	}
+	do_ptrace(PTRACE_CONT, c->tid, NULL,
+		  (void *)(long)(stop_event(status) ? 0 : WSTOPSIG(status)));
+	return true;
+}
+
+static bool vfork_child_of(const struct tracee *t, const struct tracee *c)
+{
+	return c->ppid == t->tgid && (c->state == TRACEE_STOPPED || c->state == TRACEE_SEIZED) &&
+	       syscall(SYS_kcmp, t->tid, c->tid, KCMP_VM, 0, 0) == 0;
+}
+
+/* The child goes on, alone, until its parent comes out of vfork(): a moment, unless it does more than that. */
+static int vfork_settle(struct trace_table *tt, struct tracee *t)
+{
+	uint64_t end = now_ns() + VFORK_SETTLE_MS * 1000000ULL;
+	struct tracee *c = NULL;
+	siginfo_t si = { 0 };
+
+	for (uint32_t i = 0; !c && i < tt->n; i++)
+		if (vfork_child_of(t, &tt->t[i]))
+			c = &tt->t[i];
+	if (!c || (c->state == TRACEE_SEIZED && trace_wait_stop(c, true) != 1) || c->group_stop ||
+	    do_ptrace(PTRACE_CONT, c->tid, NULL, NULL) < 0)
+		return -EAGAIN;
+	while (now_ns() < end && !si.si_pid) {
+		if (c->state != TRACEE_GONE)
+			vfork_child_runs(c);
+		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+		waitid(P_PID, t->tid, &si, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL);
+	}
+	if (c->state != TRACEE_GONE) {
+		c->state = TRACEE_SEIZED;
+		if (do_ptrace(PTRACE_INTERRUPT, c->tid, NULL, NULL) == -ESRCH)
+			c->state = TRACEE_GONE;
+	}
+	return si.si_pid ? 0 : -EAGAIN;
+}
+
 static int trace_wait_all(struct trace_table *tt, unsigned timeout_ms)
 {
+	uint64_t end = now_ns() + timeout_ms * 1000000ULL;
+
 	for (uint32_t i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
 		int r;
 
 		if (t->state != TRACEE_SEIZED)
 			continue;
-		r = trace_wait_stop(t, true);
+		while ((r = trace_wait_stop(t, true)) < 0 && !in_vfork(t) && now_ns() < end)
+			;
+		t->vfork = r < 0 && in_vfork(t);
+		if (t->vfork && vfork_settle(tt, t) == 0) {
+			t->vfork = false;
+			i = UINT32_MAX; /* its child is to be waited for again */
+			continue;
+		}
+		if (t->vfork)
+			return trace_fail(tt, -EAGAIN,
+					  "task %d: waits in vfork() for its child to execute a program or to end; try again when that has happened",
+					  t->tgid);
 		if (r < 0)
 			return trace_fail(tt, -ETIMEDOUT,
 					  "task %d: thread %d did not stop within %u ms; it hangs in the kernel",
@@ -520,7 +607,7 @@ static void alarm_set(unsigned ms)
 {
 	struct itimerval it = {
 		.it_value = { ms / 1000, ms % 1000 * 1000 },
-		.it_interval = { ms ? 1 : 0, 0 }, /* again, should it ring between two waits */
+		.it_interval = { 0, ms ? 20000 : 0 }, /* again, should it ring between two waits */
 	};
 	struct sigaction sa = { .sa_handler = on_alarm }; /* no SA_RESTART */
 
@@ -553,7 +640,7 @@ int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms)
 			return trace_fail(tt, r, "freezer cgroup %s: thaw: %s", tt->freezer_path,
 					  strerror(-r));
 	}
-	alarm_set(timeout_ms);
+	alarm_set(VFORK_LOOK_MS);
 	do {
 		found = 0;
 		r = trace_walk(tt, root, ppid, &found, 0);
@@ -766,7 +853,7 @@ static void detach(struct tracee *t)
 
 static void cure_park(struct tracee *t)
 {
-	if (t->state == TRACEE_SEIZED)
+	if (t->state == TRACEE_SEIZED && !t->vfork) /* that one is let go by our end */
 		trace_wait_stop(t, true); /* registers not noted yet: nothing to put back */
 	else if (t->state == TRACEE_AGENT)
 		park(t, true);

@@ -29,6 +29,7 @@ struct tracee {
 	enum tracee_state state;
 	bool zombie;	     /* dead and not reaped; nothing else is known of it */
 	bool noted;	     /* regs and sigmask hold what was found */
+	bool vfork;	     /* cannot be stopped: it waits in vfork() */
 	bool blocked;	     /* its signals were blocked by us */
 	bool at_call;	     /* at a system call stop of ours */
 	bool filtered;	     /* its seccomp filters are suspended while it is ours */

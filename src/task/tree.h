@@ -38,12 +38,15 @@ struct task {
 	unsigned n_threads;
 	TaskKobjIdsEntry *ids; /* owned */
 	FsEntry *fs;	       /* restore: owned */
-	MmEntry *mm;	       /* dump: filled by mem_note(); restore: as read. Owned */
+	MmEntry *mm;	       /* dump: filled by mem_note(); restore: as read. Owned, unless mm_of is set */
+	struct task *mm_of;    /* CLONE_VM: the task whose mm (and mem) this one has too; NULL: its own */
 	struct fd_table *files; /* descriptors; shared by tasks of one files_id */
 	void *mem;		/* mem family's notes */
 	char comm[16];
 	bool helper; /* restore: made only to lead a session or group; it ends before release */
 	struct task *origin; /* restore: who cloned it, if that was not its parent */
+	pid_t in_session;    /* restore: the session it is in at the moment */
+	int exit_signal;     /* what its parent gets when it ends; 0 none */
 };
 
 struct tree {
