@@ -66,3 +66,11 @@ start() { # start CASE [COMMAND...]
 	kill -TERM "$PID"
 	verify
 }
+
+@test "an orphan in the session of a task that is neither its ancestor nor its sibling" {
+	start orphan
+	dump
+	until_true gone "$PID"
+	restore
+	verify
+}

@@ -183,6 +183,57 @@ static void siblings_check(void)
 	CHECK(kill(child[1].pid, SIGKILL) == 0 && waitpid(child[1].pid, NULL, __WALL) == child[1].pid);
 }
 
+/* An orphan of ours in the session of our grandchild; its parent, in between, is dead. */
+static void orphan(void)
+{
+	pid_t *pid;
+
+	shared_word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid = shared_word;
+	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0);
+	if (fork() == 0) {
+		pid[0] = getpid();
+		if (fork() == 0) {
+			pid[1] = getpid();
+			setsid();
+			if (fork() == 0) {
+				pid_t c = fork();
+
+				if (c == 0)
+					for (;;)
+						pause();
+				pid[2] = c;
+				_exit(0);
+			}
+			wait(NULL);
+			pid[3] = 1;
+			for (;;)
+				pause();
+		}
+		for (;;)
+			pause();
+	}
+	for (int n = 0; !((volatile int *)shared_word)[3] && n < 1000; n++)
+		usleep(10000);
+}
+
+static void orphan_check(void)
+{
+	const pid_t *pid = shared_word;
+	char path[64], line[200];
+	int ppid = 0, on = 0;
+	FILE *f;
+
+	CHECK(getsid(pid[2]) == pid[1] && getpgid(pid[2]) == pid[1] && getsid(pid[0]) == getsid(0));
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid[2]);
+	f = fopen(path, "r");
+	CHECK(f && fgets(line, sizeof(line), f) && sscanf(strrchr(line, ')'), ") %*c %d", &ppid) == 1);
+	CHECK(ppid == getpid());
+	CHECK(prctl(PR_GET_CHILD_SUBREAPER, &on, 0, 0, 0) == 0 && on == 1);
+	for (int i = 2; i >= 0; i--)
+		CHECK_AT(pid[i] > 0 && kill(pid[i], SIGKILL) == 0, i);
+}
+
 /* vfork: the parent sleeps in the kernel until its child ends; that passes soon, or it does not. */
 static void vforked(int seconds)
 {
@@ -241,12 +292,16 @@ int main(int argc, char **argv)
 		all();
 	else if (!strcmp(what, "siblings"))
 		siblings();
+	else if (!strcmp(what, "orphan"))
+		orphan();
 	else
 		return 2;
 	wait_term();
 	if (!strcmp(what, "all"))
 		all_check();
-	else
+	else if (!strcmp(what, "siblings"))
 		siblings_check();
+	else
+		orphan_check();
 	finish();
 }
