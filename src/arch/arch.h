@@ -25,6 +25,8 @@ void arch_set_ip(struct user_regs_struct *r, uint64_t ip);
 
 /** arch_save_regs - registers as images hold them: an interrupted system call is made again */
 void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r);
+/** arch_save_exit - change saved registers: the thread makes exit(code) with the instruction at insn */
+void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code);
 void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r);
 /** arch_save_xstate - floating point state; 1: some of it has no place and is in use */
 int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);

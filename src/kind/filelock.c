@@ -87,7 +87,7 @@ static const char *lock_line(const char *text)
 /* The task with that pid below k, which is stopped or (preflight) still running. */
 static struct task *task_below(struct task *k, pid_t pid)
 {
-	struct task *found = k->pid == pid ? k : NULL;
+	struct task *found = k->tgid == pid ? k : NULL;
 
 	for (struct task *c = k->first_child; !found && c; c = c->next)
 		found = task_below(c, pid);
@@ -235,7 +235,7 @@ static int flocks_all_met(struct session *s)
 		    map_get(session_map(s, "flocks met"), flock_key(&l)))
 			continue;
 		for (size_t i = 0; i < s->tree->n; i++)
-			if (s->tree->all[i]->pid == l.pid)
+			if (s->tree->all[i]->tgid == l.pid)
 				return session_fail(s, -ENOTSUP,
 						    "task %d: has a lock (flock) on file %s without a descriptor of it (it is mapped, say); keep the descriptor or give the lock up",
 						    s->tree->all[i]->vpid, l.where);

@@ -71,7 +71,7 @@ static int task_opened(struct session *s, struct task *k)
 		r = text_u64(info, "Pid:", 10, &pid);
 	if (r < 0)
 		return session_fail(s, r, "task %d: find its pid", k->vpid);
-	k->pid = pid;
+	k->pid = k->tgid = pid;
 	k->threads[0].tid = pid;
 	snprintf(path, sizeof(path), "/proc/%d", k->pid);
 	k->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));

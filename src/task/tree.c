@@ -14,7 +14,7 @@ struct task *task_new(struct tree *t, struct task *parent, pid_t pid, pid_t vpid
 	} all = { t->all, t->n, t->max };
 
 	k->parent = parent;
-	k->pid = pid;
+	k->pid = k->tgid = pid;
 	k->vpid = vpid;
 	k->state = TASK_ALIVE;
 	k->exit_signal = SIGCHLD;

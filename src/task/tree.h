@@ -30,6 +30,9 @@ struct thread {
 struct task {
 	struct task *parent, *next, *first_child, *last_child; /* next: sibling, in creation order */
 	pid_t pid, vpid, pgid, sid;			       /* pgid, sid: virtual; 0 outside */
+	pid_t tgid;	  /* pid, but for: */
+	bool leader_dead; /* dump: its main thread has ended; pid and proc are those of another, threads[0]
+			     has that one's agent */
 	enum task_state state;
 	int exit_code; /* zombies: wait status */
 	int proc;      /* /proc/PID directory, -1 for planned ones */
@@ -66,6 +69,11 @@ struct task *task_find(const struct tree *t, pid_t vpid);
 static inline struct task *task_origin(const struct task *k)
 {
 	return k->origin ? k->origin : k->parent;
+}
+/** thread_pid - whom to look at for a thread's attributes: itself, unless it is a leader that has ended */
+static inline pid_t thread_pid(const struct thread *t)
+{
+	return t->task->leader_dead && t == t->task->threads ? t->task->pid : t->tid;
 }
 static inline struct thread *task_leader(const struct task *k)
 {
