@@ -127,7 +127,7 @@ static void packet_cred(struct session *s, SkPacketEntry *e, const struct ucred 
 	e->uid = c->uid;
 	e->gid = c->gid;
 	for (size_t i = 0; i < s->tree->n; i++)
-		if (s->tree->all[i]->pid == c->pid) {
+		if (s->tree->all[i]->tgid == c->pid) {
 			e->has_pid = true;
 			e->pid = s->tree->all[i]->vpid;
 		}
