@@ -124,7 +124,7 @@ static int flow_note(struct session *s)
 	for (size_t i = 0; r == 0 && i < s->tree->n; i++)
 		if (s->tree->all[i]->state != TASK_DEAD)
 			r = mem_note(s, s->tree, i);
-	return r;
+	return r < 0 ? r : ns_dump_go(s);
 }
 
 /* What only the tasks themselves can tell. */

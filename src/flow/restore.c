@@ -9,6 +9,7 @@
 #include "kind/cgroup.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
+#include "kind/ids.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/net-lock.h"
@@ -150,8 +151,11 @@ static int each_live(struct session *s, int (*fn)(struct session *s, struct task
 static int flow_tree(struct session *s)
 {
 	uint64_t t0 = now_ns();
-	int r = flow_task(s, s->tree->root);
+	int r = ids_assume(s);
 
+	if (r == 0)
+		r = flow_task(s, s->tree->root);
+	ids_resign(s);
 	if (r == 0)
 		r = spawn_groups(s, s->tree);
 	if (r == 0)
@@ -170,6 +174,8 @@ static int flow_objects(struct session *s)
 	int r = task_restore_stage(s, s->tree, STAGE_EARLY);
 
 	if (r == 0)
+		r = ids_assume(s);
+	if (r == 0)
 		r = each_live(s, mem_finish);
 	if (r == 0)
 		r = sysv_finish(s);
@@ -183,6 +189,7 @@ static int flow_objects(struct session *s)
 		r = each_live(s, pstree_restore_fs);
 	if (r == 0)
 		r = filelock_restore(s);
+	ids_resign(s);
 	return r;
 }
 
