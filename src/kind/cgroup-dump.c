@@ -84,7 +84,7 @@ static int note_thread(struct session *s, const struct thread *t)
 {
 	own_mem char *text = NULL;
 	struct cg_set *set;
-	int r = text_readf(AT_FDCWD, &text, "/proc/%d/task/%d/cgroup", t->task->pid, t->tid);
+	int r = text_readf(AT_FDCWD, &text, "/proc/%d/task/%d/cgroup", t->task->pid, thread_pid(t));
 
 	if (r == -ENOENT && access("/proc/self/cgroup", F_OK) < 0)
 		return 0; /* a kernel without */
@@ -93,7 +93,7 @@ static int note_thread(struct session *s, const struct thread *t)
 	r = set_add(s, text, &set);
 	if (r < 0)
 		return r;
-	map_put(&state(s)->by_tid, t->tid, set);
+	map_put(&state(s)->by_tid, thread_pid(t), set);
 	if (!state(s)->root)
 		state(s)->root = set;
 	return 0;
@@ -135,7 +135,7 @@ int cgroup_note(struct session *s, struct tree *tree)
 
 uint32_t cgroup_set(struct session *s, const struct thread *t)
 {
-	const struct cg_set *set = map_get(&state(s)->by_tid, t->tid);
+	const struct cg_set *set = map_get(&state(s)->by_tid, thread_pid(t));
 
 	return set ? set->id : 1;
 }

@@ -129,7 +129,7 @@ static void packet_cred(struct session *s, SkPacketEntry *e, const struct ucred 
 	/* somebody from outside is nobody inside: as if it had not been told */
 	e->has_uid = e->has_gid = !ids_mapped(s) || (e->uid != ID_NONE && e->gid != ID_NONE);
 	for (size_t i = 0; i < s->tree->n; i++)
-		if (s->tree->all[i]->pid == c->pid) {
+		if (s->tree->all[i]->tgid == c->pid) {
 			e->has_pid = true;
 			e->pid = s->tree->all[i]->vpid;
 		}

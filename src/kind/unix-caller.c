@@ -28,7 +28,7 @@ void unix_caller_note(struct session *s, const struct task *task, int fd, UnixSk
 		e->peer_gid = gid;
 	}
 	for (size_t i = 0; i < s->tree->n; i++)
-		if (s->tree->all[i]->pid == c.pid) {
+		if (s->tree->all[i]->tgid == c.pid) {
 			e->has_peer_pid = true;
 			e->peer_pid = s->tree->all[i]->vpid;
 		}
