@@ -28,6 +28,7 @@ again() {
 	n=$(number "$FILE")
 	until_true counts_beyond "$FILE" "$((n + 3))"
 }
+no_task() { ! pgrep -f /data/count >/dev/null; }
 seen() { # what must be as before
 	local p
 	p=$(pid_of "$ID")
@@ -115,7 +116,7 @@ shm" ]
 			until_true ended "$ID-$i"
 		fi
 		r delete -f "$ID-$i" 2>/dev/null || true
-		run ! pgrep -f /data/count
+		until_true no_task
 	done
 	resume b "$ID" "$DIR/img"
 	again
