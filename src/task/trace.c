@@ -236,12 +236,35 @@ static int freezer_freeze(struct trace_table *tt, unsigned timeout_ms)
 		     : 0;
 }
 
+/* A number that is used again has a new row, the old one being that of a thread that is gone. */
+static struct tracee *row_of(struct trace_table *tt, pid_t tid)
+{
+	uint32_t row = tid > 0 && tid < (pid_t)TRACE_TIDS ? tt->by_tid[tid] : 0;
+
+	return row ? &tt->t[row - 1] : NULL;
+}
+
 static struct tracee *tracee_find(struct trace_table *tt, pid_t tid)
 {
-	for (uint32_t i = 0; i < tt->n; i++)
-		if (tt->t[i].tid == tid && tt->t[i].state != TRACEE_GONE)
-			return &tt->t[i];
-	return NULL;
+	struct tracee *t = row_of(tt, tid);
+
+	return t && t->state != TRACEE_GONE ? t : NULL;
+}
+
+struct tracee *trace_row(struct trace_table *tt, pid_t tid)
+{
+	struct tracee *t = &tt->t[tt->n];
+
+	if (tt->n == TRACE_MAX || tid <= 0 || tid >= (pid_t)TRACE_TIDS)
+		return NULL;
+	memset(t, 0, offsetof(struct tracee, pending));
+	t->tid = tid;
+	return t;
+}
+
+void trace_keep(struct trace_table *tt, const struct tracee *t)
+{
+	tt->by_tid[t->tid] = ++tt->n;
 }
 
 static int stat_state(pid_t tid, pid_t *ppid)
@@ -282,11 +305,9 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 
 	if (tid == tt->supervisor || tid == getpid())
 		return trace_fail(tt, -EINVAL, "The criu itself is within dumped tree");
-	if (tt->n == TRACE_MAX)
+	t = trace_row(tt, tid);
+	if (!t)
 		return trace_fail(tt, -E2BIG, "task %d: more than %u threads", tid, TRACE_MAX);
-	t = &tt->t[tt->n];
-	memset(t, 0, offsetof(struct tracee, pending));
-	t->tid = tid;
 	t->tgid = tgid;
 	t->ppid = ppid;
 	t->filtered = true;
@@ -299,7 +320,8 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 			t->zombie = state == 'Z' && tid == tgid;
 			t->ppid = pp;
 			t->state = TRACEE_GONE;
-			tt->n += t->zombie;
+			if (t->zombie)
+				trace_keep(tt, t);
 			return 0;
 		}
 		t->filtered = false;
@@ -312,19 +334,18 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 	if (!tt->stop_ns)
 		tt->stop_ns = now_ns();
 	t->state = TRACEE_SEIZED;
-	tt->n++;
+	trace_keep(tt, t);
 	r = do_ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	if (r == -ESRCH)
 		t->state = TRACEE_GONE;
 	return 1;
 }
 
-static bool zombie_known(const struct trace_table *tt, pid_t pid)
+static bool zombie_known(struct trace_table *tt, pid_t pid)
 {
-	for (uint32_t i = 0; i < tt->n; i++)
-		if (tt->t[i].zombie && tt->t[i].tid == pid)
-			return true;
-	return false;
+	const struct tracee *t = row_of(tt, pid);
+
+	return t && t->zombie;
 }
 
 /* Every thread of a process that is not ours yet; the leader comes last. *found counts them. */
@@ -1085,11 +1106,11 @@ int trace_release(struct trace_table *tt, enum trace_how how)
 	if (tt->was_frozen)
 		freezer_set(tt, true);
 	/* the first entries are the root's: a pid namespace's init keeps the others from running on
-	   should we die here */
+	   should we die here; a process' threads stand behind it */
 	for (uint32_t i = tt->n; i-- > 0;)
-		for (uint32_t k = i; tt->t[i].tid == tt->t[i].tgid && k < tt->n; k++)
-			if (tt->t[k].tgid == tt->t[i].tgid)
-				detach(&tt->t[k]);
+		for (uint32_t k = i; tt->t[i].tid == tt->t[i].tgid && k < tt->n &&
+				     tt->t[k].tgid == tt->t[i].tgid; k++)
+			detach(&tt->t[k]);
 	tt->let_go = true;
 	return 0;
 }
