@@ -532,24 +532,26 @@ static int wait_failed(struct trace_table *tt, const struct tracee *t, unsigned 
 /* Wait until all are stopped. 1: some went on meanwhile and may have children, look again. */
 static int trace_wait_all(struct trace_table *tt, uint64_t end, unsigned timeout_ms)
 {
-	unsigned again = 0;
+	int r = 0;
 
-	for (uint32_t i = 0; i < tt->n; i++) {
+	for (uint32_t i = 0; r >= 0 && i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
-		int r;
 
 		if (t->state != TRACEE_SEIZED || t->runs_on)
 			continue;
 		while ((r = trace_wait_stop(t, true)) < 0) { /* the alarm rang */
-			if (now_ns() > end)
-				return wait_failed(tt, t, timeout_ms);
+			if (now_ns() > end) {
+				r = wait_failed(tt, t, timeout_ms);
+				break;
+			}
 			vfork_help(tt, t, 0);
 		}
 		if (r == 1)
 			t->state = TRACEE_STOPPED;
 	}
-	again = vfork_end(tt);
-	return again ? 1 : 0;
+	if (vfork_end(tt) && r >= 0)
+		return 1;
+	return r < 0 ? r : 0;
 }
 
 /* ---- notes ---- */
@@ -909,9 +911,7 @@ static void detach(struct tracee *t)
 
 static void cure_park(struct tracee *t)
 {
-	if (t->state == TRACEE_SEIZED)
-		trace_wait_stop(t, true); /* registers not noted yet: nothing to put back */
-	else if (t->state == TRACEE_AGENT)
+	if (t->state == TRACEE_AGENT)
 		park(t, true);
 	else if (t->state == TRACEE_STOPPED && t->at_call)
 		park(t, false);
@@ -953,6 +953,11 @@ int trace_cure(struct trace_table *tt, enum trace_how how)
 {
 	if (tt->let_go)
 		return 0;
+	/* seized, but not stopped in time, maybe: nothing to put back. Who hangs is let go by our end */
+	alarm_every(100, 100);
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (tt->t[i].state == TRACEE_SEIZED)
+			trace_wait_stop(&tt->t[i], true);
 	alarm_set(5000);
 	for (uint32_t i = 0; i < tt->n; i++)
 		cure_park(&tt->t[i]);
