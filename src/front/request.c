@@ -119,8 +119,6 @@ const char *request_refuse(const struct request *q)
 	       o->tls			      ? "tls" :
 	       given(o->lsm_profile)	      ? "lsm-profile" :
 	       given(o->lsm_mount_context)    ? "lsm-mount-context" :
-	       o->n_skip_mnt		      ? "skip-mnt" :
-	       o->n_enable_fs		      ? "enable-fs" :
 	       given(o->cgroup_props)	      ? "cgroup-props" :
 	       given(o->cgroup_props_file)    ? "cgroup-props-file" :
 	       o->n_cgroup_dump_controller    ? "cgroup-dump-controller" :
@@ -134,8 +132,6 @@ static void warn_ignored(struct request *q, struct session *s)
 {
 	const CriuOpts *o = q->opts;
 
-	if (o->auto_ext_mnt || o->ext_sharing || o->ext_masters)
-		session_warn(s, "ext-mount-map auto: mounts from outside are not recognised by themselves yet; name them with --external 'mnt[PATH]:NAME'");
 	if (o->evasive_devices)
 		session_warn(s, "evasive-devices: a device is opened by its path only");
 	if (q->libdir)

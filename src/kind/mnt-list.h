@@ -12,6 +12,7 @@ struct mnt {
 	int fd;		    /* restore: its root directory, once mounted; else -1 */
 	int source;	    /* restore: detached clone of an external mount, or -1 */
 	bool slave_outside; /* restore: slave of a group of the host's */
+	bool peer_outside;  /* restore: member of one */
 };
 
 struct mnt_list {
@@ -22,6 +23,10 @@ struct mnt_list {
 
 /** mnt_parse - from the text of a mountinfo file */
 int mnt_parse(struct session *s, const char *text, struct mnt_list *ret);
+/** mnt_parse_flat - the same, parents not looked for: those of our own namespace may be out of sight */
+int mnt_parse_flat(struct session *s, const char *text, struct mnt_list *ret);
+/** mnt_drop - forget a mount that has no children left */
+void mnt_drop(struct mnt_list *l, size_t i);
 /** mnt_read - from mountpoints-N.img, checked */
 int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret);
 /** mnt_write - into mountpoints-N.img */

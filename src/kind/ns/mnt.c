@@ -11,6 +11,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/mnt-auto.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-tar.h"
 
@@ -21,14 +22,38 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+static bool skipped(const struct session *s, const struct mnt *m)
+{
+	for (size_t i = 0; m->parent && i < s->opts->n_skip_mnt; i++)
+		if (!strcmp(s->opts->skip_mnt[i], m->e->mountpoint))
+			return true;
+	return m->parent && skipped(s, m->parent);
+}
+
+/* --skip-mnt: with what is mounted below */
+static void skip(struct session *s, struct mnt_list *l)
+{
+	for (size_t i = l->n; i-- > 1;)
+		if (skipped(s, l->v[i])) {
+			session_warn(s, "mount %s of %s: is left out (--skip-mnt)", l->v[i]->e->mountpoint,
+				     l->v[i]->e->source);
+			mnt_drop(l, i);
+		}
+}
+
+/* The mounts of the task, externals marked; the caller is in our mount namespace. */
 static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
 	own_mem char *text = NULL;
-	int r = text_read(ns->task->proc, "mountinfo", &text, NULL);
+	int r = text_read(ns->task->proc, "mountinfo", &text, NULL), proc = ns_proc(s);
 
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its mounts", ns->task->vpid);
+	if (proc < 0)
+		return proc;
 	r = mnt_parse(s, text, l);
+	if (r == 0)
+		skip(s, l);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
 		const char *key = l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
@@ -36,22 +61,7 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l)
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
 	}
-	return r;
-}
-
-/* Will another mount show what this one shows? */
-static bool shown_by_other(const struct mnt_list *l, const struct mnt *m)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		const struct mnt *o = l->v[i];
-		bool itself = o == l->root || o->e->ext_key ||
-			      (mnt_fsname(o->e) && !strcmp(o->e->root, "/"));
-
-		if (o != m && itself && o->e->root_dev == m->e->root_dev &&
-		    mnt_below(m->e->root, o->e->root))
-			return true;
-	}
-	return false;
+	return r < 0 || !mnt_auto_asked(s) ? r : mnt_auto(s, proc, l);
 }
 
 static int check(struct session *s, const struct mnt_list *l, const struct mnt *m)
@@ -65,10 +75,10 @@ static int check(struct session *s, const struct mnt_list *l, const struct mnt *
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
 				 e->mountpoint, e->root);
-	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_by_other(l, m))
+	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !mnt_shown_inside(l, m))
 		r = session_fail(s, -ENOTSUP,
-				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY'",
-				 e->mountpoint, e->root, e->source, e->mountpoint);
+				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
+				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
 	if (r < 0)
 		session_warn(s, "obstacle: mount %s of %s", e->mountpoint, e->source);
 	return r;
@@ -140,12 +150,10 @@ static int dump_all_contents(struct session *s, const struct mnt_list *l)
 	return r;
 }
 
-static int mnt_dump(struct session *s, const struct ns *ns)
+static int dump_inside(struct session *s, const struct ns *ns, const struct mnt_list *l)
 {
 	own_fd int root = openat(ns->task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	own_fd int there = openat(ns->task->proc, "ns/mnt", O_RDONLY | O_CLOEXEC);
-	struct mnt_list l = { 0 };
-	int r;
 
 	mnt_tar_ready();
 	if (there < 0 || setns(there, CLONE_NEWNS) < 0)
@@ -153,11 +161,18 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 	/* paths are as this task sees them */
 	if (root < 0 || fchdir(root) < 0 || chroot(".") < 0)
 		return session_fail(s, -errno, "task %d: enter its root", ns->task->vpid);
-	r = list_of(s, ns, &l);
+	return dump_all_contents(s, l);
+}
+
+static int mnt_dump(struct session *s, const struct ns *ns)
+{
+	struct mnt_list l = { 0 };
+	int r = list_of(s, ns, &l);
+
 	if (r == 0)
 		r = mnt_write(s, ns->id, &l);
 	if (r == 0)
-		r = dump_all_contents(s, &l);
+		r = dump_inside(s, ns, &l);
 	mnt_free(&l);
 	return r;
 }
