@@ -16,6 +16,7 @@
 #include "kind/pstree.h"
 #include "kind/sysv.h"
 #include "kind/task.h"
+#include "kind/tty.h"
 #include "task/inject.h"
 #include "task/spawn.h"
 #include "task/warden.h"
@@ -233,6 +234,8 @@ static int flow_attributes(struct session *s, const struct area *area)
 		r = task_restore_stage(s, s->tree, STAGE_PENDING);
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
+	if (r == 0)
+		r = tty_keep(s);
 	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
 	return r;

@@ -162,7 +162,8 @@ static int tty_preflight(struct session *s, const struct fd_view *v)
 				    "task %d: descriptor %d is terminal %d; terminals above %d cannot be checkpointed",
 				    v->task->vpid, v->num, (int)index, PTY_INDEX_MAX);
 	if (what_of(v->st.st_rdev) != MASTER && !is_hung_up(v) && !may_be_orphan(s) &&
-	    !master_inside(s, v->task, index))
+	    !master_inside(s, v->task, index) &&
+	    !(what_of(v->st.st_rdev) == SLAVE && tty_devpts_own(s, v)))
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is terminal %s, whose other side is outside of the tree; use --shell-job to have the restorer's terminal in its place, or --external '%s' to pass one in",
 				    v->task->vpid, v->num, v->link, key);
@@ -559,7 +560,7 @@ static int tty_restore(struct session *s, struct fd_obj *o)
 		return tty_pair_ctty(s, info->sid, e->flags, &o->fd);
 	if (info->type == TTY_TYPE__CTTY || (tty_orphan(s, info) && !hand_out && shell))
 		return own_terminal(s, o, info, key);
-	if (info->type != TTY_TYPE__PTY || (tty_orphan(s, info) && !hand_out))
+	if (info->type != TTY_TYPE__PTY || (tty_orphan(s, info) && !hand_out && !tty_kept(s, info)))
 		return session_fail(s, -EINVAL,
 				    "file 0x%x: is a terminal from outside of the tree; pass one in with --inherit-fd 'fd[N]:%s'%s",
 				    o->id, key,
