@@ -182,16 +182,17 @@ static int open_below(int dir, const char *rel)
 	return syscall(SYS_openat2, dir, rel, &how, sizeof(how));
 }
 
+static bool shows(const struct mnt *o, const struct mnt *m)
+{
+	return o != m && o->fd >= 0 && o->e->root_dev == m->e->root_dev && mnt_below(m->e->root, o->e->root);
+}
+
 /* Another mount that shows at least what m shows, made already. */
 static const struct mnt *find_same(const struct mnt_list *l, const struct mnt *m)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		const struct mnt *o = l->v[i];
-
-		if (o != m && o->fd >= 0 && o->e->root_dev == m->e->root_dev &&
-		    mnt_below(m->e->root, o->e->root))
-			return o;
-	}
+	for (size_t i = 0; i < l->n; i++)
+		if (shows(l->v[i], m))
+			return l->v[i];
 	return NULL;
 }
 
@@ -216,21 +217,48 @@ static int terminal_make(struct session *s, const struct mnt *of, const char *re
 	return r < 0 ? r : open_below(of->fd, rel);
 }
 
-static int bind_same(struct session *s, struct mnt *m, const struct mnt *of)
+/* m's root below mount of, which other mounts may hide by now; -errno */
+static int open_root(struct session *s, const struct mnt *m, const struct mnt *of)
 {
 	const char *rel = mnt_below(m->e->root, of->e->root);
-	own_fd int at = *rel ? open_below(of->fd, rel) : fcntl(of->fd, F_DUPFD_CLOEXEC, 3);
-	int r = at < 0 ? -errno : 0;
+	int fd = *rel ? open_below(of->fd, rel) : fcntl(of->fd, F_DUPFD_CLOEXEC, 3);
 
-	if (r == -ENOENT)
-		r = at = terminal_make(s, of, rel);
-	if (at < 0)
-		return session_fail(s, r, "mount %s: find its root %s below %s", m->e->mountpoint,
-				    m->e->root, of->e->mountpoint);
+	fd = fd < 0 ? -errno : fd;
+	return fd == -ENOENT ? terminal_make(s, of, rel) : fd;
+}
+
+/* The same without what is mounted on it; such a clone can be cloned from since Linux 6.15. */
+static int open_bare(const struct mnt *m, const struct mnt *of)
+{
+	own_fd int bare = open_tree(of->fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	return bare < 0 ? -1 : open_below(bare, mnt_below(m->e->root, of->e->root));
+}
+
+static int bind_from(struct mnt *m, int at)
+{
 	m->fd = fd_high(open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
-	return m->fd < 0 ? session_fail(s, -errno, "mount %s: clone %s", m->e->mountpoint,
-					of->e->mountpoint)
-			 : 0;
+	return m->fd < 0 ? -errno : 0;
+}
+
+static int bind_same(struct session *s, const struct mnt_list *l, struct mnt *m, const struct mnt *of)
+{
+	int r = -ENOENT;
+
+	for (size_t i = 0; r < 0 && i < l->n; i++)
+		if (shows(l->v[i], m)) {
+			own_fd int at = open_root(s, m, l->v[i]);
+
+			r = at < 0 ? at : bind_from(m, at);
+		}
+	if (r == -EXDEV) {
+		own_fd int at = open_bare(m, of);
+
+		r = at < 0 ? r : bind_from(m, at);
+	}
+	return r < 0 ? session_fail(s, r, "mount %s: find its root %s below %s", m->e->mountpoint,
+				    m->e->root, of->e->mountpoint)
+		     : 0;
 }
 
 static int attach(struct session *s, struct mnt *m)
@@ -283,7 +311,7 @@ static int try_mount(struct session *s, struct mnt_list *l, struct mnt *m)
 	if (m->source >= 0)
 		m->fd = take_fd(m->source), r = 0;
 	else if (same)
-		r = bind_same(s, m, same);
+		r = bind_same(s, l, m, same);
 	else if (mnt_fsname(m->e) && !strcmp(m->e->root, "/"))
 		r = make_super(s, m);
 	else
@@ -453,6 +481,6 @@ int mnt_build(struct session *s, struct mnt_list *l)
 	for (size_t i = 0; r == 0 && i < l->n; i++)
 		r = set_flags(s, l->v[i]);
 	if (r == 0)
-		r = set_groups(s, l);
-	return r < 0 ? r : root_turn(s, l);
+		r = root_turn(s, l); /* before a shared root would forbid it */
+	return r < 0 ? r : set_groups(s, l);
 }
