@@ -277,13 +277,49 @@ static int64_t terminal_of(const struct task *k, int *ret_group)
 	return slave_index(dev_of(tty));
 }
 
+/* Has k a slave of that index open, in the devpts dev? 1 yes, -1 only in others, 0 none at all */
+static int has_slave(const struct task *k, int64_t index, dev_t dev)
+{
+	int fd = k->state == TASK_DEAD ? -1 : openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	int found = 0;
+
+	while (d && (e = readdir(d))) {
+		struct stat st;
+
+		if (e->d_name[0] == '.' || fstatat(fd, e->d_name, &st, 0) < 0 || !S_ISCHR(st.st_mode) ||
+		    what_of(st.st_rdev) != SLAVE || slave_index(st.st_rdev) != index)
+			continue;
+		if (st.st_dev == dev)
+			return 1;
+		found = -1;
+	}
+	return found;
+}
+
+/*
+ * Every devpts counts its terminals from 0, and /proc tells a session's by number only: what its tasks
+ * have open says which one it is. dev 0: whichever.
+ */
+static bool is_of_devpts(const struct session *s, const struct task *leader, int64_t index, dev_t dev)
+{
+	int seen = dev ? has_slave(leader, index, dev) : 1;
+
+	for (size_t i = 0; seen == 0 && i < s->tree->n; i++)
+		if (s->tree->all[i]->sid == leader->vpid)
+			seen = has_slave(s->tree->all[i], index, dev);
+	return seen >= 0;
+}
+
 /* The session whose terminal has that index, and its foreground group: virtual ids. */
-static bool session_of(const struct session *s, int64_t index, uint32_t *sid, uint32_t *group)
+static bool session_of(const struct session *s, int64_t index, dev_t dev, uint32_t *sid, uint32_t *group)
 {
 	for (size_t i = 0; i < s->tree->n; i++) {
 		int real = 0;
 
-		if (terminal_of(s->tree->all[i], &real) != index)
+		if (terminal_of(s->tree->all[i], &real) != index ||
+		    !is_of_devpts(s, s->tree->all[i], index, dev))
 			continue;
 		*sid = s->tree->all[i]->vpid;
 		*group = 0;
@@ -311,7 +347,7 @@ static int side_of(struct session *s, const struct fd_view *v, uint32_t *ret_id)
 			id += 2;
 	} else if (what == CTTY) {
 		type = TTY_TYPE__CTTY;
-		if (!session_of(s, index, &sid, &group))
+		if (!session_of(s, index, 0, &sid, &group))
 			sid = 0; /* the session is outside */
 		id = CTTY_ID;
 		while ((d = side_find(s, id)) && d->e.sid != sid)
@@ -478,6 +514,15 @@ static void sessions_report(struct session *s)
 	}
 }
 
+/* The devpts of a terminal; a master's node may be that of another one. 0: not known */
+static dev_t slave_dev(struct session *s, const struct side *d)
+{
+	bool master = d->e.type == TTY_TYPE__PTY && d->e.id % 2;
+	const struct side *slave = master ? side_find(s, d->e.id - 1) : d;
+
+	return slave ? slave->e.dev : 0;
+}
+
 static int tty_dump_end(struct session *s)
 {
 	struct sides *all = sides(s);
@@ -489,7 +534,7 @@ static int tty_dump_end(struct session *s)
 		bool pty = d->e.type == TTY_TYPE__PTY, master = pty && d->e.id % 2;
 
 		if (pty ? master || !side_find(s, d->e.id + 1) : d->index >= 0 && d->e.type != TTY_TYPE__CTTY)
-			session_of(s, d->index, &d->e.sid, &d->e.pgrp);
+			session_of(s, d->index, slave_dev(s, d), &d->e.sid, &d->e.pgrp);
 		if (d->e.type == TTY_TYPE__CTTY && d->e.sid && !side_of_index(s, d->index))
 			return session_fail(s, -ENOTSUP,
 					    "session %u: has its terminal open as /dev/tty only, and the other side is outside of the tree; keep a descriptor of it",
