@@ -12,11 +12,13 @@
 #include "base/res.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-tar.h"
+#include "kind/ns.h"
 #include "kind/tty.h"
 #include "task/guest.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -137,6 +139,14 @@ static int fs_options(struct session *s, int fs, const struct mnt *m)
 	return 0;
 }
 
+/* Is it of the container alone, so that making it read-only touches nobody else? */
+static bool super_own(struct session *s, const MntEntry *e)
+{
+	return e->fstype == FSTYPE__SYSFS    ? ns_is_own(s, CLONE_NEWNET)
+	       : e->fstype == FSTYPE__MQUEUE ? ns_is_own(s, CLONE_NEWIPC)
+					     : e->fstype == FSTYPE__PROC || e->fstype == FSTYPE__DEVPTS;
+}
+
 /* A new superblock, filled; its detached mount becomes m->fd. */
 static int make_super(struct session *s, struct mnt *m)
 {
@@ -151,6 +161,8 @@ static int make_super(struct session *s, struct mnt *m)
 	/* of cgroup2 there is one for all: its options are the host's to choose */
 	if (r == 0 && m->e->fstype != FSTYPE__CGROUP2)
 		r = fs_options(s, fs, m);
+	if (r == 0 && m->e->sb_flags & MS_RDONLY && super_own(s, m->e) && fs_set(fs, "ro", NULL) < 0)
+		r = fs_fail(s, fs, m, "ro");
 	if (r == 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		r = fs_fail(s, fs, m, "make it");
 	if (r == 0) {
