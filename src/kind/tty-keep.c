@@ -22,6 +22,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -94,7 +95,7 @@ int tty_keep(struct session *s)
 		int *v;
 		size_t n, max;
 	} fds = { 0 };
-	int low = 3, root;
+	int low = 3, unlock = 0, root;
 	pid_t pid;
 
 	for (size_t i = 0; i < made->max; i++)
@@ -105,8 +106,11 @@ int tty_keep(struct session *s)
 	/* out of the way of the numbers that the keeper gives them */
 	low += fds.n + 1;
 	root = fcntl(s->tree->root->pidfd, F_DUPFD_CLOEXEC, low);
-	for (size_t i = 0; i < fds.n; i++)
+	for (size_t i = 0; i < fds.n; i++) {
+		/* a new one is locked; that of a slave which somebody mounted was not */
+		ioctl(fds.v[i], TTY_SET_LOCK, &unlock);
 		fds.v[i] = fcntl(fds.v[i], F_DUPFD_CLOEXEC, low);
+	}
 	pid = fork();
 	if (pid == 0)
 		keeper(fds.v, fds.n, root);
