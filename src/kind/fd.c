@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/fd-legacy.h"
 #include "kind/filelock.h"
 #include "kind/ghost.h"
 #include "task/lend.h"
@@ -498,9 +499,16 @@ int fd_read(struct session *s, struct tree *tree)
 	int r = image_open(s, &img, MAGIC_FILES, "files.img");
 
 	if (r == 1)
-		return session_fail(s, -ENOENT, "image files.img is missing");
-	while (r == 0 && (r = image_read(&img, &file_entry__descriptor, &m)) == 1)
-		r = obj_add(s, (FileEntry *)m);
+		r = 0;
+	else
+		while (r == 0 && (r = image_read(&img, &file_entry__descriptor, &m)) == 1)
+			r = obj_add(s, (FileEntry *)m);
+	if (r == 0 && !restoring(s)->objs.n) {
+		r = fd_legacy_read(s, obj_add);
+		if (r == 0)
+			return session_fail(s, -ENOENT, "image files.img is missing or empty");
+		r = r < 0 ? r : 0;
+	}
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		struct task *k = tree->all[i];
 

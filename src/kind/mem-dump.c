@@ -8,7 +8,7 @@
  */
 #include "kind/mem.h"
 
-#include "base/res.h"
+#include "base/list.h"
 #include "base/text.h"
 
 #include <fcntl.h>
@@ -32,6 +32,10 @@ struct pm_scan_arg {
 };
 #endif
 
+#ifndef PAGE_IS_GUARD
+#define PAGE_IS_GUARD (1 << 8) /* Linux 6.15 */
+#endif
+
 #define CHUNK (4u << 20)
 #define REGIONS 512 /* with more, walk_end can be stale and the tail would come twice */
 
@@ -41,7 +45,12 @@ struct copier {
 	struct page_out out;
 	char *buf; /* CHUNK bytes, huge pages if there are */
 	int pagemap, mem;
-	bool cow; /* pages may be shared with a relative */
+	bool cow;	 /* pages may be shared with a relative */
+	uint64_t guards; /* PAGE_IS_GUARD, or 0 where the kernel does not know it */
+	struct {
+		struct page_region *v;
+		size_t n, max;
+	} guard; /* ranges of guard pages (MADV_GUARD_INSTALL) */
 };
 
 /* Write n pages at buf; zero pages are left out where a missing page reads as zero. */
@@ -85,7 +94,20 @@ static int copier_range(struct copier *c, const VmaEntry *e, uint64_t start, uin
 	return r;
 }
 
-static int copier_vma(struct copier *c, const VmaEntry *e)
+static int copier_regions(struct copier *c, const VmaEntry *e, const struct page_region *v, int n)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < n; i++)
+		if (v[i].categories & c->guards)
+			*vec_add(&c->guard) = v[i];
+		else
+			r = copier_range(c, e, v[i].start, v[i].end);
+	return r;
+}
+
+/* what: the categories that are looked for */
+static int copier_scan(struct copier *c, const VmaEntry *e, uint64_t what)
 {
 	struct page_region regions[REGIONS];
 	struct pm_scan_arg arg = {
@@ -94,35 +116,62 @@ static int copier_vma(struct copier *c, const VmaEntry *e)
 		.end = e->end,
 		.vec = (uintptr_t)regions,
 		.vec_len = REGIONS,
-		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.category_anyof_mask = what | c->guards,
+		.return_mask = what | c->guards,
 	};
 
-	if (e->status & VMA_VDSO)
-		return copier_range(c, e, e->start, e->end);
-	if (e->status & VMA_FILE_PRIVATE) { /* only what is no longer the file's page */
+	if (e->status & VMA_FILE_PRIVATE && what) { /* only what is no longer the file's page */
 		arg.category_inverted = PAGE_IS_FILE;
 		arg.category_mask = PAGE_IS_FILE;
 	}
 	for (;;) {
 		int n = ioctl(c->pagemap, PAGEMAP_SCAN, &arg), r;
 
+		if (n < 0 && errno == EINVAL && c->guards) {
+			arg.return_mask = arg.category_anyof_mask = what;
+			c->guards = 0;
+			continue;
+		}
 		if (n < 0)
 			return session_fail(c->s, -errno, "task %d: find its pages", c->task->vpid);
-		for (int i = 0; i < n; i++) {
-			r = copier_range(c, e, regions[i].start, regions[i].end);
-			if (r < 0)
-				return r;
-		}
-		if (n < REGIONS || arg.walk_end >= e->end)
-			return 0;
+		r = copier_regions(c, e, regions, n);
+		if (r < 0 || n < REGIONS || arg.walk_end >= e->end)
+			return r;
 		arg.start = arg.walk_end;
 	}
 }
 
+static int copier_vma(struct copier *c, const VmaEntry *e)
+{
+	if (e->status & VMA_VDSO)
+		return copier_range(c, e, e->start, e->end);
+	if (vma_private(e))
+		return copier_scan(c, e, PAGE_IS_PRESENT | PAGE_IS_SWAPPED);
+	return c->guards ? copier_scan(c, e, 0) : 0;
+}
+
+/* Areas of their own, behind all others. */
+static void copier_guards(struct copier *c)
+{
+	MmEntry *mm = c->task->mm;
+
+	for (size_t i = 0; i < c->guard.n; i++) {
+		VmaEntry *e = xalloc(sizeof(*e));
+
+		vma_entry__init(e);
+		e->start = c->guard.v[i].start;
+		e->end = c->guard.v[i].end;
+		e->status = VMA_GUARD;
+		e->fd = -1;
+		mm->vmas = xgrow(mm->vmas, (mm->n_vmas + 1) * sizeof(*mm->vmas));
+		mm->vmas[mm->n_vmas++] = e;
+	}
+	free(c->guard.v);
+}
+
 static int dump_task(struct session *s, struct task *task, char *buf, bool cow)
 {
-	struct copier c = { .s = s, .task = task, .buf = buf, .cow = cow };
+	struct copier c = { .s = s, .task = task, .buf = buf, .cow = cow, .guards = PAGE_IS_GUARD };
 	own_fd int pagemap = fd_high(openat(task->proc, "pagemap", O_RDONLY | O_CLOEXEC));
 	own_fd int mem = fd_high(openat(task->proc, "mem", O_RDONLY | O_CLOEXEC));
 	int r;
@@ -135,9 +184,10 @@ static int dump_task(struct session *s, struct task *task, char *buf, bool cow)
 	for (size_t i = 0; r == 0 && i < task->mm->n_vmas; i++) {
 		const VmaEntry *e = task->mm->vmas[i];
 
-		if (vma_private(e) && !(e->status & (VMA_VVAR | VMA_VSYSCALL)))
+		if (!(e->status & (VMA_VVAR | VMA_VSYSCALL)))
 			r = copier_vma(&c, e);
 	}
+	copier_guards(&c);
 	s->stats.pages_written += c.out.total;
 	session_debug(s, "task %d: %llu pages", task->vpid, (unsigned long long)c.out.total);
 	if (page_out_close(&c.out) < 0 && r == 0)

@@ -348,7 +348,15 @@ int ns_fill(struct session *s, struct task *root)
 	r = guest_start(s, &g, &w, fill_guest, set);
 	while (r == 0 && (fd = guest_take_fd(s, &g, &index)) >= 0)
 		tty_made(s, index, fd); /* see mnt-build.c */
-	return r < 0 ? r : guest_wait(s, &g);
+	if (r == 0)
+		r = guest_wait(s, &g);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
+		const struct ns *ns = set->root[order[i]];
+
+		if (is_made(ns) && ns->kind->restore_home)
+			r = ns->kind->restore_home(s, ns);
+	}
+	return r;
 }
 
 /* ---- the tasks' root directory ---- */

@@ -141,6 +141,16 @@ struct ns *ns_find(struct session *s, uint32_t id)
 	return NULL;
 }
 
+struct ns *ns_by_ino(struct session *s, ino_t ino)
+{
+	struct ns_set *set = ns_set(s);
+
+	for (size_t i = 0; i < set->all.n; i++)
+		if (set->all.v[i]->ino == ino)
+			return set->all.v[i];
+	return NULL;
+}
+
 bool ns_is_own(struct session *s, uint64_t flag)
 {
 	const struct ns *ns = ns_of(s, flag);

@@ -30,6 +30,8 @@ struct ns_kind {
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */
 	int (*restore)(struct session *s, const struct ns *ns);
+	/** supervisor, after restore(): what must not read the tasks' files. May be NULL */
+	int (*restore_home)(struct session *s, const struct ns *ns);
 	/** supervisor, before any namespace exists: open what must be found from outside (sources of
 	 * external mounts...), check the images. May be NULL */
 	int (*prepare)(struct session *s, const struct ns *ns);
@@ -45,6 +47,8 @@ extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */
 
 /** ns_find - by image id */
 struct ns *ns_find(struct session *s, uint32_t id);
+/** ns_by_ino - dump: one that a task of the tree, or the dumper, is in; NULL */
+struct ns *ns_by_ino(struct session *s, ino_t ino);
 /** ns_of - the root task's namespace of that kind; NULL if the kernel has none or nothing is known */
 struct ns *ns_of(struct session *s, uint64_t flag);
 /** ns_is_own - is the root task's namespace of that kind another than the dumper's? */

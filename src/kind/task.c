@@ -155,6 +155,31 @@ static int core_check(struct session *s, const struct thread *t)
 	return 0;
 }
 
+/* Images of old versions have signal actions and credentials in files of their own. */
+static int core_read_old(struct session *s, struct thread *t)
+{
+	own_image struct image img = { .fd = -1 };
+	CoreEntry *c = t->core;
+	ProtobufCMessage *m;
+	int r = 0;
+
+	if (c->thread_core && !c->thread_core->creds && c->tc && t->task->state != TASK_DEAD)
+		r = image_read_one(s, MAGIC_CREDS, &creds_entry__descriptor,
+				   (ProtobufCMessage **)&c->thread_core->creds, "creds-%d.img", t->vtid);
+	if (r < 0 || !c->tc || c->tc->n_sigactions || t->task->state == TASK_DEAD)
+		return r;
+	r = image_open(s, &img, MAGIC_SIGACTS, "sigacts-%d.img", t->vtid);
+	if (r == 1)
+		return 0;
+	while (r == 0 && (r = image_read(&img, &sa_entry__descriptor, &m)) == 1) {
+		c->tc->sigactions = xgrow(c->tc->sigactions,
+					  (c->tc->n_sigactions + 1) * sizeof(*c->tc->sigactions));
+		c->tc->sigactions[c->tc->n_sigactions++] = (SaEntry *)m;
+		r = c->tc->n_sigactions <= 62 ? 0 : session_fail(s, -EBADMSG, "%s: is too long", img.name);
+	}
+	return r;
+}
+
 int task_read_cores(struct session *s, struct tree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++)
@@ -163,6 +188,8 @@ int task_read_cores(struct session *s, struct tree *tree)
 			int r = image_read_one(s, MAGIC_CORE, &core_entry__descriptor,
 					       (ProtobufCMessage **)&t->core, "core-%d.img", t->vtid);
 
+			if (r == 0)
+				r = core_read_old(s, t);
 			if (r == 0)
 				r = core_check(s, t);
 			if (r < 0)

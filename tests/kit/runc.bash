@@ -5,7 +5,7 @@ load ../kit/helper
 setup_runc() {
 	PATH=$BUILD:$PATH
 	DIR=$(mktemp -d)
-	ID=stasis-$$-$BATS_TEST_NUMBER
+	ID=stasis-$$-$RANDOM-$BATS_TEST_NUMBER
 	STATE=$DIR/state
 	IDS=$ID
 }

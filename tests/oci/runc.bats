@@ -253,7 +253,7 @@ shm" ]
 kill_criu() {
 	local n pid
 	for n in $(seq 200); do
-		pid=$(pgrep -f 'criu swrk 3') && break
+		pid=$(pgrep -o -f 'criu swrk 3') && break # the first: its warden has that name for a moment
 		read -rt 0.002 <> <(:) || true
 	done
 	read -rt "0.00$((RANDOM % 10))" <> <(:) || true
