@@ -134,6 +134,8 @@ static int flow_task(struct session *s, struct task *k)
 {
 	int r = k->parent ? flow_spawn(s, k) : 0;
 
+	if (r == 0 && k->parent && k->state != TASK_DEAD)
+		r = ns_enter_task(s, k, flow_birth(k) == BIRTH_FOREIGN);
 	if (r < 0 || k->state == TASK_DEAD)
 		return r < 0 || k->sid != k->vpid ? r : spawn_session(s, k);
 	r = mem_build(s, k);

@@ -61,6 +61,14 @@ bool mnt_shown_inside(const struct mnt_list *l, const struct mnt *m)
 	return false;
 }
 
+bool mnt_shown_by(const struct mnt_list *main, const struct mnt *m)
+{
+	for (size_t i = 0; i < main->n; i++)
+		if (main->v[i]->e->root_dev == m->e->root_dev && mnt_below(m->e->root, main->v[i]->e->root))
+			return true;
+	return false;
+}
+
 /* The path in our namespace that leads to m's root through mount h; NULL if something hides it. */
 static char *path_through(const struct mnt *m, const struct mnt *h)
 {
@@ -106,11 +114,13 @@ static bool group_inside(const struct mnt_list *l, uint32_t group)
 	return false;
 }
 
-static int mark(struct session *s, const struct mnt_list *l, struct mnt *m, const struct mnt *h, char *path)
+static int mark(struct session *s, const struct mnt_list *l, const struct mnt_list *main, struct mnt *m,
+		const struct mnt *h, char *path)
 {
 	MntEntry *e = m->e;
 	bool peer = e->shared_id && e->shared_id == h->e->shared_id;
-	bool slave = e->master_id && !group_inside(l, e->master_id);
+	bool slave = e->master_id && !group_inside(l, e->master_id) &&
+		     !(main && group_inside(main, e->master_id));
 
 	free(e->source);
 	e->source = path;
@@ -145,7 +155,7 @@ static bool made_inside(const struct mnt_list *l, const struct mnt *m)
 	return false;
 }
 
-int mnt_auto(struct session *s, int proc, struct mnt_list *l)
+int mnt_auto(struct session *s, int proc, struct mnt_list *l, const struct mnt_list *main)
 {
 	struct mnt_list ours = { 0 };
 	own_mem char *text = NULL;
@@ -158,9 +168,9 @@ int mnt_auto(struct session *s, int proc, struct mnt_list *l)
 		const struct mnt *h;
 		char *path = NULL;
 
-		if (made_inside(l, l->v[i]) || !(h = find_outside(&ours, l->v[i], &path)))
+		if (made_inside(l, l->v[i]) || (main && mnt_shown_by(main, l->v[i])) || !(h = find_outside(&ours, l->v[i], &path)))
 			continue;
-		one = mark(s, l, l->v[i], h, path);
+		one = mark(s, l, main, l->v[i], h, path);
 		r = r < 0 ? r : one;
 	}
 	mnt_free(&ours);

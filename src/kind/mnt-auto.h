@@ -11,10 +11,12 @@
 bool mnt_auto_asked(const struct session *s);
 /**
  * mnt_auto - mark those mounts of l as external, with their path outside
+ * @main: nested: the root task's mounts, which are made before; else NULL
  * @proc: directory /proc; the caller is still in the supervisor's mount namespace
  */
-int mnt_auto(struct session *s, int proc, struct mnt_list *l);
+int mnt_auto(struct session *s, int proc, struct mnt_list *l, const struct mnt_list *main);
 /** mnt_shown_inside - will the root, an explicit external or a mount made anew show what m shows? */
+bool mnt_shown_by(const struct mnt_list *main, const struct mnt *m); /* by any of that list */
 bool mnt_shown_inside(const struct mnt_list *l, const struct mnt *m);
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include "kind/mnt-build.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-tar.h"
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -35,13 +37,15 @@ static const struct mnt *peer_in(const struct mnt_list *l, uint32_t group, const
 
 /* ---- sources ---- */
 
-static int clone_tree(struct session *s, const struct mnt_list *l, struct mnt *m, const char *path)
+static int clone_tree(struct session *s, const struct mnt_list *l, const struct mnt_list *main, struct mnt *m,
+		      const char *path)
 {
 	struct mount_attr a = { .propagation = MS_PRIVATE };
 
 	m->peer_outside = m->e->shared_id && m->e->ext_key && !strcmp(m->e->ext_key, MNT_AUTO_KEY) &&
 			  !m->e->internal_sharing;
-	m->slave_outside = !m->peer_outside && m->e->master_id && !peer_in(l, m->e->master_id, NULL);
+	m->slave_outside = !m->peer_outside && m->e->master_id && !peer_in(l, m->e->master_id, NULL) &&
+			   !(main && peer_in(main, m->e->master_id, NULL));
 	if (m->slave_outside)
 		a.propagation = MS_SLAVE; /* of the group it was cloned in */
 	m->source = fd_high(open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
@@ -76,22 +80,23 @@ static const char *outside_path(struct session *s, const struct mnt *m)
 	return path;
 }
 
-int mnt_sources(struct session *s, struct mnt_list *l)
+int mnt_sources(struct session *s, struct mnt_list *l, const struct mnt_list *main)
 {
-	int r;
+	int r = 0;
 
 	if (!s->opts->root || !*s->opts->root)
 		return session_fail(s, -EINVAL,
 				    "the tasks had their own mounts; give the directory that is to be their root: --root DIR");
-	r = clone_tree(s, l, l->root, s->opts->root);
+	if (!main)
+		r = clone_tree(s, l, NULL, l->root, s->opts->root);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		struct mnt *m = l->v[i];
 		const char *path;
 
-		if (m == l->root || (!m->e->ext_key && !m->e->ext_mount))
+		if (m == l->root || (!m->e->ext_key && !m->e->ext_mount) || (main && mnt_shown_by(main, m)))
 			continue;
 		path = outside_path(s, m);
-		r = path ? clone_tree(s, l, m, path) : s->why_r;
+		r = path ? clone_tree(s, l, main, m, path) : s->why_r;
 	}
 	return r;
 }
@@ -171,7 +176,7 @@ static int make_super(struct session *s, struct mnt *m)
 	}
 	if (r == 0 && mnt_has_contents(m->e))
 		r = mnt_tar_read(s, m->e->root_dev, m->e->mnt_id, m->fd, m->e->mountpoint);
-	if (r == 0 && m->e->sb_flags & MS_RDONLY && m->e->fstype == FSTYPE__TMPFS) {
+	if (r == 0 && m->e->sb_flags & MS_RDONLY && mnt_has_contents(m->e)) {
 		own_fd int pick = fspick(m->fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
 
 		if (pick < 0 || fs_set(pick, "ro", NULL) < 0 ||
@@ -457,9 +462,9 @@ static int set_groups(struct session *s, const struct mnt_list *l)
 
 /* ---- the root ---- */
 
-static int root_in(struct session *s, struct mnt_list *l)
+static int root_in(struct session *s, struct mnt_list *l, bool first)
 {
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (first && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return session_fail(s, -errno, "mounts: part them from the host's");
 	l->root->fd = take_fd(l->root->source);
 	if (move_mount(l->root->fd, "", AT_FDCWD, s->opts->root, MOVE_MOUNT_F_EMPTY_PATH) < 0)
@@ -484,15 +489,97 @@ static int root_turn(struct session *s, const struct mnt_list *l)
 	return chdir("/") < 0 ? session_fail(s, -errno, "enter the new root") : 0;
 }
 
-int mnt_build(struct session *s, struct mnt_list *l)
-{
-	int r = root_in(s, l);
+/* ---- nested namespaces ---- */
 
+/* What the root task's mounts show is cloned from there, while we still are among them. */
+static int nested_sources(struct session *s, const struct mnt_list *main, struct mnt_list *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < l->n; i++) {
+		struct mnt *m = l->v[i];
+		const struct mnt *same = m->source < 0 ? find_same(main, m) : NULL;
+
+		if (!same)
+			continue;
+		r = bind_same(s, main, m, same);
+		m->source = take_fd(m->fd);
+		m->fd = -1;
+	}
+	if (r == 0 && l->root->source < 0)
+		r = session_fail(s, -ENOTSUP,
+				 "mount / of a nested namespace: is %s of %s, which the root task does not see; that cannot be restored yet",
+				 l->root->e->root, l->root->e->source);
+	return r;
+}
+
+static int nested_give(struct session *s, const struct ns *ns)
+{
+	own_fd int fd = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0 || root < 0)
+		return session_fail(s, -errno, "mnt namespace %u: open it", ns->id);
+	r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
+	return r < 0 ? r : guest_give_fd(s, NS_TAG + NS_TAG_ROOT + (int)ns->id, root);
+}
+
+/* It begins as a copy of the root task's, which is left behind. */
+static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
+{
+	int r;
+
+	if (unshare(CLONE_NEWNS) < 0)
+		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
+	r = root_in(s, l, false);
 	if (r == 0)
 		r = mount_all(s, l);
 	for (size_t i = 0; r == 0 && i < l->n; i++)
 		r = set_flags(s, l->v[i]);
 	if (r == 0)
+		r = root_turn(s, l);
+	return r < 0 ? r : nested_give(s, ns);
+}
+
+/* Groups may cross namespaces: *all gets the mounts of all. */
+static int nested_all(struct session *s, const struct mnt_list *main, struct mnt_list *all)
+{
+	own_fd int home = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	const struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWNS, n)); n++) {
+		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
+
+		r = nested_sources(s, main, l);
+		if (r == 0)
+			r = nested_build(s, ns, l);
+		if (setns(home, CLONE_NEWNS) < 0 && r == 0)
+			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
+		for (size_t i = 0; i < l->n; i++)
+			*vec_add(all) = l->v[i];
+	}
+	return r;
+}
+
+int mnt_build(struct session *s, struct mnt_list *l)
+{
+	struct mnt_list all = { 0 };
+	int r = root_in(s, l, true);
+
+	if (r == 0)
+		r = mount_all(s, l);
+	for (size_t i = 0; r == 0 && i < l->n; i++) {
+		r = set_flags(s, l->v[i]);
+		*vec_add(&all) = l->v[i];
+	}
+	if (r == 0)
+		r = nested_all(s, l, &all);
+	if (r == 0)
 		r = root_turn(s, l); /* before a shared root would forbid it */
-	return r < 0 ? r : set_groups(s, l);
+	if (r == 0)
+		r = set_groups(s, &all);
+	free(all.v);
+	return r;
 }

@@ -40,6 +40,7 @@ static const struct {
 	{ "bpf", FSTYPE__AUTO, true },
 	{ "configfs", FSTYPE__AUTO, true },
 	{ "efivarfs", FSTYPE__AUTO, true },
+	{ "ramfs", FSTYPE__AUTO, true },
 };
 
 const char *mnt_fsname(const MntEntry *e)
@@ -67,7 +68,8 @@ static bool fs_enabled(const struct session *s, const char *name)
 
 bool mnt_has_contents(const MntEntry *e)
 {
-	return e->fstype == FSTYPE__TMPFS;
+	return e->fstype == FSTYPE__TMPFS ||
+	       (e->fstype == FSTYPE__AUTO && e->fsname && !strcmp(e->fsname, "ramfs"));
 }
 
 const char *mnt_below(const char *path, const char *above)
@@ -384,4 +386,14 @@ int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret)
 		mnt_add(ret, (MntEntry *)m);
 	}
 	return r < 0 ? r : list_link(s, ret);
+}
+
+uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id)
+{
+	const struct map *all = session_map(s, "mnt");
+
+	for (size_t i = 0; i < all->max; i++)
+		if (all->rows[i].value && find_id(all->rows[i].value, mnt_id))
+			return all->rows[i].key;
+	return 0;
 }

@@ -32,6 +32,8 @@ int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret);
 /** mnt_write - into mountpoints-N.img */
 int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l);
 void mnt_free(struct mnt_list *l);
+/** mnt_ns_of - restore: id of the mount namespace whose image has that mount, or 0 */
+uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id);
 /** mnt_below - what of a mount's path lies below another's; NULL if it does not, "" if equal */
 const char *mnt_below(const char *path, const char *above);
 /** mnt_fsname - name for fsopen(), or NULL if such file systems are never made anew */
