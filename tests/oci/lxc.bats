@@ -112,3 +112,56 @@ no_holder() { ! pgrep -x stasis-ttys >/dev/null; }
 	lxc stop "$N" -t 20
 	is "$N" STOPPED
 }
+
+# a task of the container in mnt, uts and net namespaces of its own, as units of systemd are
+nested() {
+	cat >"$P/$1/rootfs/bin/nested" <<-'END'
+		#!/bin/sh
+		hostname inner
+		mkdir -p /mnt
+		mount -t tmpfs -o size=64k none /mnt
+		mkdir /mnt/a /mnt/b
+		mount --bind /tmp /mnt/a
+		mount --bind /mnt/b /tmp
+		mount -o remount,ro,bind /home
+		ip addr add 192.0.2.1/32 dev lo
+		cd /mnt/b
+		exec 5>/mnt/log
+		i=0
+		while :; do i=$((i+1)); echo $i > n && mv n count; echo $i >&5; sleep 0.05; done
+	END
+	chmod +x "$P/$1/rootfs/bin/nested"
+	echo '::respawn:/bin/unshare -m -u -n /bin/sh /bin/nested' >>"$P/$1/rootfs/etc/inittab"
+}
+nested_pid() { pgrep -f "^/bin/sh /bin/nested"; }
+nested_count() { number "/proc/$(nested_pid)/root/mnt/b/count"; }
+number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
+nested_beyond() { [ "$(nested_count)" -gt "$1" ]; }
+in_ns() { nsenter -t "$(nested_pid)" "$@"; }
+groups() { awk '{ print $5, $4, $6; for (i = 7; $i != "-"; i++) printf "%s ", substr($i, 1, 6); print "" }' "/proc/$1/mountinfo"; }
+
+@test "a task in namespaces of its own: mounts, host name, network, files that only it sees" {
+	stock "$N"
+	mkdir -p "$P/$N/rootfs/home" "$P/$N/rootfs/mnt"
+	nested "$N"
+	start "$N"
+	until_true booted "$N"
+	until_true nested_beyond 3
+	groups "$(nested_pid)" | sort >"$DIR/before"
+	for g in 1 2; do
+		checkpoint "$N" "$DIR/img$g" -s
+		resume "$N" "$DIR/img$g"
+		n=$(nested_count)
+		[ "$n" -gt 3 ]
+		until_true nested_beyond "$((n + 3))"
+		again "$N"
+	done
+	groups "$(nested_pid)" | sort >"$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+	[ "$(in_ns -u hostname)" = inner ]
+	[ "$(inside "$N" hostname)" = "$N" ]
+	in_ns -n ip -o addr show dev lo | grep -q 192.0.2.1
+	[ -e "/proc/$(nested_pid)/root/tmp/count" ]
+	[ ! -e "/proc/$(pid_of "$N")/root/tmp/count" ]
+	[ "$(stat -c %d "/proc/$(nested_pid)/root/mnt/a")" = "$(stat -c %d "/proc/$(pid_of "$N")/root/tmp")" ]
+}
