@@ -390,13 +390,20 @@ static int set_flags(struct session *s, const struct mnt *m)
 	return 0;
 }
 
+/* Only who is in its namespace may change it. */
 static int propagate(struct session *s, const struct mnt *m, uint64_t type)
 {
 	struct mount_attr a = { .propagation = type };
+	own_fd int home = m->ns < 0 ? -1 : openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	int r = 0;
 
-	return mount_setattr(m->fd, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0
-		       ? session_fail(s, -errno, "mount %s: set its propagation", m->e->mountpoint)
-		       : 0;
+	if (m->ns >= 0 && (home < 0 || setns(m->ns, CLONE_NEWNS) < 0))
+		return session_fail(s, -errno, "mount %s: enter its namespace", m->e->mountpoint);
+	if (mount_setattr(m->fd, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
+		r = session_fail(s, -errno, "mount %s: set its propagation: errno %d", m->e->mountpoint, errno);
+	if (home >= 0 && setns(home, CLONE_NEWNS) < 0)
+		r = session_fail(s, -errno, "mnt namespace: return to the root task's");
+	return r;
 }
 
 static int take_group(struct session *s, const struct mnt *m, const struct mnt *of)
@@ -408,24 +415,54 @@ static int take_group(struct session *s, const struct mnt *m, const struct mnt *
 		       : 0;
 }
 
-/* One mount joins its groups; done[]: whose are set already. 1: done, 0: its master is not yet */
+/*
+ * Whose group m can be put in: one with that group that is done and shows all of m, as the kernel demands.
+ * *wait: such a one exists but is not done yet.
+ */
+static const struct mnt *group_source(const struct mnt_list *l, const struct mnt *m, uint32_t group,
+				      const bool *done, bool *wait)
+{
+	for (size_t i = 0; group && i < l->n; i++) {
+		const struct mnt *o = l->v[i];
+
+		if (o == m || o->e->shared_id != group || o->e->root_dev != m->e->root_dev ||
+		    !mnt_below(m->e->root, o->e->root))
+			continue;
+		if (done[i])
+			return o;
+		/* of equals, the first begins */
+		*wait |= strcmp(m->e->root, o->e->root) || group != m->e->shared_id;
+	}
+	return NULL;
+}
+
+static bool group_begun(const struct mnt_list *l, const struct mnt *m, const bool *done)
+{
+	for (size_t i = 0; m->e->shared_id && i < l->n; i++)
+		if (done[i] && l->v[i]->e->shared_id == m->e->shared_id)
+			return true;
+	return false;
+}
+
+/* One mount joins its groups; done[]: whose are set already. 1: done, 0: another has to be done first */
 static int set_group(struct session *s, const struct mnt_list *l, size_t i, const bool *done)
 {
-	const struct mnt *m = l->v[i], *peer = NULL, *master = NULL;
+	const struct mnt *m = l->v[i], *peer, *master = NULL;
+	bool wait = false;
 	int r = 0;
 
 	if (m->peer_outside)
 		return 1;
-	for (size_t k = 0; k < l->n; k++) {
-		if (done[k] && m->e->shared_id && l->v[k]->e->shared_id == m->e->shared_id)
-			peer = l->v[k];
-		if (done[k] && m->e->master_id && l->v[k]->e->shared_id == m->e->master_id)
-			master = l->v[k];
-	}
+	peer = group_source(l, m, m->e->shared_id, done, &wait);
+	if (!peer && !wait)
+		master = group_source(l, m, m->e->master_id, done, &wait);
+	if (!peer && wait)
+		return 0;
 	if (peer)
 		r = take_group(s, m, peer);
-	if (!peer && m->e->master_id && !master && peer_in(l, m->e->master_id, m))
-		return 0;
+	else if (group_begun(l, m, done))
+		session_warn(s, "mount %s: shares no longer with its group, whose mounts show other directories than %s",
+			     m->e->mountpoint, m->e->root);
 	if (!peer && master) {
 		r = take_group(s, m, master);
 		if (r == 0)
@@ -457,6 +494,11 @@ static int set_groups(struct session *s, const struct mnt_list *l)
 			progress |= r;
 		}
 	}
+	for (size_t i = 0; i < l->n; i++)
+		if (!done[i])
+			return session_fail(s, -EBADMSG, "mount %s: its groups %u and %u go round in a circle",
+					    l->v[i]->e->mountpoint, l->v[i]->e->shared_id,
+					    l->v[i]->e->master_id);
 	return 0;
 }
 
@@ -513,9 +555,8 @@ static int nested_sources(struct session *s, const struct mnt_list *main, struct
 	return r;
 }
 
-static int nested_give(struct session *s, const struct ns *ns)
+static int nested_give(struct session *s, const struct ns *ns, int fd)
 {
-	own_fd int fd = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
@@ -528,10 +569,13 @@ static int nested_give(struct session *s, const struct ns *ns)
 /* It begins as a copy of the root task's, which is left behind. */
 static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int r;
+	int r, fd;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
+	fd = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
+	for (size_t i = 0; i < l->n; i++)
+		l->v[i]->ns = fd;
 	r = root_in(s, l, false);
 	if (r == 0)
 		r = mount_all(s, l);
@@ -539,7 +583,7 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 		r = set_flags(s, l->v[i]);
 	if (r == 0)
 		r = root_turn(s, l);
-	return r < 0 ? r : nested_give(s, ns);
+	return r < 0 ? r : nested_give(s, ns, fd);
 }
 
 /* Groups may cross namespaces: *all gets the mounts of all. */

@@ -100,7 +100,7 @@ static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
 	struct mnt *m = xalloc(sizeof(*m));
 
 	m->e = e;
-	m->fd = m->source = -1;
+	m->fd = m->source = m->ns = -1;
 	*vec_add(l) = m;
 	return m;
 }

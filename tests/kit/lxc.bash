@@ -88,8 +88,9 @@ checkpoint() { # checkpoint NAME IMAGES OPTIONS...
 
 # The monitor of LXC 5.0.2 dies of a container that was restored with lxc.tty.max above 0, as soon as
 # anybody speaks to it (lxc_terminal_free() goes through ttys that a restore does not make): so without.
+# With lxc.pty.max above 1 it refuses itself to restore what had a console, as it makes that too late.
 resume() { # resume NAME IMAGES OPTIONS...
-	sed 's/^lxc.tty.max.*/lxc.tty.max = 0/' "$P/$1/config" >"$DIR/$1.rc"
+	sed 's/^lxc.tty.max.*/lxc.tty.max = 0/; s/^lxc.pty.max.*/lxc.pty.max = 1/' "$P/$1/config" >"$DIR/$1.rc"
 	lxc checkpoint "$1" -r -D "$2" --rcfile "$DIR/$1.rc" "${@:3}" -v -o "$DIR/rs.log" -l DEBUG \
 		>"$DIR/out" 2>&1 </dev/null || { cat "$DIR/out" >&2; return 1; }
 }

@@ -124,6 +124,7 @@ nested() {
 		mount --bind /tmp /mnt/a
 		mount --bind /mnt/b /tmp
 		mount -o remount,ro,bind /home
+		mount --make-shared /mnt
 		ip addr add 192.0.2.1/32 dev lo
 		cd /mnt/b
 		exec 5>/mnt/log
@@ -131,7 +132,7 @@ nested() {
 		while :; do i=$((i+1)); echo $i > n && mv n count; echo $i >&5; sleep 0.05; done
 	END
 	chmod +x "$P/$1/rootfs/bin/nested"
-	echo '::respawn:/bin/unshare -m -u -n /bin/sh /bin/nested' >>"$P/$1/rootfs/etc/inittab"
+	echo '::respawn:/bin/unshare --propagation slave -m -u -n /bin/sh /bin/nested' >>"$P/$1/rootfs/etc/inittab"
 }
 nested_pid() { pgrep -f "^/bin/sh /bin/nested"; }
 nested_count() { number "/proc/$(nested_pid)/root/mnt/b/count"; }
