@@ -71,3 +71,14 @@ lease() { awk '{ print $3 }' "$DIR/leases"; }
 	lxc stop "$N" -t 30
 	is "$N" STOPPED
 }
+
+@test "BPF programs of systemd's are refused by name, before anything is stopped" {
+	debian "$N"
+	rm -r "$P/$N"/rootfs/etc/systemd/system/*.d
+	start "$N"
+	until_true counts_beyond "$N" 3
+	run ! checkpoint "$N" "$DIR/img" -s
+	grep -q 'Error.*task 1: descriptor .* is the BPF program sd_.*IPAddressDeny=' "$DIR/img/dump.log"
+	is "$N" RUNNING
+	again "$N"
+}
