@@ -40,6 +40,8 @@ void arch_end_call(struct user_regs_struct *r, long ret);
  * @again: what arch_restarting() said, if that call can simply be made again; else -1
  */
 void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long again);
+/** arch_save_exit - change saved registers: the thread makes exit(code) with the instruction at insn */
+void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code);
 void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r);
 /** arch_save_xstate - floating point state; 1: some of it has no place and is in use */
 int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);

@@ -99,6 +99,11 @@ static bool has_loginuid(void)
 	return access("/proc/self/loginuid", F_OK) == 0;
 }
 
+static bool has_userns(void)
+{
+	return access("/proc/self/ns/user", F_OK) == 0;
+}
+
 static bool has_children(void)
 {
 	return access("/proc/self/task/self/children", R_OK) == 0 ||
@@ -369,6 +374,7 @@ static const struct {
 	{ "fdinfo_lock", EXTRA, has_lock_info, NULL },
 	{ "loginuid", EXTRA, has_loginuid, NULL },
 	{ "nftables", EXTRA, has_nftables, NULL },
+	{ "userns", EXTRA, has_userns, NULL },
 	{ "network_lock_nftables", EXTRA, has_nftables, NULL },
 	/* older than openat2, without which nothing goes */
 	{ "nsid", EXTRA, always, NULL },
@@ -379,7 +385,6 @@ static const struct {
 	{ "aio_remap", ONLY_ASKED, NULL, NULL },
 	{ "tun", ONLY_ASKED, NULL, NULL },
 	{ "tun_ns", ONLY_ASKED, NULL, NULL },
-	{ "userns", ONLY_ASKED, NULL, NULL },
 	{ "cgroupns", ONLY_ASKED, NULL, NULL },
 	{ "autofs", ONLY_ASKED, NULL, NULL },
 	{ "compat_cr", ONLY_ASKED, NULL, NULL },

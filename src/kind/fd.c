@@ -116,7 +116,7 @@ static void known_add(struct fd_dumping *d, const struct fd_view *v, pid_t pid, 
 static pid_t owner_vpid(struct session *s, pid_t pid)
 {
 	for (size_t i = 0; i < s->tree->n; i++)
-		if (s->tree->all[i]->pid == pid)
+		if (s->tree->all[i]->tgid == pid)
 			return s->tree->all[i]->vpid;
 	return 0;
 }

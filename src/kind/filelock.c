@@ -87,7 +87,7 @@ static const char *lock_line(const char *text)
 /* The task with that pid below k, which is stopped or (preflight) still running. */
 static struct task *task_below(struct task *k, pid_t pid)
 {
-	struct task *found = k->pid == pid ? k : NULL;
+	struct task *found = k->tgid == pid ? k : NULL;
 
 	for (struct task *c = k->first_child; !found && c; c = c->next)
 		found = task_below(c, pid);

@@ -351,7 +351,7 @@ static bool has_relative(const struct tree *tree, const struct task *k)
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct task *o = tree->all[i];
 
-		if (o != k && o->mm && mem_same_program(o->mm, k->mm))
+		if (o != k && o->mm && !o->mm_of && mem_same_program(o->mm, k->mm))
 			return true;
 	}
 	if (k != tree->root || text_read(k->proc, "stat", &stat, NULL) < 0 ||
@@ -378,7 +378,7 @@ int mem_dump(struct session *s, struct tree *tree)
 	madvise(bufs, BUFS * CHUNK, MADV_HUGEPAGE);
 	writer_init(&w, bufs);
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		if (tree->all[i]->state != TASK_DEAD)
+		if (tree->all[i]->state != TASK_DEAD && !tree->all[i]->mm_of)
 			r = dump_task(s, tree->all[i], &w, has_relative(tree, tree->all[i]));
 	writer_end(&w);
 	s->stats.pages_zero += w.zero;

@@ -159,7 +159,8 @@ int mnt_auto(struct session *s, int proc, struct mnt_list *l, const struct mnt_l
 {
 	struct mnt_list ours = { 0 };
 	own_mem char *text = NULL;
-	int r = text_read(proc, "self/mountinfo", &text, NULL), one;
+	own_fd int fd = session_openat(s, proc, "self/mountinfo", O_RDONLY, 0); /* the supervisor's */
+	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL), one;
 
 	if (r < 0)
 		return session_fail(s, r, "mounts: read our own");

@@ -27,6 +27,8 @@ struct ns {
 struct ns_kind {
 	const char *name; /* as in /proc/PID/ns: pid, net, ipc, uts, time, mnt, user, cgroup */
 	uint64_t flag;	  /* CLONE_NEW* */
+	/** dump, supervisor: it is the root task's own; what others must know of it at once. May be NULL */
+	int (*note)(struct session *s, const struct ns *ns);
 	/** write the images of ns->id; runs in a guest inside ns, and else inside all of the root task's
 	 * namespaces. mnt: called for the root task's only, and does the nested ones as well */
 	int (*dump)(struct session *s, const struct ns *ns);
@@ -82,6 +84,8 @@ int ns_preflight_all(struct session *s, struct tree *tree);
 int ns_note(struct session *s, struct tree *tree);
 /** ns_dump_start - contents of all own namespaces, by a guest that runs while we go on */
 int ns_dump_start(struct session *s);
+/** ns_dump_go - nothing is made in the tasks' files any more (--link-remap): their contents can be read */
+int ns_dump_go(struct session *s);
 int ns_dump_wait(struct session *s);
 /** ns_own_ids - the dumper's own ids, for the inventory */
 const TaskKobjIdsEntry *ns_own_ids(struct session *s);

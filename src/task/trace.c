@@ -20,6 +20,7 @@
 #include <linux/kcmp.h>
 #include <linux/rseq.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -335,8 +336,6 @@ static int trace_take_process(struct trace_table *tt, pid_t pid, pid_t ppid, uns
 	struct dirent *e;
 	int r;
 
-	if (zombie_known(tt, pid))
-		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	d = opendir(path);
 	if (!d)
@@ -351,7 +350,7 @@ static int trace_take_process(struct trace_table *tt, pid_t pid, pid_t ppid, uns
 			return r;
 		*found += r;
 	}
-	if (tracee_find(tt, pid))
+	if (tracee_find(tt, pid) || zombie_known(tt, pid))
 		return 0;
 	r = trace_take(tt, pid, pid, ppid);
 	if (r < 0)
@@ -605,7 +604,7 @@ static int trace_note(struct trace_table *tt, struct tracee *t)
 		r = do_ptrace(PTRACE_GETSIGMASK, t->tid, (void *)8, &t->sigmask);
 	if (r == 0)
 		r = note_pending(t, 0);
-	if (r == 0 && t->tid == t->tgid)
+	if (r == 0 && (t->tid == t->tgid || zombie_known(tt, t->tgid)))
 		r = note_pending(t, 1);
 	if (r == -ESRCH) {
 		t->state = TRACEE_GONE;
@@ -648,6 +647,21 @@ static void alarm_set(unsigned ms)
 	alarm_every(ms, ms ? 1000 : 0);
 }
 
+/* Of a process whose leader has ended: are there others? */
+static bool threads_left(pid_t pid)
+{
+	char path[64];
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	bool left = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d)))
+		left |= atoi(e->d_name) > 0 && atoi(e->d_name) != pid;
+	return left;
+}
+
 int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms)
 {
 	unsigned found;
@@ -660,7 +674,7 @@ int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms)
 	r = stat_state(root, &ppid);
 	if (r < 0)
 		return trace_fail(tt, -ESRCH, "task %d: there is no such process", root);
-	if (r == 'Z')
+	if (r == 'Z' && !threads_left(root))
 		return trace_fail(tt, -ESRCH, "task %d: has already ended", root);
 	if (tt->freezer) {
 		r = freezer_freeze(tt, timeout_ms);
@@ -687,7 +701,7 @@ int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms)
 	for (uint32_t i = 0; r == 0 && i < tt->n; i++)
 		if (tt->t[i].state == TRACEE_STOPPED)
 			r = trace_note(tt, &tt->t[i]);
-	if (r == 0 && !tracee_find(tt, root))
+	if (r == 0 && !tracee_find(tt, root) && !(zombie_known(tt, root) && threads_left(root)))
 		r = trace_fail(tt, -ESRCH, "task %d: ended while it was being stopped", root);
 	return r;
 }
@@ -912,7 +926,7 @@ static int trace_cure_stopped(struct trace_table *tt, enum trace_how how)
 			put_back(&tt->t[i]);
 	alarm_set(0);
 	for (i = 0; how == TRACE_STOP && i < tt->n; i++)
-		if (tt->t[i].tid == tt->t[i].tgid && !tt->t[i].zombie)
+		if (tt->t[i].tid == tt->t[i].tgid ? !tt->t[i].zombie : zombie_known(tt, tt->t[i].tgid))
 			kill(tt->t[i].tgid, SIGSTOP);
 	if (tt->was_frozen)
 		freezer_set(tt, true);
@@ -999,7 +1013,8 @@ int trace_kill(struct trace_table *tt)
 	for (uint32_t i = 0; i < tt->n; i++) {
 		const struct tracee *t = &tt->t[i];
 
-		if (t->tid == t->tgid && t->state != TRACEE_GONE && t->state != TRACEE_FREE)
+		if ((t->tid == t->tgid || zombie_known(tt, t->tgid)) && t->state != TRACEE_GONE &&
+		    t->state != TRACEE_FREE)
 			kill(t->tgid, SIGKILL);
 	}
 	await_all(tt);

@@ -98,6 +98,14 @@ void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long ag
 	ti->gpregs = g;
 }
 
+void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code)
+{
+	ti->clear_tid_addr = 0;
+	ti->gpregs->ip = insn;
+	ti->gpregs->ax = 60; /* exit */
+	ti->gpregs->di = code;
+}
+
 void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r)
 {
 	const UserX86RegsEntry *g = ti->gpregs;
