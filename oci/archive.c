@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 
 #define BLOCK (1u << 20)
+#define SMALL (16 << 20) /* bytes; such a file is unpacked in any case: command lines are in there */
 #define ENTRIES_MAX 1000000
 #define ENTRY_MAX (1ull << 40) /* bytes of one file, and of all that are not kept */
 
@@ -246,7 +247,7 @@ static int entry_dir(struct unpack *u, const char *path)
 	return 0;
 }
 
-static int entry_data(struct unpack *u, int fd, const char *path, bool keep)
+static int entry_data(struct unpack *u, struct archive_entry *e, int fd, const char *path, bool keep)
 {
 	const void *buf;
 	uint64_t end = 0;
@@ -262,12 +263,31 @@ static int entry_data(struct unpack *u, int fd, const char *path, bool keep)
 		if (keep ? u->total > u->room : u->total > ENTRY_MAX)
 			return fail(u->why, u->n, -ENOSPC, u->file, path,
 				    keep ? "is more than there is room for" : "is too large");
+		if (keep && !u->contents && end > (uint64_t)archive_entry_size(e) && archive_entry_size_is_set(e))
+			return fail(u->why, u->n, -EBADMSG, u->file, path, "is larger than it says");
 		if (keep && pwrite(fd, buf, n, offset) != (ssize_t)n)
 			return fail(u->why, u->n, -EIO, u->file, path, strerror(errno));
 	}
 	if (r != ARCHIVE_EOF)
 		return fail_lib(u->why, u->n, u->file, path, u->in);
 	return ftruncate(fd, end) < 0 ? fail(u->why, u->n, -errno, u->file, path, strerror(errno)) : 0;
+}
+
+/* The one link that there may be: memory that did not change is in what was written before. */
+static bool is_parent(struct archive_entry *e, const char *path)
+{
+	const char *to = archive_entry_filetype(e) == AE_IFLNK ? archive_entry_symlink(e) : NULL;
+
+	return to && !strcmp(path, "checkpoint/parent") && !strcmp(to, "../pre-checkpoint");
+}
+
+static int entry_parent(struct unpack *u, const char *path)
+{
+	int r = entry_dir(u, "checkpoint");
+
+	if (r == 0 && symlinkat("../pre-checkpoint", u->dir, path) < 0)
+		r = fail(u->why, u->n, -errno, u->file, path, strerror(errno));
+	return r;
 }
 
 static int entry_file(struct unpack *u, struct archive_entry *e, const char *path)
@@ -278,6 +298,8 @@ static int entry_file(struct unpack *u, struct archive_entry *e, const char *pat
 
 	if (!plain(path, &sub)) /* of no use to anybody here */
 		return 0;
+	if (is_parent(e, path))
+		return entry_parent(u, path);
 	if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e))
 		return fail(u->why, u->n, -EPERM, u->file, path, "is no plain file; a checkpoint has no other");
 	if (archive_entry_size_is_set(e) && (uint64_t)archive_entry_size(e) > ENTRY_MAX)
@@ -289,12 +311,13 @@ static int entry_file(struct unpack *u, struct archive_entry *e, const char *pat
 		if (r < 0)
 			return r;
 	}
-	keep = u->contents || !bulky(sub ? path + sub + 1 : path);
+	keep = u->contents || !bulky(sub ? path + sub + 1 : path) ||
+	       (archive_entry_size_is_set(e) && archive_entry_size(e) <= SMALL);
 	fd = openat(u->dir, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fail(u->why, u->n, -errno, u->file, path,
 			    errno == EEXIST ? "is there twice" : strerror(errno));
-	return entry_data(u, fd, path, keep);
+	return entry_data(u, e, fd, path, keep);
 }
 
 static int entry(struct unpack *u, struct archive_entry *e)

@@ -41,7 +41,7 @@ int archive_pack(int dir, int at, const char *file, enum archive_filter filter, 
 
 /**
  * archive_unpack - into an empty directory; names, number and sizes are bounded
- * @contents: false: pages-*.img and *.tar become files of the right size without contents
+ * @contents: false: pages-*.img and *.tar above 16 MiB become files of the right size without contents
  */
 int archive_unpack(const char *file, int dir, bool contents, char *why, size_t n);
 

@@ -6,10 +6,12 @@
 #include "oci/mounts.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 #define NOTE_VERSION 1
@@ -340,6 +342,7 @@ char *bundle_descriptors(const struct container *c)
 static int ns_restore(yajl_val ns, CriuOpts *o, char *why, size_t n)
 {
 	const char *type = json_text(ns, "type"), *path = json_text(ns, "path"), *label = json_text(ns, "label");
+	struct statfs v;
 	int fd;
 
 	if (!type || !path)
@@ -354,6 +357,11 @@ static int ns_restore(yajl_val ns, CriuOpts *o, char *why, size_t n)
 		snprintf(why, n, "%s namespace %.300s: %s; it was made outside of the container and has to be there again",
 			 type, path, strerror(errno));
 		return -errno;
+	}
+	if (fstatfs(fd, &v) < 0 || v.f_type != NSFS_MAGIC) {
+		snprintf(why, n, "%s namespace %.300s: is none (any more); it was made outside of the container and has to be there again",
+			 type, path);
+		return -EINVAL;
 	}
 	inherit_add(o, label, fd);
 	return 0;

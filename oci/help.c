@@ -64,15 +64,17 @@ static const struct topic {
 	  "work on it again. Containers of Podman, Docker, CRI-O, containerd and LXC are theirs to restore, as\n"
 	  "they set networks and storage up; you are told how. Plain processes come back as they are; for these\n"
 	  "stasis waits until they end, unless -d is given.\n"
+	  "Its output goes to the files that it went to; what was a pipe to the runtime is stasis's own output now.\n"
 	  "\n"
-	  "      --import FILE         from an archive; the changed files are put into the root first\n"
+	  "      --import FILE         from an archive; the changed files are put into the root first. Of this\n"
+	  "                            machine it gets what the config.json of the bundle here gives it\n"
 	  "      --bundle DIR          the bundle is there now\n"
 	  "  -d, --restore-detached    processes without a container: do not wait\n"
 	  "      --tcp-established     with connections, as at the checkpoint\n"
 	  "Criu's other options for restore are taken, too. `stasis restore -D DIR` is criu's own command.\n"
 	  "\n"
 	  "By the runtime instead:\n"
-	  "  runc delete ID; runc restore -d --image-path DIR --bundle BUNDLE ID\n" },
+	  "  runc delete ID; runc restore -d --image-path /path/of/DIR --bundle BUNDLE ID\n" },
 	{ "list",
 	  "stasis list [--all] [--json] [--runtime-root DIR]\n"
 	  "\n"
@@ -84,7 +86,8 @@ static const struct topic {
 	  "\n"
 	  "What a checkpoint holds: the tree of tasks with their command lines, memory, open files, sockets,\n"
 	  "namespaces and mounts. Nothing is restored, and nothing in the checkpoint is trusted.\n"
-	  "Command lines are stored in the memory of the tasks; an archive's memory is not unpacked for this.\n"
+	  "Command lines are stored in the memory of the tasks; of an archive, tasks with more than 16 MiB of\n"
+	  "it are shown without.\n"
 	  "\n"
 	  "Try it:\n"
 	  "  stasis show checkpoint-web --json | jq '.tasks[] | {pid, command}'\n" },

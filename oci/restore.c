@@ -3,7 +3,7 @@
  * restore: what `stasis checkpoint` made, without the runtime: same bundle, same names in cgroups. Where the
  * runtime still keeps its state, that learns the new pid, so that its commands work on the container again.
  */
-#include "base/res.h"
+#include "base/list.h"
 #include "base/text.h"
 #include "oci/archive.h"
 #include "oci/bundle.h"
@@ -24,6 +24,10 @@ struct job {
 	struct people *p;
 	struct look l;
 	const char *from;
+	struct {
+		char **v;
+		size_t n, max;
+	} made; /* cgroup directories */
 	char why[WHY_MAX];
 };
 
@@ -152,23 +156,158 @@ static int own_mounts(struct job *j)
 	return -1;
 }
 
-static void inherit_pipes(struct job *j, CriuOpts *o)
+static void inherit_as(CriuOpts *o, const char *key, int fd)
+{
+	InheritFd *f = xalloc(sizeof(*f));
+
+	inherit_fd__init(f);
+	f->key = xstrdup(key);
+	f->fd = fd;
+	o->inherit_fd = xgrow(o->inherit_fd, (o->n_inherit_fd + 1) * sizeof(*o->inherit_fd));
+	o->inherit_fd[o->n_inherit_fd++] = f;
+}
+
+/*
+ * Its first three descriptors led outside: what was a pipe to the runtime is our own descriptor now; a file is
+ * opened again, to be written at its end. Not so for an archive, which must not name files of this machine.
+ */
+static void inherit_stdio(struct job *j, CriuOpts *o)
 {
 	own_json yajl_val list = json_read(j->l.dir, "descriptors.json");
 
-	for (size_t i = 0; i < 3 && i < json_n(list); i++) {
+	for (int i = 0; i < 3 && i < (int)json_n(list); i++) {
 		const char *t = json_string(json_at(list, i));
-		InheritFd *f;
+		struct stat st;
+		int fd;
 
-		if (!t || !text_starts(t, "pipe:"))
+		if (t && text_starts(t, "pipe:"))
+			inherit_as(o, t, i);
+		if (!t || *t != '/' || j->l.top >= 0 || stat(t, &st) < 0 || !S_ISREG(st.st_mode))
 			continue;
-		f = xalloc(sizeof(*f));
-		inherit_fd__init(f);
-		f->key = xstrdup(t);
-		f->fd = i;
-		o->inherit_fd = xgrow(o->inherit_fd, (o->n_inherit_fd + 1) * sizeof(*o->inherit_fd));
-		o->inherit_fd[o->n_inherit_fd++] = f;
+		fd = fd_high(open(t, (i ? O_WRONLY | O_APPEND : O_RDONLY) | O_CLOEXEC | O_NOCTTY));
+		if (fd >= 0) /* lives as long as this process */
+			inherit_as(o, t + 1, fd);
 	}
+}
+
+/* ---- cgroups that the runtime has removed ---- */
+
+/*
+ * Mounts of v1 hierarchies show the container's own directories, which must be there before it is. They are
+ * made here; all limits are then the images' (full), not only those of directories that the engine makes.
+ */
+static void cgroups_make(struct job *j, yajl_val note)
+{
+	CriuOpts *o = j->p->req.opts;
+	yajl_val mounts = json_get(note, "mounts");
+
+	for (size_t i = 0; i < json_n(mounts); i++) {
+		const char *path = json_text(json_at(mounts, i), "source");
+		char *made;
+
+		if (!path || !text_starts(path, "/sys/fs/cgroup/") || strstr(path, "..") || mkdir(path, 0755) < 0)
+			continue;
+		made = xstrdup(path);
+		*vec_add(&j->made) = made;
+	}
+	if (j->made.n && !o->has_manage_cgroups_mode) {
+		o->has_manage_cgroups = o->manage_cgroups = true;
+		o->has_manage_cgroups_mode = true;
+		o->manage_cgroups_mode = CRIU_CG_MODE__FULL;
+	}
+}
+
+static void cgroups_end(struct job *j, bool failed)
+{
+	for (size_t i = 0; i < j->made.n; i++) {
+		if (failed)
+			rmdir(j->made.v[i]);
+		free(j->made.v[i]);
+	}
+	free(j->made.v);
+}
+
+/* ---- what an archive may ask for ---- */
+
+static bool below(const char *path, const char *dir)
+{
+	size_t n = dir ? strlen(dir) : 0;
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	return n && !strstr(path, "..") && !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
+}
+
+static bool source_allowed(yajl_val spec, const char *path)
+{
+	static const char *const nodes[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
+					     "/dev/tty" };
+	yajl_val mounts = json_get(spec, "mounts"), devices = json_get(json_get(spec, "linux"), "devices");
+	bool ok = below(path, "/sys/fs/cgroup");
+
+	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
+		ok |= !strcmp(path, nodes[i]);
+	for (size_t i = 0; i < json_n(mounts); i++)
+		ok |= below(path, json_text(json_at(mounts, i), "source"));
+	for (size_t i = 0; i < json_n(devices); i++) {
+		const char *node = json_text(json_at(devices, i), "path");
+
+		ok |= node && !strcmp(node, path);
+	}
+	return ok;
+}
+
+static bool ns_allowed(yajl_val spec, const char *path)
+{
+	yajl_val list = json_get(json_get(spec, "linux"), "namespaces");
+
+	for (size_t i = 0; i < json_n(list); i++) {
+		const char *p = json_text(json_at(list, i), "path");
+
+		if (p && !strcmp(p, path))
+			return true;
+	}
+	return false;
+}
+
+/* An archive comes from anywhere: of this machine it gets what the bundle's own configuration gives it. */
+static int archive_allowed(struct job *j, yajl_val note, yajl_val spec)
+{
+	yajl_val mounts = json_get(note, "mounts"), list = json_get(note, "namespaces");
+	const char *bad = NULL;
+
+	for (size_t i = 0; i < json_n(mounts); i++) {
+		const char *path = json_text(json_at(mounts, i), "source");
+
+		if (path && !source_allowed(spec, path))
+			bad = path;
+	}
+	for (size_t i = 0; i < json_n(list); i++) {
+		const char *path = json_text(json_at(list, i), "path");
+
+		if (path && !ns_allowed(spec, path))
+			bad = path;
+	}
+	if (!bad)
+		return 0;
+	snprintf(j->why, sizeof(j->why), "the archive asks for %.300s of this machine, which the bundle's configuration does not give it; put it there if it is right",
+		 bad);
+	return -EPERM;
+}
+
+/* the runtime's state file, if that is where a runtime keeps one */
+static bool state_known(struct job *j, yajl_val note)
+{
+	const char *state = json_text(note, "state");
+	struct containers all = { 0 };
+	bool known = j->l.top < 0;
+
+	if (!known)
+		containers_find(&all, j->p->roots);
+	for (size_t i = 0; state && i < all.n; i++)
+		known |= all.v[i]->state && !strcmp(all.v[i]->state, state);
+	containers_free(&all);
+	return known;
 }
 
 static void told(yajl_val note, const char *from, pid_t root, int known)
@@ -182,28 +321,55 @@ static void told(yajl_val note, const char *from, pid_t root, int known)
 	fflush(stdout);
 }
 
+/* config.json of the bundle, as it is on this machine */
+static yajl_val spec_of(struct job *j, yajl_val note)
+{
+	const char *bundle = j->p->bundle ? j->p->bundle : json_text(note, "bundle");
+	own_mem char *config = bundle ? xprintf("%s/config.json", bundle) : NULL;
+
+	return config ? json_read(AT_FDCWD, config) : NULL;
+}
+
+/* owned; NULL: not known */
+static char *rootfs_of(struct job *j, yajl_val note, yajl_val spec)
+{
+	const char *bundle = j->p->bundle ? j->p->bundle : json_text(note, "bundle");
+	const char *path = json_text(json_get(spec, "root"), "path"), *noted = json_text(note, "rootfs");
+
+	if (!j->p->bundle && j->l.top < 0)
+		return noted ? xstrdup(noted) : NULL;
+	if (!path || !bundle)
+		return NULL;
+	return xprintf("%s%s%s", *path == '/' ? "" : bundle, *path == '/' ? "" : "/", path);
+}
+
 /* A container: what comes from outside is known from the note. */
 static int restore_container(struct job *j, yajl_val note)
 {
 	struct request *q = &j->p->req;
-	own_mem char *rootfs = j->p->bundle ? xprintf("%s/rootfs", j->p->bundle) :
-			       json_text(note, "rootfs") ? xstrdup(json_text(note, "rootfs")) : NULL;
+	own_json yajl_val spec = spec_of(j, note);
+	own_mem char *rootfs = rootfs_of(j, note, spec);
 	const char *why = refuse(j, note, rootfs);
 	pid_t root = 0;
 
 	if (why)
 		return fail(j, why);
-	if (rootfs && !q->opts->root)
+	if (!rootfs)
+		return fail(j, "its bundle is not where it was; say where it is with --bundle");
+	if (j->l.top >= 0 && archive_allowed(j, note, spec) < 0)
+		return fail(j, j->why);
+	if (!q->opts->root)
 		q->opts->root = realpath(rootfs, NULL);
-	if (j->l.top >= 0 && rootfs && diff_apply(j->l.top, rootfs, j->why, sizeof(j->why)) < 0)
+	if (j->l.top >= 0 && diff_apply(j->l.top, rootfs, j->why, sizeof(j->why)) < 0)
 		return fail(j, j->why);
 	if (bundle_restore(note, q->opts, j->why, sizeof(j->why)) < 0 || own_mounts(j) < 0)
 		return fail(j, j->why);
-	inherit_pipes(j, q->opts);
+	inherit_stdio(j, q->opts);
+	cgroups_make(j, note);
 	q->detached = true;
 	if (request_restore(q, &root, j->why, sizeof(j->why)) < 0)
 		return fail(j, j->why);
-	told(note, j->from, root, state_adopt(note, root));
+	told(note, j->from, root, state_known(j, note) ? state_adopt(note, root) : 1);
 	return 0;
 }
 
@@ -215,6 +381,10 @@ static int restore_plain(struct job *j)
 
 	if (j->l.top >= 0 && j->l.config && !json_get(j->l.note, "version"))
 		return fail(j, "was written by an engine that has to restore it itself: podman container restore --import FILE, or name it as an image where CRI-O runs");
+	if (j->l.top >= 0 && archive_allowed(j, j->l.note, NULL) < 0)
+		return fail(j, j->why);
+	if (bundle_restore(j->l.note, q->opts, j->why, sizeof(j->why)) < 0)
+		return fail(j, j->why);
 	if (!q->detached)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (request_restore(q, &root, j->why, sizeof(j->why)) < 0)
@@ -255,6 +425,7 @@ int restore_run(struct people *p)
 	struct job j = { .p = p, .from = p->import ? p->import : p->what };
 	int r = run(&j);
 
+	cgroups_end(&j, r != 0);
 	look_close(&j.l);
 	return r;
 }

@@ -218,7 +218,7 @@ static void show_mounts(const struct look *l)
 {
 	if (l->mounts.n)
 		head("Mounts");
-	for (size_t i = 0; i < l->mounts.n; i++) {
+	for (size_t i = l->mounts.n; i-- > 0;) { /* the root is the last one written */
 		const MntEntry *e = (MntEntry *)l->mounts.v[i];
 		own_mem char *at = term_clean(e->mountpoint), *src = term_clean(e->source);
 

@@ -207,13 +207,15 @@ static void task(struct check *c, const struct look_task *t)
 
 	if (!t->e->n_threads && !dead)
 		fault(c, "task %u: has no thread", pid);
-	for (size_t i = 0; i < t->e->n_threads; i++) {
+	for (size_t i = 0; !dead && i < t->e->n_threads; i++) {
 		if (map_get(&c->tids, t->e->threads[i]))
 			fault(c, "task %u: thread %u is there twice", pid, t->e->threads[i]);
 		map_put(&c->tids, t->e->threads[i], (void *)t);
 		if (!there(c, "core-%llu.img", t->e->threads[i]))
 			fault(c, "task %u: core-%u.img is missing", pid, t->e->threads[i]);
 	}
+	if (!t->core && !there(c, "core-%llu.img", pid) && !t->e->n_threads)
+		fault(c, "task %u: core-%u.img is missing", pid, pid);
 	if (!t->core || dead)
 		return;
 	if (!t->core->tc)
@@ -256,7 +258,9 @@ static void tree(struct check *c)
 			fault(c, "pstree: task %u has a parent %u that is not there", e->pid, e->ppid);
 		task(c, &c->l.tasks.v[i]);
 	}
-	if (!roots)
+	if (!c->l.tasks.n && faccessat(c->l.dir, "pstree.img", F_OK, 0) < 0)
+		fault(c, "pstree.img is missing: there are no tasks, perhaps as this is a pre-dump, which holds memory for the dump that builds upon it");
+	else if (!roots)
 		fault(c, "pstree: there is no first task");
 	map_free(&pids);
 }
