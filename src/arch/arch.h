@@ -23,6 +23,19 @@ void arch_enter(struct user_regs_struct *r, uint64_t entry, uint64_t arg);
 uint64_t arch_ip(const struct user_regs_struct *r);
 void arch_set_ip(struct user_regs_struct *r, uint64_t ip);
 
+/**
+ * arch_again - a call that ended with EINTR because its thread was stopped is to be made again
+ * Only calls that never restart by themselves and have done nothing when they say EINTR (signal(7)).
+ */
+void arch_again(struct user_regs_struct *r);
+/** arch_restart_call - number of the call that the kernel would go on with by restart_syscall(2); -1 none */
+long arch_restart_call(const struct user_regs_struct *r);
+/** arch_restart_load - registers of a thread in whose stead the kernel has kept call nr to be gone on with */
+void arch_restart_load(struct user_regs_struct *r, long nr);
+/** arch_restart_args - the first four arguments of a saved call */
+void arch_restart_args(const ThreadInfoX86 *ti, uint64_t args[4]);
+/** arch_save_again - saved registers: call nr is made again */
+void arch_save_again(ThreadInfoX86 *ti, long nr);
 /** arch_save_regs - registers as images hold them: an interrupted system call is made again */
 void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r);
 /** arch_save_exit - change saved registers: the thread makes exit(code) with the instruction at insn */

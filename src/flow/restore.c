@@ -246,6 +246,8 @@ static int flow_release(struct session *s)
 	if (r == 0)
 		r = inet_tcp_unlock(s);
 	if (r == 0)
+		r = task_restore_stage(s, s->tree, STAGE_SLEEP);
+	if (r == 0)
 		r = warden_release(s, s->opts->leave_stopped ? TRACE_STOP : TRACE_RUN);
 	if (r == 0)
 		cgroup_freeze(s);

@@ -103,6 +103,7 @@ static int core_of_dead_leader(struct session *s, struct thread *t)
 		thread_sas_entry__free_unpacked(take_mem(tc->sas), NULL);
 	if (tc->rseq_entry)
 		rseq_entry__free_unpacked(take_mem(tc->rseq_entry), NULL);
+	tc->has_sleep_call = false;
 	tc->has_blk_sigset = true;
 	tc->blk_sigset = t->core->tc->blk_sigset = ~0ULL;
 	return 0;

@@ -20,6 +20,7 @@ enum task_stage {
 	STAGE_SECCOMP,	/* the thread is seized with its filters suspended; it still has all rights */
 	STAGE_CREDS,	/* from here on the task has few rights: rlimits, ids, groups, capabilities */
 	STAGE_TIMERS,	/* armed last, so that none fires in the agent */
+	STAGE_SLEEP,	/* last: the agent goes into a sleep that is not waited for */
 	STAGE_REGS,	/* no calls: what the tracer loads in the end goes into t->tr */
 	STAGE_END,
 };

@@ -6,6 +6,7 @@
 
 #include <cpuid.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define XSAVE_HDR 512 /* xstate_bv; the legacy area stands before it */
 #define XSAVE_EXT 576
@@ -22,6 +23,55 @@ enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_R
 	X(r10, r10) X(r9, r9) X(r8, r8) X(ax, rax) X(cx, rcx) X(dx, rdx) X(si, rsi) X(di, rdi)     \
 	X(orig_ax, orig_rax) X(ip, rip) X(cs, cs) X(flags, eflags) X(sp, rsp) X(ss, ss)            \
 	X(fs_base, fs_base) X(gs_base, gs_base) X(ds, ds) X(es, es) X(fs, fs) X(gs, gs)
+
+void arch_again(struct user_regs_struct *r)
+{
+	if ((int64_t)r->rax != -EINTR || (int64_t)r->orig_rax < 0)
+		return;
+	switch (r->orig_rax) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_msgrcv:
+	case SYS_rt_sigtimedwait:
+	case SYS_io_getevents:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+		r->rax = r->orig_rax;
+		r->rip -= 2;
+		r->orig_rax = -1UL;
+	}
+}
+
+long arch_restart_call(const struct user_regs_struct *r)
+{
+	return (int64_t)r->orig_rax >= 0 && (int64_t)r->rax == -ERESTART_RESTARTBLOCK ? (long)r->orig_rax
+										       : -1;
+}
+
+void arch_restart_load(struct user_regs_struct *r, long nr)
+{
+	r->rax = -ERESTART_RESTARTBLOCK;
+	r->orig_rax = nr;
+}
+
+void arch_restart_args(const ThreadInfoX86 *ti, uint64_t args[4])
+{
+	args[0] = ti->gpregs->di;
+	args[1] = ti->gpregs->si;
+	args[2] = ti->gpregs->dx;
+	args[3] = ti->gpregs->r10;
+}
+
+void arch_save_again(ThreadInfoX86 *ti, long nr)
+{
+	ti->gpregs->ax = nr;
+	ti->gpregs->ip -= 2;
+}
 
 void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r)
 {

@@ -3,8 +3,7 @@
  * regs: general and floating point registers, and the signal mask.
  *
  * Kept:   all general registers, x87, SSE, AVX and PKRU state, fs and gs base, the blocked signals.
- * Lost:   the remaining time of an interrupted nanosleep(), which returns EINTR after a restore;
- *         AVX-512 and AMX contents (reported).
+ * Lost:   AVX-512 and AMX contents (reported).
  * Kernel: PTRACE_GETREGSET NT_PRSTATUS, NT_X86_XSTATE; layout by CPUID leaf 0xD.
  */
 #include "kind/task.h"
