@@ -40,6 +40,11 @@ void arch_end_call(struct user_regs_struct *r, long ret);
  * @again: what arch_restarting() said, if that call can simply be made again; else -1
  */
 void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long again);
+/**
+ * arch_again - a call that ended with EINTR because its thread was stopped is to be made again
+ * Only calls that never restart by themselves and have done nothing when they say EINTR (signal(7)).
+ */
+void arch_again(struct user_regs_struct *r);
 /** arch_save_exit - change saved registers: the thread makes exit(code) with the instruction at insn */
 void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code);
 void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r);

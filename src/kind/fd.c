@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -299,6 +300,9 @@ int fd_dump_all(struct session *s, struct tree *tree)
 				tree->all[k]->ids->files_id == tree->all[i]->ids->files_id;
 		if (!seen)
 			r = table_dump(s, tree->all[i]);
+		for (unsigned n = 1; r == 0 && n < tree->all[i]->n_threads; n++)
+			if (tree->all[i]->threads[n].files_id)
+				r = table_dump(s, tree->all[i]->threads[n].apart);
 	}
 	return r;
 }
@@ -421,10 +425,14 @@ struct fd_restoring {
 	} objs;
 	struct map by_id;
 	struct map tables; /* files_id -> struct fd_table */
+	struct {
+		struct fd_table **v;
+		size_t n, max;
+	} filled; /* the same */
 };
 
 struct fd_table {
-	struct task *task; /* owner in whom it is filled */
+	struct thread *thread; /* owner in whom it is filled */
 	struct {
 		FdinfoEntry **v;
 		size_t n, max;
@@ -457,18 +465,21 @@ static int obj_add(struct session *s, FileEntry *e)
 	return 0;
 }
 
-static int table_read(struct session *s, struct task *k)
+static int table_read(struct session *s, struct thread *owner, uint32_t files_id)
 {
+	struct task *k = owner->task;
 	own_image struct image img = { 0 };
 	struct fd_table *t = xalloc(sizeof(*t));
 	ProtobufCMessage *m;
 	int64_t last = -1;
 	int r;
 
-	t->task = k;
-	k->files = t;
-	map_put(&restoring(s)->tables, k->ids->files_id, t);
-	r = image_open(s, &img, MAGIC_FDINFO, "fdinfo-%u.img", k->ids->files_id);
+	t->thread = owner;
+	if (map_get(&restoring(s)->tables, files_id))
+		return session_fail(s, -EBADMSG, "core-%d.img: descriptors %u are another's", owner->vtid, files_id);
+	map_put(&restoring(s)->tables, files_id, t);
+	*vec_add(&restoring(s)->filled) = t;
+	r = image_open(s, &img, MAGIC_FDINFO, "fdinfo-%u.img", files_id);
 	if (r == 1)
 		return 0;
 	while (r == 0 && (r = image_read(&img, &fdinfo_entry__descriptor, &m)) == 1) {
@@ -480,7 +491,7 @@ static int table_read(struct session *s, struct task *k)
 		if (!o || e->fd > 1 << 20 || (int64_t)e->fd <= last)
 			return session_fail(s, -EBADMSG,
 					    "fdinfo-%u.img: descriptor %u has no file 0x%x or is out of order",
-					    k->ids->files_id, e->fd, e->id);
+					    files_id, e->fd, e->id);
 		if (!o->kind)
 			return session_fail(s, -ENOTSUP,
 					    "task %d: descriptor %u is of a kind (type %u) that cannot be restored yet",
@@ -488,6 +499,7 @@ static int table_read(struct session *s, struct task *k)
 		last = e->fd;
 		if (!o->task) {
 			o->task = k;
+			o->thread = owner;
 			o->num = e->fd;
 		}
 	}
@@ -518,8 +530,14 @@ int fd_read(struct session *s, struct tree *tree)
 			continue;
 		k->files = map_get(&restoring(s)->tables, k->ids->files_id);
 		if (!k->files)
-			r = table_read(s, k);
+			r = table_read(s, task_leader(k), k->ids->files_id);
+		k->files = map_get(&restoring(s)->tables, k->ids->files_id);
 	}
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		for (unsigned n = 1; r == 0 && n < tree->all[i]->n_threads; n++)
+			if (tree->all[i]->threads[n].files_id)
+				r = table_read(s, &tree->all[i]->threads[n],
+					       tree->all[i]->threads[n].files_id);
 	return r;
 }
 
@@ -678,7 +696,7 @@ static int table_move(struct session *s, const struct fd_table *t, const int *nu
 	struct batch b;
 	int r = 0;
 
-	batch_start(s, &b, task_leader(t->task));
+	batch_start(s, &b, t->thread);
 	for (size_t i = t->fds.n; r == 0 && i-- > 0;) {
 		const FdinfoEntry *e = t->fds.v[i];
 		bool cloexec = e->flags & FD_CLOEXEC;
@@ -686,7 +704,7 @@ static int table_move(struct session *s, const struct fd_table *t, const int *nu
 		if (nums[i] > (int)e->fd)
 			return session_fail(s, -EBUSY,
 					    "task %d: descriptor %u cannot be placed: its table is not empty",
-					    t->task->vpid, e->fd);
+					    t->thread->task->vpid, e->fd);
 		if (!batch_room(&b, 2, 0)) {
 			r = batch_run(&b);
 			batch_clear(&b);
@@ -701,6 +719,19 @@ static int table_move(struct session *s, const struct fd_table *t, const int *nu
 	return r < 0 ? r : batch_run(&b);
 }
 
+/* A thread with a table of its own begins with an empty one. */
+static int table_apart(struct session *s, struct thread *t)
+{
+	struct batch b;
+
+	if (!t->files_id)
+		return 0;
+	batch_start(s, &b, t);
+	call1(&b, "descriptors of its own", SYS_unshare, CLONE_FILES);
+	call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
+	return batch_run(&b);
+}
+
 static int table_fill(struct session *s, const struct fd_table *t)
 {
 	own_mem int *fds = xalloc((t->fds.n + 1) * sizeof(int));
@@ -712,7 +743,9 @@ static int table_fill(struct session *s, const struct fd_table *t)
 
 		fds[i] = o->fd;
 	}
-	r = lend_fds(s, task_leader(t->task), fds, t->fds.n, nums);
+	r = table_apart(s, t->thread);
+	if (r == 0)
+		r = lend_fds(s, t->thread, fds, t->fds.n, nums);
 	return r < 0 || !t->fds.n ? r : table_move(s, t, nums);
 }
 
@@ -726,7 +759,7 @@ static int obj_by_owner(struct session *s, struct fd_obj *o, owner_fn *fn)
 
 	if (!fn || o->fd < 0 || !o->task)
 		return 0;
-	batch_start(s, &b, task_leader(o->task));
+	batch_start(s, &b, o->thread);
 	r = fn(s, o, &b, o->num);
 	return r < 0 ? r : batch_run(&b);
 }
@@ -735,12 +768,8 @@ int fd_restore_tables(struct session *s, struct tree *tree)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < tree->n; i++) {
-		struct task *k = tree->all[i];
-
-		if (k->state != TASK_DEAD && !k->helper && k->files && k->files->task == k)
-			r = table_fill(s, k->files);
-	}
+	for (size_t i = 0; r == 0 && i < restoring(s)->filled.n; i++)
+		r = table_fill(s, restoring(s)->filled.v[i]);
 	for (size_t i = 0; r == 0 && i < restoring(s)->objs.n; i++) {
 		struct fd_obj *o = restoring(s)->objs.v[i];
 

@@ -38,6 +38,7 @@ struct fd_obj {
 	const FileEntry *entry;	     /* its union; the kind picks its message */
 	const struct fd_kind *kind;
 	struct task *task;	     /* an owner: the one with the lowest virtual pid; or NULL */
+	struct thread *thread;	     /* whose of its threads' table has it */
 	int num;		     /* its descriptor number there, or -1 */
 	int fd;			     /* ours once made, else -1 */
 	bool making;		     /* being made: a loop of references is an error */

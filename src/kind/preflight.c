@@ -9,12 +9,40 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+
+/*
+ * A call that was restarted once (after another dump, or SIGSTOP and SIGCONT) shows as restart_syscall(). While
+ * the thread sleeps the kernel tells in which function: kind/task/sleep.c wants to know.
+ */
+static void note_restarted(struct session *s, const struct thread *t)
+{
+	own_mem char *call = NULL, *stack = NULL;
+	unsigned long long clock = 0, flags = 0, request = 0;
+	long nr = -1, was = 0;
+
+	if (text_readf(AT_FDCWD, &call, "/proc/%d/task/%d/syscall", t->task->tgid, t->tid) < 0 ||
+	    sscanf(call, "%ld %llx %llx %llx", &nr, &clock, &flags, &request) != 4 || nr != SYS_restart_syscall ||
+	    text_readf(AT_FDCWD, &stack, "/proc/%d/task/%d/stack", t->task->tgid, t->tid) < 0)
+		return;
+	if (strstr(stack, "poll"))
+		was = SYS_poll;
+	else if (strstr(stack, "futex"))
+		was = SYS_futex;
+	else if (clock < 64 && !flags && request >> 31) /* sleeping functions do not show in the stack */
+		was = SYS_clock_nanosleep;
+	if (was)
+		map_put(session_map(s, "restarted call"), t->tid, (void *)was);
+	else
+		session_debug(s, "thread %d: goes on with a call that %s does not tell", t->vtid, stack);
+}
 
 static int thread_preflight(struct session *s, const struct thread *t)
 {
 	own_mem char *status = NULL;
 	uint64_t v = 0;
 
+	note_restarted(s, t);
 	if (text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", t->task->pid, t->tid) < 0)
 		return 0; /* ended meanwhile */
 	if (text_u64(status, "TracerPid:", 10, &v) == 0 && v)

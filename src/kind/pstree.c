@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -22,6 +23,71 @@
 #define PID_MAX_LIMIT (4 << 20)
 
 /* ---- dump ---- */
+
+/* A thread that left its process's tables is looked at like a task of its own. */
+static int thread_apart(struct session *s, struct thread *t, bool files, bool fs)
+{
+	struct task *a = xmemdup(t->task, sizeof(*a));
+	char path[64];
+
+	t->apart = a;
+	t->own_fs = fs;
+	a->pid = t->tid;
+	a->leader_dead = false;
+	a->ids = xmemdup(t->task->ids, sizeof(*a->ids));
+	if (files)
+		a->ids->files_id = t->files_id = s->tree->n_threads * 2 + FIRST_ID + t->vtid;
+	snprintf(path, sizeof(path), "/proc/%d", t->tid);
+	a->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	a->pidfd = fd_high(syscall(SYS_pidfd_open, t->tid, O_EXCL /* PIDFD_THREAD, Linux 6.9 */));
+	if (a->proc < 0 || a->pidfd < 0)
+		return session_fail(s, -errno, "task %d: thread %d has descriptors or directories of its own; open it",
+				    t->task->vpid, t->vtid);
+	return 0;
+}
+
+static bool kcmp_same(pid_t a, pid_t b, int type)
+{
+	return syscall(SYS_kcmp, a, b, type, 0, 0) == 0;
+}
+
+/* Who else has that table? It could not be restored as one. */
+static int apart_alone(struct session *s, const struct tree *tree, const struct thread *t, int type)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct task *k = tree->all[i];
+
+		for (unsigned n = 0; k->state != TASK_DEAD && n < k->n_threads; n++) {
+			const struct thread *o = &k->threads[n];
+
+			if (o != t && thread_pid(o) != t->tid && kcmp_same(t->tid, thread_pid(o), type))
+				return session_fail(s, -ENOTSUP,
+						    "task %d: thread %d shares its %s with thread %d of task %d, but not with its process, which cannot be checkpointed yet",
+						    t->task->vpid, t->vtid,
+						    type == KCMP_FILES ? "descriptors" : "working directory",
+						    o->vtid, k->vpid);
+		}
+	}
+	return 0;
+}
+
+static int note_threads(struct session *s, const struct tree *tree, struct task *k)
+{
+	int r = 0;
+
+	for (unsigned n = 1; r == 0 && n < k->n_threads; n++) {
+		struct thread *t = &k->threads[n];
+		bool files = !kcmp_same(k->pid, t->tid, KCMP_FILES), fs = !kcmp_same(k->pid, t->tid, KCMP_FS);
+
+		if (files)
+			r = apart_alone(s, tree, t, KCMP_FILES);
+		if (r == 0 && fs)
+			r = apart_alone(s, tree, t, KCMP_FS);
+		if (r == 0 && (files || fs))
+			r = thread_apart(s, t, files, fs);
+	}
+	return r;
+}
 
 int pstree_note_ids(struct session *s, struct tree *tree)
 {
@@ -44,6 +110,7 @@ int pstree_note_ids(struct session *s, struct tree *tree)
 		t->ids->files_id = ids[tree->n + i];
 		t->ids->fs_id = ids[2 * tree->n + i];
 		t->ids->sighand_id = ids[3 * tree->n + i];
+		r = note_threads(s, tree, t);
 	}
 	return r < 0 ? r : spawn_check(s, tree);
 }
@@ -90,33 +157,41 @@ static int fs_path(struct session *s, struct task *k, const char *name, uint32_t
 	return fd_put_path(s, k, fd, link, ret_id);
 }
 
+/* k may be a thread's view; its image bears the number of that thread */
+static int fs_dump(struct session *s, struct task *k, pid_t number)
+{
+	FsEntry e = FS_ENTRY__INIT;
+	own_mem char *status = NULL;
+	uint64_t umask_bits;
+	int r = text_read(k->proc, "status", &status, NULL);
+
+	if (r == 0)
+		r = text_u64(status, "Umask:", 8, &umask_bits);
+	if (r < 0)
+		return session_fail(s, r, "task %d: read its umask", k->vpid);
+	e.has_umask = true;
+	e.umask = umask_bits;
+	r = fs_path(s, k, "cwd", &e.cwd_id);
+	if (r == 0)
+		r = fs_path(s, k, "root", &e.root_id);
+	return r < 0 ? r : image_write_one(s, MAGIC_FS, &e.base, "fs-%d.img", number);
+}
+
 int pstree_dump_fs(struct session *s, struct tree *tree)
 {
-	for (size_t i = 0; i < tree->n; i++) {
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		struct task *k = tree->all[i];
-		FsEntry e = FS_ENTRY__INIT;
-		own_mem char *status = NULL;
-		uint64_t umask_bits;
-		int r;
 
 		if (k->state == TASK_DEAD)
 			continue;
-		r = text_read(k->proc, "status", &status, NULL);
-		if (r == 0)
-			r = text_u64(status, "Umask:", 8, &umask_bits);
-		if (r < 0)
-			return session_fail(s, r, "task %d: read its umask", k->vpid);
-		e.has_umask = true;
-		e.umask = umask_bits;
-		r = fs_path(s, k, "cwd", &e.cwd_id);
-		if (r == 0)
-			r = fs_path(s, k, "root", &e.root_id);
-		if (r == 0)
-			r = image_write_one(s, MAGIC_FS, &e.base, "fs-%d.img", k->vpid);
-		if (r < 0)
-			return r;
+		r = fs_dump(s, k, k->vpid);
+		for (unsigned n = 1; r == 0 && n < k->n_threads; n++)
+			if (k->threads[n].own_fs)
+				r = fs_dump(s, k->threads[n].apart, k->threads[n].vtid);
 	}
-	return 0;
+	return r;
 }
 
 int inventory_dump(struct session *s)
@@ -245,31 +320,43 @@ int pstree_read(struct session *s, struct tree *tree)
 	return r;
 }
 
-/* The task enters its root and working directory by descriptors that it is lent. */
-int pstree_restore_fs(struct session *s, struct task *k)
+/* A thread enters its root and working directory by descriptors that it is lent. */
+static int thread_restore_fs(struct session *s, struct thread *t, const FsEntry *fs)
 {
 	int fds[2] = { -1, -1 }, nums[2] = { -1, -1 };
 	struct batch b;
 	int r = 0;
 
-	fds[0] = fd_open_reg(s, k->fs->root_id, O_PATH | O_DIRECTORY);
-	fds[1] = fds[0] < 0 ? fds[0] : fd_open_reg(s, k->fs->cwd_id, O_PATH | O_DIRECTORY);
+	fds[0] = fd_open_reg(s, fs->root_id, O_PATH | O_DIRECTORY);
+	fds[1] = fds[0] < 0 ? fds[0] : fd_open_reg(s, fs->cwd_id, O_PATH | O_DIRECTORY);
 	if (fds[1] < 0)
 		r = fds[1];
 	if (r == 0)
-		r = lend_fds(s, task_leader(k), fds, 2, nums);
+		r = lend_fds(s, t, fds, 2, nums);
 	if (r == 0) {
-		batch_start(s, &b, task_leader(k));
+		batch_start(s, &b, t);
+		if (t != task_leader(t->task))
+			call1(&b, "directories of its own", SYS_unshare, CLONE_FS);
 		call1(&b, "root: enter", SYS_fchdir, nums[0]);
 		call1(&b, "root: set", SYS_chroot, batch_str(&b, "."));
 		call1(&b, "working directory: enter", SYS_fchdir, nums[1]);
-		if (k->fs->has_umask)
-			call1(&b, NULL, SYS_umask, k->fs->umask & 0777);
+		if (fs->has_umask)
+			call1(&b, NULL, SYS_umask, fs->umask & 0777);
 		call1(&b, NULL, SYS_close, nums[0]);
 		call1(&b, NULL, SYS_close, nums[1]);
 		r = batch_run(&b);
 	}
 	fd_close(fds[0]);
 	fd_close(fds[1]);
+	return r;
+}
+
+int pstree_restore_fs(struct session *s, struct task *k)
+{
+	int r = thread_restore_fs(s, task_leader(k), k->fs);
+
+	for (unsigned n = 1; r == 0 && n < k->n_threads; n++)
+		if (k->threads[n].own_fs)
+			r = thread_restore_fs(s, &k->threads[n], k->threads[n].fs);
 	return r;
 }

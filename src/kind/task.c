@@ -45,6 +45,9 @@ static CoreEntry *core_new(struct session *s, const struct thread *t)
 		thread_core_entry__init(c->thread_core);
 		c->thread_core->has_cg_set = true;
 		c->thread_core->cg_set = cgroup_set(s, t);
+		c->thread_core->has_files_id = t->files_id;
+		c->thread_core->files_id = t->files_id;
+		c->thread_core->has_own_fs = c->thread_core->own_fs = t->own_fs;
 		c->thread_info = xalloc(sizeof(*c->thread_info));
 		thread_info_x86__init(c->thread_info);
 	}
@@ -100,6 +103,8 @@ static int core_of_dead_leader(struct session *s, struct thread *t)
 		thread_sas_entry__free_unpacked(take_mem(tc->sas), NULL);
 	if (tc->rseq_entry)
 		rseq_entry__free_unpacked(take_mem(tc->rseq_entry), NULL);
+	if (tc->sleep)
+		thread_sleep_entry__free_unpacked(take_mem(tc->sleep), NULL);
 	tc->has_blk_sigset = true;
 	tc->blk_sigset = t->core->tc->blk_sigset = ~0ULL;
 	return 0;
@@ -222,6 +227,20 @@ static int core_read_old(struct session *s, struct thread *t)
 	return r;
 }
 
+/* A thread with tables of its own. */
+static int core_apart(struct session *s, struct thread *t)
+{
+	const ThreadCoreEntry *c = t->core->thread_core;
+
+	if (!c || t == task_leader(t->task))
+		return 0;
+	t->files_id = c->has_files_id ? c->files_id : 0;
+	t->own_fs = c->has_own_fs && c->own_fs;
+	return !t->own_fs ? 0
+			  : image_read_one(s, MAGIC_FS, &fs_entry__descriptor, (ProtobufCMessage **)&t->fs,
+					   "fs-%d.img", t->vtid);
+}
+
 int task_read_cores(struct session *s, struct tree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++)
@@ -234,6 +253,8 @@ int task_read_cores(struct session *s, struct tree *tree)
 				r = core_read_old(s, t);
 			if (r == 0)
 				r = core_check(s, t);
+			if (r == 0)
+				r = core_apart(s, t);
 			if (r < 0)
 				return r;
 		}

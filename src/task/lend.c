@@ -81,6 +81,7 @@ static int lend_pair(struct session *s, struct batch *b, size_t n, int *there, i
 {
 	int pair[2], high[2], *sv;
 	int64_t at = batch_mem(b, NULL, 8, &sv);
+	own_fd int own = -1;
 	int r;
 
 	call4(b, "descriptors: socketpair", SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
@@ -99,7 +100,9 @@ static int lend_pair(struct session *s, struct batch *b, size_t n, int *there, i
 		return r;
 	high[0] = batch_ret(b, 0);
 	high[1] = batch_ret(b, 2);
-	*here = fd_high(syscall(SYS_pidfd_getfd, b->t->task->pidfd, high[1], 0));
+	if (b->t->files_id) /* a table of its own: the process's pidfd shows another */
+		own = fd_high(syscall(SYS_pidfd_open, b->t->tid, O_EXCL /* PIDFD_THREAD */));
+	*here = fd_high(syscall(SYS_pidfd_getfd, own >= 0 ? own : b->t->task->pidfd, high[1], 0));
 	if (*here < 0)
 		return session_fail(s, -errno, "task %d: take its socket", b->t->task->vpid);
 	batch_clear(b);

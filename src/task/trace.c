@@ -637,6 +637,8 @@ static int trace_note(struct trace_table *tt, struct tracee *t)
 		return trace_fail(tt, r, "task %d: thread %d: read registers: %s", t->tgid, t->tid,
 				  strerror(-r));
 	note_rseq(t);
+	if (!t->n_pending[0] && !t->n_pending[1] && !t->group_stop)
+		arch_again(&t->regs); /* nothing but our stop interrupted it */
 	t->noted = true;
 	if (do_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(sud), &sud) ==
 	    0) {

@@ -42,13 +42,29 @@ struct task *task_new(struct tree *t, struct task *parent, pid_t pid, pid_t vpid
 	return k;
 }
 
+/* It borrows from its process what is not named here. */
+static void apart_free(struct task *a)
+{
+	fd_close(a->proc);
+	fd_close(a->pidfd);
+	free(a->ids);
+	free(a);
+}
+
 static void task_free(struct task *k)
 {
 	fd_close(k->proc);
 	fd_close(k->pidfd);
-	for (unsigned i = 0; i < k->n_threads; i++)
-		if (k->threads[i].core)
-			core_entry__free_unpacked(k->threads[i].core, NULL);
+	for (unsigned i = 0; i < k->n_threads; i++) {
+		struct thread *t = &k->threads[i];
+
+		if (t->core)
+			core_entry__free_unpacked(t->core, NULL);
+		if (t->fs)
+			fs_entry__free_unpacked(t->fs, NULL);
+		if (t->apart)
+			apart_free(t->apart);
+	}
 	free(k->threads);
 	if (k->ids)
 		task_kobj_ids_entry__free_unpacked(k->ids, NULL);

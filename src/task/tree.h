@@ -25,6 +25,10 @@ struct thread {
 	struct area *area; /* the agent's memory in this mm, NULL before inject */
 	unsigned slot;	   /* its slot there */
 	CoreEntry *core;   /* dump: being filled; restore: as read. Owned */
+	uint32_t files_id; /* descriptors of its own (unshare(CLONE_FILES)), else 0 */
+	bool own_fs;	   /* directories of its own */
+	FsEntry *fs;	   /* restore: those. Owned */
+	struct task *apart; /* dump: with files_id or own_fs, a view of it as a task. Owned */
 };
 
 struct task {

@@ -24,6 +24,29 @@ enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_R
 	X(orig_ax, orig_rax) X(ip, rip) X(cs, cs) X(flags, eflags) X(sp, rsp) X(ss, ss)            \
 	X(fs_base, fs_base) X(gs_base, gs_base) X(ds, ds) X(es, es) X(fs, fs) X(gs, gs)
 
+void arch_again(struct user_regs_struct *r)
+{
+	if ((int64_t)r->rax != -EINTR || (int64_t)r->orig_rax < 0)
+		return;
+	switch (r->orig_rax) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_msgrcv:
+	case SYS_rt_sigtimedwait:
+	case SYS_io_getevents:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+		r->rax = r->orig_rax;
+		r->rip -= 2;
+		r->orig_rax = -1UL;
+	}
+}
+
 /* "mov $nr,%eax" somewhere before the syscall instruction, the nearest */
 static long code_number(const unsigned char code[ARCH_CALL_CODE])
 {
