@@ -15,6 +15,7 @@
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
 #include "kind/cgroup-hier.h"
+#include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
 
@@ -83,7 +84,7 @@ static int note_thread(struct session *s, const struct thread *t)
 {
 	own_mem char *text = NULL;
 	struct cg_set *set;
-	int r = text_readf(AT_FDCWD, &text, "/proc/%d/task/%d/cgroup", t->task->pid, t->tid);
+	int r = text_readf(AT_FDCWD, &text, "/proc/%d/task/%d/cgroup", t->task->pid, thread_pid(t));
 
 	if (r == -ENOENT && access("/proc/self/cgroup", F_OK) < 0)
 		return 0; /* a kernel without */
@@ -92,7 +93,7 @@ static int note_thread(struct session *s, const struct thread *t)
 	r = set_add(s, text, &set);
 	if (r < 0)
 		return r;
-	map_put(&state(s)->by_tid, t->tid, set);
+	map_put(&state(s)->by_tid, thread_pid(t), set);
 	if (!state(s)->root)
 		state(s)->root = set;
 	return 0;
@@ -134,32 +135,33 @@ int cgroup_note(struct session *s, struct tree *tree)
 
 uint32_t cgroup_set(struct session *s, const struct thread *t)
 {
-	const struct cg_set *set = map_get(&state(s)->by_tid, t->tid);
+	const struct cg_set *set = map_get(&state(s)->by_tid, thread_pid(t));
 
 	return set ? set->id : 1;
 }
 
 /* ---- directories ---- */
 
-static CgroupPerms *perms_of(const struct stat *st)
+/* Whose number has none inside (ID_NONE): the restore leaves what it finds. */
+static CgroupPerms *perms_of(struct session *s, const struct stat *st)
 {
 	CgroupPerms *p = xalloc(sizeof(*p));
 
 	cgroup_perms__init(p);
 	p->mode = st->st_mode;
-	p->uid = st->st_uid;
-	p->gid = st->st_gid;
+	p->uid = uid_in(s, st->st_uid);
+	p->gid = gid_in(s, st->st_gid);
 	return p;
 }
 
-static void prop_add(CgroupDirEntry *e, const char *name, const char *value, const struct stat *st)
+static void prop_add(struct session *s, CgroupDirEntry *e, const char *name, const char *value, const struct stat *st)
 {
 	CgroupPropEntry *p = xalloc(sizeof(*p));
 
 	cgroup_prop_entry__init(p);
 	p->name = xstrdup(name);
 	p->value = xstrdup(value);
-	p->perms = perms_of(st);
+	p->perms = perms_of(s, st);
 	e->properties = xgrow(e->properties, (e->n_properties + 1) * sizeof(*e->properties));
 	e->properties[e->n_properties++] = p;
 }
@@ -174,7 +176,7 @@ static void oom_value(char *text)
 	text[strcspn(text, "\n")] = 0;
 }
 
-static void prop_read(int dir, const struct prop_name *p, CgroupDirEntry *e)
+static void prop_read(struct session *s, int dir, const struct prop_name *p, CgroupDirEntry *e)
 {
 	own_fd int fd = openat(dir, p->name, (p->perms_only ? O_PATH : O_RDONLY) | O_CLOEXEC);
 	char text[VALUE_MAX];
@@ -193,14 +195,14 @@ static void prop_read(int dir, const struct prop_name *p, CgroupDirEntry *e)
 	n = strlen(text);
 	if (n && text[n - 1] == '\n')
 		text[n - 1] = 0;
-	prop_add(e, p->name, text, &st);
+	prop_add(s, e, p->name, text, &st);
 }
 
-static void props_read(int dir, const struct hier *h, CgroupDirEntry *e)
+static void props_read(struct session *s, int dir, const struct hier *h, CgroupDirEntry *e)
 {
 	for (const struct prop_name *p = prop_names; p->name; p++)
 		if (p->v2 == !*h->name && (!p->controller || p->v2 || hier_has(h, p->controller)))
-			prop_read(dir, p, e);
+			prop_read(s, dir, p, e);
 }
 
 /* A directory and all below it. */
@@ -223,8 +225,8 @@ static int dir_read(struct session *s, const struct hier *h, int at, const char 
 	take_fd(list);
 	if (++state(s)->dirs > DIRS_MAX)
 		return session_fail(s, -E2BIG, "cgroup %s: more than %d directories", path, DIRS_MAX);
-	e->dir_perms = perms_of(&st);
-	props_read(fd, h, e);
+	e->dir_perms = perms_of(s, &st);
+	props_read(s, fd, h, e);
 	while (r == 0 && (de = readdir(d))) {
 		if (de->d_type != DT_DIR || de->d_name[0] == '.')
 			continue;
@@ -242,10 +244,61 @@ static bool below(const char *path, const char *top)
 	return !strncmp(path, top, n) && (!path[n] || path[n] == '/');
 }
 
-/* Directories of one hierarchy in which a foreign set stands; none that holds another of them. */
+static int dir_add(struct session *s, struct hier *own, CgControllerEntry *c, const char *path)
+{
+	int r = hier_open(s, own);
+
+	if (r < 0)
+		return r;
+	c->dirs = xgrow(c->dirs, (c->n_dirs + 1) * sizeof(*c->dirs));
+	r = dir_read(s, own, own->fd, path + 1, path + 1, &c->dirs[c->n_dirs]);
+	c->n_dirs++;
+	return r;
+}
+
+/* How much of the root task's path in a hierarchy its cgroup namespace hides; 0: none of it */
+static size_t hidden(struct session *s, const char *name)
+{
+	const struct cg_dump *d = state(s);
+	struct hiers inside = { 0 };
+	const struct hier *root = d->root ? hiers_find(&d->root->h, name) : NULL, *in;
+	size_t n = root ? strlen(root->own) : 0, k = 0;
+
+	if (!d->inside || !root || hiers_parse(s, d->inside, &inside) < 0)
+		return 0;
+	in = hiers_find(&inside, name);
+	k = in && strcmp(in->own, "/") ? strlen(in->own) : 0;
+	/* "/a/b" read as "/b" inside: the namespace begins at "/a" */
+	n = in && n > k && !strcmp(root->own + n - k, k ? in->own : "") ? n - k : 0;
+	hiers_free(&inside);
+	return n;
+}
+
+/* --cgroup-root of the caller, or where the cgroup namespace begins; owned by the caller, NULL if neither */
+static char *top_of(struct session *s, const struct hier *h)
+{
+	const struct hier *root = state(s)->root ? hiers_find(&state(s)->root->h, h->name) : NULL;
+	size_t n = hidden(s, h->name);
+
+	for (size_t i = 0; i < s->opts->n_cg_root; i++) {
+		const CgroupRoot *r = s->opts->cg_root[i];
+
+		if (r->path[0] == '/' && r->path[1] && r->ctrl &&
+		    (!strcmp(r->ctrl, h->name) || (*r->ctrl && hier_has(h, r->ctrl))))
+			return xstrdup(r->path);
+	}
+	return n ? xprintf("%.*s", (int)n, root->own) : NULL;
+}
+
+/*
+ * Directories of one hierarchy in which a foreign set stands; none that holds another of them. Below the
+ * container's top all of them, those without tasks too.
+ */
 static int hier_read(struct session *s, struct hier *own, CgControllerEntry *c)
 {
 	struct cg_dump *d = state(s);
+	own_mem char *top = top_of(s, own);
+	bool top_done = false;
 	int r = 0;
 
 	for (size_t i = 1; r == 0 && i < d->sets.n; i++) {
@@ -255,20 +308,20 @@ static int hier_read(struct session *s, struct hier *own, CgControllerEntry *c)
 		/* where we are too, or in the top, nothing is the container's own */
 		if (!h || !strcmp(h->own, own->own) || !strcmp(h->own, "/"))
 			continue;
+		if (top && below(h->own, top) && !below(own->own, top)) {
+			if (!top_done)
+				r = dir_add(s, own, c, top);
+			top_done = true;
+			continue;
+		}
 		for (size_t k = 1; k < d->sets.n; k++) {
 			const struct hier *o = hiers_find(&d->sets.v[k]->h, own->name);
 
 			seen |= k != i && o && strcmp(o->own, "/") && strcmp(o->own, own->own) &&
 				below(h->own, o->own) && (strcmp(h->own, o->own) || k < i);
 		}
-		if (seen)
-			continue;
-		r = hier_open(s, own);
-		if (r < 0)
-			return r;
-		c->dirs = xgrow(c->dirs, (c->n_dirs + 1) * sizeof(*c->dirs));
-		r = dir_read(s, own, own->fd, h->own + 1, h->own + 1, &c->dirs[c->n_dirs]);
-		c->n_dirs++;
+		if (!seen)
+			r = dir_add(s, own, c, h->own);
 	}
 	return r;
 }
@@ -281,9 +334,9 @@ static int add_frozen(struct session *s, const struct hier *own, CgControllerEnt
 	if (!state(s)->frozen || !c->n_dirs)
 		return 0;
 	if (hier_has(own, "freezer") && warden_table(s)->freezer == FREEZER_V1)
-		prop_add(c->dirs[0], "freezer.state", "FROZEN", &st);
+		prop_add(s, c->dirs[0], "freezer.state", "FROZEN", &st);
 	else if (!*own->name && warden_table(s)->freezer == FREEZER_V2)
-		prop_add(c->dirs[0], "cgroup.freeze", "1", &st);
+		prop_add(s, c->dirs[0], "cgroup.freeze", "1", &st);
 	return 0;
 }
 
@@ -315,33 +368,22 @@ static int member_cmp(const void *a, const void *b)
 static CgSetEntry *set_entry(struct session *s, const struct cg_set *set)
 {
 	CgSetEntry *e = xalloc(sizeof(*e));
-	struct hiers inside = { 0 };
 
 	cg_set_entry__init(e);
 	e->id = set->id;
 	e->ctls = xalloc((set->h.n + 1) * sizeof(*e->ctls));
-	if (state(s)->inside && hiers_parse(s, state(s)->inside, &inside) < 0)
-		inside.n = 0;
 	for (size_t i = 0; i < set->h.n; i++) {
 		CgMemberEntry *m = xalloc(sizeof(*m));
-		const struct hier *in = hiers_find(&inside, set->h.v[i].name);
-		const struct hier *root = hiers_find(&state(s)->root->h, set->h.v[i].name);
-		size_t n = root ? strlen(root->own) : 0, k = in ? strlen(in->own) : 0;
+		size_t n = hidden(s, set->h.v[i].name);
 
 		cg_member_entry__init(m);
 		m->name = xstrdup(set->h.v[i].name);
 		m->path = xstrdup(set->h.v[i].own);
-		/* "/a/b" read as "/b" inside: the namespace begins at "/a" */
-		if (in && root && !strcmp(in->own, "/"))
-			k = 0;
-		if (in && root && n > k && !strcmp(root->own + n - k, k ? in->own : "")) {
-			m->has_cgns_prefix = true;
-			m->cgns_prefix = n - k;
-		}
+		m->has_cgns_prefix = n > 0;
+		m->cgns_prefix = n <= strlen(m->path) ? n : 0;
 		e->ctls[e->n_ctls++] = m;
 	}
 	qsort(e->ctls, e->n_ctls, sizeof(*e->ctls), member_cmp);
-	hiers_free(&inside);
 	return e;
 }
 

@@ -14,6 +14,7 @@
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
 #include "kind/cgroup-hier.h"
+#include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
 
@@ -172,6 +173,16 @@ static const char *member_path(const CgSetEntry *set, const char *name)
 	return NULL;
 }
 
+/* How long the part of the root task's path is that was the container's top. */
+static size_t old_root(const CgSetEntry *set, const char *name)
+{
+	for (size_t i = 0; set && i < set->n_ctls; i++)
+		if (!strcmp(set->ctls[i]->name, name))
+			return set->ctls[i]->has_cgns_prefix ? set->ctls[i]->cgns_prefix :
+							       strlen(set->ctls[i]->path);
+	return 0;
+}
+
 /* --cgroup-root of a hierarchy; one without a controller is for all that have none of their own. */
 static const char *new_root(const struct session *s, const struct hier *h)
 {
@@ -194,7 +205,7 @@ static char *path_here(struct session *s, const struct task *root, const struct 
 	const struct cg_restore *c = state(s);
 	const char *old = member_path(set_find(c, set_of(c, task_leader(root))), h->name);
 	const char *new = new_root(s, h);
-	size_t n = old ? strlen(old) : 0;
+	size_t n = old_root(set_find(c, set_of(c, task_leader(root))), h->name);
 	char *p;
 
 	if (new && old && n > 1 && !strncmp(path, old, n) && (!path[n] || path[n] == '/'))
@@ -219,11 +230,11 @@ static void undo_dirs(void *arg)
 			unlinkat(c->dirs.v[i].h->fd, c->dirs.v[i].path, AT_REMOVEDIR);
 }
 
-static void set_perms(int at, const char *path, const CgroupPerms *p)
+static void set_perms(struct session *s, int at, const char *path, const CgroupPerms *p)
 {
 	if (!p)
 		return;
-	if (fchownat(at, path, p->uid, p->gid, 0) == 0)
+	if (fchownat(at, path, uid_out(s, p->uid), gid_out(s, p->gid), 0) == 0)
 		fchmodat(at, path, p->mode & 07777, 0);
 }
 
@@ -375,7 +386,7 @@ static void dir_props(struct session *s, const struct cg_dir *d, enum prop_when 
 		if (p->perms && d->made) {
 			own_mem char *path = xprintf("%s/%s", d->path, p->name);
 
-			set_perms(d->h->fd, path, p->perms);
+			set_perms(s, d->h->fd, path, p->perms);
 		}
 	}
 }
@@ -405,7 +416,7 @@ static int dir_tree(struct session *s, struct hier *h, const CgroupDirEntry *e, 
 		d = dir_add(c, h, path, false);
 	d->e = e;
 	if (d->made)
-		set_perms(h->fd, path, e->dir_perms);
+		set_perms(s, h->fd, path, e->dir_perms);
 	if (props_wanted(c, d))
 		dir_props(s, d, PROP_EARLY);
 	for (size_t i = 0; r == 0 && i < e->n_children; i++) {

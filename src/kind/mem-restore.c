@@ -41,6 +41,7 @@ struct mem_task {
 	struct mem_map *maps;
 	size_t n;
 	bool inherits; /* its memory began as its parent's */
+	bool built, finished;
 	struct {
 		struct span *v; /* private ranges that came from the parent; ascending */
 		size_t n, max;
@@ -170,9 +171,19 @@ int mem_read(struct session *s, struct tree *tree)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		if (tree->all[i]->state != TASK_DEAD)
-			r = mem_read_task(s, tree->all[i]);
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		struct task *k = tree->all[i];
+
+		if (k->state == TASK_DEAD)
+			continue;
+		k->mm_of = mem_shared_with(tree, i);
+		if (!k->mm_of) {
+			r = mem_read_task(s, k);
+			continue;
+		}
+		k->mm = k->mm_of->mm;
+		k->mem = k->mm_of->mem;
+	}
 	return r;
 }
 
@@ -616,17 +627,33 @@ static int drop_missing(struct filler *f)
 	return r < 0 ? r : drained(f->b);
 }
 
-static bool vdso_page(const struct mem_task *mt, uint64_t at, uint64_t *end)
+struct spans {
+	struct span *v;
+	size_t n, max;
+};
+
+/* Where the vdso and its data are: a few spans among thousands of areas. */
+static void vdso_spans(const struct mem_task *mt, struct spans *ret)
 {
 	for (size_t i = 0; i < mt->n; i++) {
 		const VmaEntry *e = mt->maps[i].e;
 
-		if ((e->status & (VMA_VDSO | VMA_VVAR)) && e->start <= at && at < e->end) {
-			*end = e->end;
+		if (e->status & (VMA_VDSO | VMA_VVAR))
+			*vec_add(ret) = (struct span){ e->start, e->end };
+	}
+}
+
+static bool vdso_page(const struct spans *vdso, uint64_t at, uint64_t *end)
+{
+	for (size_t i = 0; i < vdso->n; i++) {
+		const struct span *v = &vdso->v[i];
+
+		if (v->start <= at && at < v->end) {
+			*end = v->end;
 			return true;
 		}
-		if ((e->status & (VMA_VDSO | VMA_VVAR)) && e->start > at && e->start < *end)
-			*end = e->start;
+		if (v->start > at && v->start < *end)
+			*end = v->start;
 	}
 	return false;
 }
@@ -635,9 +662,11 @@ static int fill_pages(struct session *s, struct task *k, struct batch *b, const 
 {
 	struct mem_task *mt = mem_of(k);
 	struct filler f = { .s = s, .task = k, .b = b, .nums = nums };
+	struct spans vdso = { 0 };
 	size_t ki = 0;
 	int r = 0;
 
+	vdso_spans(mt, &vdso);
 	if (mt->inherits)
 		r = drop_missing(&f);
 	for (size_t i = 0; r == 0 && i < mt->pages.n; i++) {
@@ -647,7 +676,7 @@ static int fill_pages(struct session *s, struct task *k, struct batch *b, const 
 		while (r == 0 && at < end) {
 			uint64_t stop = end, kept_end;
 
-			if (vdso_page(mt, at, &stop)) {
+			if (vdso_page(&vdso, at, &stop)) {
 				at = stop;
 				continue;
 			}
@@ -667,6 +696,7 @@ static int fill_pages(struct session *s, struct task *k, struct batch *b, const 
 		r = fill_run(&f);
 	s->stats.pages_restored += mt->pages.total;
 	free(f.want.v);
+	free(vdso.v);
 	return r;
 }
 
@@ -676,8 +706,11 @@ int mem_build(struct session *s, struct task *k)
 	own_mem int *nums = NULL;
 	struct batch b;
 	size_t ki = 0;
-	int r = maps_open(s, k);
+	int r = mt->built ? 0 : maps_open(s, k);
 
+	if (mt->built) /* CLONE_VM: by the first of those who have it */
+		return 0;
+	mt->built = true;
 	if (r == 0)
 		r = maps_lend(s, k, &nums);
 	if (r < 0)
@@ -781,6 +814,9 @@ int mem_finish(struct session *s, struct task *k)
 	struct batch b;
 	int r = 0;
 
+	if (mt->finished)
+		return 0;
+	mt->finished = true;
 	batch_start(s, &b, task_leader(k));
 	for (size_t i = 0; r == 0 && i < mt->n; i++)
 		r = finish_area(&b, mt->maps[i].e);
@@ -814,7 +850,7 @@ void mem_end(struct session *s, struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++) {
 		struct mem_task *mt = mem_of(tree->all[i]);
 
-		if (!mt)
+		if (!mt || tree->all[i]->mm_of)
 			continue;
 		pages_free(&mt->pages);
 		free(mt->maps);

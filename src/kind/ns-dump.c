@@ -3,7 +3,10 @@
  * Namespaces at dump: numbering, obstacles, and one guest in all of the root task's own namespaces that
  * writes their images while the supervisor goes on.
  *
- * Lost:   nothing; what cannot be restored yet is refused: tasks that differ from the root task.
+ * Tasks may be in other mnt, uts and net namespaces than the root task: those follow when it is done with
+ * the root task's.
+ *
+ * Lost:   nothing; what cannot be restored yet is refused: tasks that differ in other namespaces.
  * Kernel: /proc/PID/ns.
  */
 #include "kind/ns-set.h"
@@ -12,10 +15,13 @@
 #include "base/text.h"
 #include "images/timens.pb-c.h"
 #include "image/record.h"
+#include "kind/ids.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 /* An obstacle: all stand in the log, the first becomes the reason. */
@@ -104,7 +110,12 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		return obstacle(s,
 				"task %d: its children would be born in another %s namespace; this cannot be checkpointed yet",
 				k->vpid, name);
-	if (k->parent && ns != set->root[row])
+	if (k->parent && ns != set->root[row] && ns_rows[row].nested && !ns->own)
+		return obstacle(s,
+				"task %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
+				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
+	if (k->parent && ns != set->root[row] &&
+	    (!ns_rows[row].nested || (ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)))
 		return obstacle(s,
 				"task %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
 				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
@@ -125,7 +136,7 @@ static int check_root(struct session *s, struct ns_set *set, const struct task *
 			r = obstacle(s,
 				     "task %d: is in another pid namespace but not its first task; dump pid 1 of it, or name the namespace by --external pid[%llu]:LABEL",
 				     root->pid, (unsigned long long)ns->ino);
-		else if (ns->kind == &ns_rows[i].bare || ns_rows[i].bare.flag == CLONE_NEWUSER)
+		else if (ns->kind == &ns_rows[i].bare)
 			r = obstacle(s,
 				     "task %d: has its own %s namespace, which cannot be checkpointed yet",
 				     root->vpid, ns_rows[i].bare.name);
@@ -139,6 +150,7 @@ int ns_note(struct session *s, struct tree *tree)
 	int r, bad = 0;
 
 	ns_set_clear(s);
+	ids_use(s, NULL);
 	r = note_own(s, set);
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		if (tree->all[i]->state == TASK_DEAD)
@@ -151,6 +163,9 @@ int ns_note(struct session *s, struct tree *tree)
 	}
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
+	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)
+		if (set->root[i] && set->root[i]->own && set->root[i]->kind->note)
+			r = set->root[i]->kind->note(s, set->root[i]);
 	return r < 0 ? r : bad;
 }
 
@@ -162,11 +177,11 @@ int ns_preflight_all(struct session *s, struct tree *tree)
 	set->running = true;
 	r = ns_note(s, tree);
 	set->running = false;
-	for (size_t i = 0; i < NS_KINDS; i++) {
-		struct ns *ns = set->root[i];
+	for (size_t i = 0; i < set->all.n; i++) {
+		struct ns *ns = set->all.v[i];
 		int one = 0;
 
-		if (ns && ns->own && !ns->external && ns->kind->preflight)
+		if (ns->own && !ns->external && ns->kind->preflight)
 			one = ns->kind->preflight(s, ns);
 		r = r < 0 ? r : one;
 	}
@@ -181,11 +196,31 @@ const TaskKobjIdsEntry *ns_own_ids(struct session *s)
 
 /* ---- contents ---- */
 
+/* Those that the root task is not in: the guest goes from one to the other. */
+static int dump_nested(struct session *s, uint64_t flag)
+{
+	struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
+		own_mem char *path = xprintf("ns/%s", ns->kind->name);
+		own_fd int fd = session_openat(s, ns->task->proc, path, O_RDONLY, 0);
+
+		if (fd < 0 || setns(fd, flag) < 0)
+			return session_fail(s, -errno, "task %d: enter its %s namespace", ns->task->vpid,
+					    ns->kind->name);
+		if (ns->kind->dump)
+			r = ns->kind->dump(s, ns);
+	}
+	return r;
+}
+
 /* mnt last: it leaves the host's files behind. */
 static int dump_guest(struct session *s, void *arg)
 {
 	struct ns_set *set = arg;
 	struct ns *mnt = ns_of(s, CLONE_NEWNS);
+	uint64_t go;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
@@ -194,7 +229,14 @@ static int dump_guest(struct session *s, void *arg)
 		if (ns && ns != mnt && ns->own && ns->kind->dump)
 			r = ns->kind->dump(s, ns);
 	}
-	return r == 0 && mnt && mnt->own ? mnt->kind->dump(s, mnt) : r;
+	for (size_t i = 0; r == 0 && i < NS_KINDS; i++)
+		if (ns_rows[i].nested && ns_rows[i].bare.flag != CLONE_NEWNS)
+			r = dump_nested(s, ns_rows[i].bare.flag);
+	if (r < 0 || !mnt || !mnt->own)
+		return r;
+	if (read(set->go, &go, sizeof(go)) != sizeof(go))
+		return session_fail(s, -errno, "mounts: wait for the supervisor");
+	return mnt->kind->dump(s, mnt);
 }
 
 /* Tasks without an own time namespace: what the clocks showed, so that they can go on from there. */
@@ -216,13 +258,13 @@ static int dump_clocks(struct session *s)
 }
 
 /*
- * Order of entering: user, for the rights in the others. Not mnt: its kind enters that when all others
+ * User is entered last, see task/guest.c. Not mnt: its kind enters that when all others
  * are done, so that no library is ever loaded from the container's files. Not pid: a guest born there would take a
  * number of the container's, and nothing of a pid namespace is seen from inside only.
  */
 static int enter_list(struct session *s, struct ns_set *set, int *fds, size_t *ret_n)
 {
-	static const unsigned order[] = { 6, 1, 2, 3, 4, 7 }; /* rows; mnt enters its own */
+	static const unsigned order[] = { 1, 2, 3, 4, 7, 6 }; /* rows; mnt enters its own; user the last */
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
@@ -259,8 +301,23 @@ int ns_dump_start(struct session *s)
 		return r;
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
+	any |= ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWNET, 0);
 	w.ns = fds;
+	if (ns_is_own(s, CLONE_NEWUSER))
+		w.user = fds[--w.n];
+	set->go = fd_high(eventfd(0, EFD_CLOEXEC));
+	if (set->go < 0)
+		return session_fail(s, -errno, "namespaces: make an eventfd");
 	return any ? guest_start(s, &set->guest, &w, dump_guest, set) : 0;
+}
+
+int ns_dump_go(struct session *s)
+{
+	uint64_t one = 1;
+
+	return write(ns_set(s)->go, &one, sizeof(one)) < 0
+		       ? session_fail(s, -errno, "namespaces: tell the guest")
+		       : 0;
 }
 
 int ns_dump_wait(struct session *s)

@@ -13,6 +13,8 @@
 #include "images/netdev.pb-c.h"
 #include "images/pidns.pb-c.h"
 #include "images/timens.pb-c.h"
+#include "kind/ids.h"
+#include "kind/mnt-list.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
 
@@ -22,10 +24,12 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#define NESTED_MAX 4096
+
 enum { ROW_PID, ROW_NET, ROW_IPC, ROW_UTS, ROW_TIME, ROW_MNT, ROW_USER, ROW_CGROUP };
 
-/* order of making, filling and entering */
-static const unsigned order[] = { ROW_USER, ROW_CGROUP, ROW_UTS, ROW_IPC, ROW_NET, ROW_TIME, ROW_MNT };
+/* order of filling and entering; a user namespace is made first of all, with the root task */
+static const unsigned order[] = { ROW_CGROUP, ROW_UTS, ROW_IPC, ROW_NET, ROW_TIME, ROW_MNT };
 
 /* ---- plan ---- */
 
@@ -116,6 +120,38 @@ static int plan_clocks(struct session *s, struct ns *ns)
 	return 0;
 }
 
+static bool ns_nested_id(struct session *s, uint32_t id)
+{
+	const struct ns *ns = ns_find(s, id);
+
+	return ns && ns->own;
+}
+
+/* Namespaces of other tasks that the root task is not in. */
+static int plan_nested(struct session *s, struct ns_set *set, const struct tree *tree,
+		       const TaskKobjIdsEntry *own)
+{
+	int r = 0;
+
+	for (size_t k = 1; r == 0 && k < tree->n; k++)
+		for (size_t i = 0; r == 0 && tree->all[k]->ids && i < NS_KINDS; i++) {
+			uint32_t id = ns_id_get(&ns_rows[i], tree->all[k]->ids);
+			struct ns *ns;
+
+			if (!ns_rows[i].nested || !id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) ||
+			    !set->root[i]->id || (i == ROW_MNT && !set->root[i]->own))
+				continue;
+			if (set->all.n >= NESTED_MAX || id > NS_TAG_ID)
+				return session_fail(s, -EBADMSG, "ids-%d.img: more than %d namespaces, or a number out of range",
+						    tree->all[k]->vpid, NESTED_MAX);
+			ns = ns_add(set, &ns_rows[i], id);
+			ns->own = true;
+			ns->task = tree->all[k];
+			r = read_label(s, ns);
+		}
+	return r;
+}
+
 static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 {
 	const struct ns *pid = set->root[ROW_PID];
@@ -123,8 +159,7 @@ static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 	for (size_t i = 0; i < NS_KINDS; i++) {
 		const struct ns *ns = set->root[i];
 
-		if (ns->own && !ns->external &&
-		    (ns->kind->flag == CLONE_NEWUSER || ns->kind == &ns_rows[i].bare))
+		if (ns->own && !ns->external && ns->kind == &ns_rows[i].bare)
 			return session_fail(s, -ENOTSUP, "%s namespace %u: cannot be restored yet",
 					    ns->kind->name, ns->id);
 	}
@@ -134,7 +169,8 @@ static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 	for (size_t k = 1; k < tree->n; k++)
 		for (size_t i = 0; tree->all[k]->ids && i < NS_KINDS; i++)
 			if (ns_id_get(&ns_rows[i], tree->all[k]->ids) !=
-			    ns_id_get(&ns_rows[i], tree->root->ids))
+				    ns_id_get(&ns_rows[i], tree->root->ids) &&
+			    !(ns_rows[i].nested && ns_nested_id(s, ns_id_get(&ns_rows[i], tree->all[k]->ids))))
 				return session_fail(s, -ENOTSUP,
 						    "task %d: is in another %s namespace than the root task; this cannot be restored yet",
 						    tree->all[k]->vpid, ns_rows[i].bare.name);
@@ -165,17 +201,20 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 	int r;
 
 	ns_set_clear(s);
+	ids_use(s, NULL);
 	if (!tree->root->ids)
 		return session_fail(s, -EBADMSG, "ids-%d.img: is missing", tree->root->vpid);
 	r = plan_roots(s, set, tree->root, root_ids);
+	if (r == 0)
+		r = plan_nested(s, set, tree, root_ids);
 	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
 		r = plan_join(s, set, s->opts->join_ns[i]);
 	if (r == 0)
 		r = plan_clocks(s, set->root[ROW_TIME]);
 	if (r == 0)
 		r = plan_check(s, set, tree);
-	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
-		struct ns *ns = set->root[i];
+	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
+		struct ns *ns = set->all.v[i];
 
 		session_debug(s, "%s namespace %u: %s", ns->kind->name, ns->id,
 			      !ns->own ? "ours" : ns->external ? ns->external : "new");
@@ -197,24 +236,84 @@ bool ns_any(struct session *s)
 
 /* ---- birth ---- */
 
+/* Where groups cannot be set inside, the root task is born with them. The bare call: only this thread. */
+static int spawn_with_groups(struct session *s, struct tree *tree, uint64_t flags)
+{
+	const CoreEntry *core = task_leader(tree->root)->core;
+	const CredsEntry *e = core && core->thread_core ? core->thread_core->creds : NULL;
+	gid_t ours[256], theirs[256];
+	int n = getgroups(ARRAY_SIZE(ours), ours), r;
+
+	if (!ids_groups_fixed(s) || !e)
+		return spawn_root(s, tree, flags);
+	if (n < 0 || e->n_groups > ARRAY_SIZE(theirs))
+		return session_fail(s, -E2BIG, "task %d: has too many groups", tree->root->vpid);
+	for (size_t i = 0; i < e->n_groups; i++) {
+		uint32_t root = 0, gid = e->groups[i];
+
+		r = owner_out(s, &root, &gid, "core-%d.img: a group", tree->root->vpid);
+		if (r < 0)
+			return r;
+		theirs[i] = gid;
+	}
+	if (syscall(SYS_setgroups, e->n_groups, theirs) < 0)
+		return session_fail(s, -errno, "task %d: give it its groups", tree->root->vpid);
+	r = spawn_root(s, tree, flags);
+	if (syscall(SYS_setgroups, n, ours) < 0 && r == 0)
+		r = session_fail(s, -errno, "take our own groups back");
+	return r;
+}
+
+/*
+ * Is it entered by the supervisor for a moment, so that the root task is born in it? Children of a pid
+ * namespace are born there; and others' namespaces are barred to it once it is in its user namespace.
+ */
+static bool is_birthplace(struct session *s, const struct ns *ns)
+{
+	uint64_t flags = CLONE_NEWPID;
+
+	if (ns_is_own(s, CLONE_NEWUSER))
+		flags |= CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+	return ns && ns->own && ns->external && ns->kind->flag & flags;
+}
+
+/* Enter them; what leads back is put into home[], by row. */
+static int birthplaces_enter(struct session *s, struct ns_set *set, int *home)
+{
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		const struct ns *ns = set->root[i];
+		char path[40];
+
+		if (!is_birthplace(s, ns))
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", i == ROW_PID ? "pid_for_children" : ns->kind->name);
+		home[i] = fd_high(open(path, O_RDONLY | O_CLOEXEC));
+		if (home[i] < 0)
+			return session_fail(s, -errno, "open our own %s namespace", ns->kind->name);
+		if (setns(ns->fd, ns->kind->flag) < 0)
+			return session_fail(s, -errno, "%s namespace %s: enter it", ns->kind->name, ns->external);
+	}
+	return 0;
+}
+
 int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 {
-	const struct ns *pid = ns_of(s, CLONE_NEWPID);
-	own_fd int home = -1;
-	int r;
+	int home[NS_KINDS] = { -1, -1, -1, -1, -1, -1, -1, -1 }, r;
+	struct ns_set *set = ns_set(s);
+	const struct ns *pid = set->root[ROW_PID];
 
-	if (!pid || !pid->own)
-		return spawn_root(s, tree, flags);
-	if (!pid->external)
-		return spawn_root(s, tree, flags | CLONE_NEWPID);
-	home = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
-	if (home < 0)
-		return session_fail(s, -errno, "open our own pid namespace");
-	if (setns(pid->fd, CLONE_NEWPID) < 0)
-		return session_fail(s, -errno, "pid namespace %s: enter it", pid->external);
-	r = spawn_root(s, tree, flags);
-	if (setns(home, CLONE_NEWPID) < 0 && r == 0)
-		r = session_fail(s, -errno, "return to our own pid namespace");
+	if (ns_is_own(s, CLONE_NEWUSER))
+		flags |= CLONE_NEWUSER;
+	if (pid && pid->own && !pid->external)
+		flags |= CLONE_NEWPID;
+	r = birthplaces_enter(s, set, home);
+	if (r == 0)
+		r = spawn_with_groups(s, tree, flags);
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		if (home[i] >= 0 && setns(home[i], 0) < 0 && r == 0)
+			r = session_fail(s, -errno, "return to our own %s namespace", set->root[i]->kind->name);
+		fd_close(home[i]);
+	}
 	return r;
 }
 
@@ -222,7 +321,7 @@ int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 
 static bool is_made(const struct ns *ns)
 {
-	return ns && ns->own && !ns->external && ns->kind->flag != CLONE_NEWPID;
+	return ns && ns->own && !ns->external && !(ns->kind->flag & (CLONE_NEWPID | CLONE_NEWUSER));
 }
 
 static int open_of_root(struct session *s, struct ns *ns, const struct task *root)
@@ -274,7 +373,7 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
-		if (!ns->own || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
+		if (!ns->own || is_birthplace(s, ns) || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
 			continue;
 		which[n] = ns;
 		fds[n++] = ns->fd;
@@ -297,15 +396,56 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 	return r;
 }
 
+/* Born with the task: it has to be its root before it makes others, which then belong to it. */
+static int finish_user(struct session *s, struct ns_set *set, const struct task *root)
+{
+	struct ns *user = set->root[ROW_USER];
+	int r;
+
+	if (!user->own)
+		return 0;
+	r = open_of_root(s, user, root);
+	return r < 0 ? r : user->kind->made(s, user, root);
+}
+
 int ns_make(struct session *s, struct task *root)
 {
 	struct ns_set *set = ns_set(s);
-	int r = make_all(s, set, root);
+	int r = finish_user(s, set, root);
 
+	if (r == 0)
+		r = make_all(s, set, root);
 	return r < 0 ? r : join_all(s, set, root);
 }
 
 /* ---- filling ---- */
+
+/* One after the other is made, filled and handed to the supervisor; then back to the root task's. */
+static int fill_nested(struct session *s, uint64_t flag, const char *name)
+{
+	own_mem char *path = xprintf("thread-self/ns/%s", name);
+	own_fd int home = ns_nested(s, flag, 0) ? openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC) : -1;
+	struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
+		own_fd int fd = -1;
+
+		if (ns->external)
+			continue;
+		if (home < 0 || unshare(flag) < 0)
+			return session_fail(s, -errno, "%s namespace %u: make it", name, ns->id);
+		fd = openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return session_fail(s, -errno, "%s namespace %u: open it", name, ns->id);
+		r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
+		if (r == 0)
+			r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
+	}
+	if (home >= 0 && setns(home, flag) < 0 && r == 0)
+		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);
+	return r;
+}
 
 static int fill_guest(struct session *s, void *arg)
 {
@@ -315,10 +455,32 @@ static int fill_guest(struct session *s, void *arg)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
-		if (is_made(ns) && ns->kind->restore)
+		if (ns->kind->flag != CLONE_NEWNS && ns_rows[order[i]].nested && r == 0)
+			r = fill_nested(s, ns->kind->flag, ns->kind->name);
+		if (r == 0 && is_made(ns) && ns->kind->restore)
 			r = ns->kind->restore(s, ns);
 	}
 	return r;
+}
+
+/* What the guest gave: masters of terminals (mnt-build.c), nested namespaces, their roots. */
+static int fill_take(struct session *s, int tag, int fd)
+{
+	struct ns *ns = tag >= NS_TAG ? ns_find(s, (tag - NS_TAG) & NS_TAG_ID) : NULL;
+
+	if (tag < NS_TAG) {
+		tty_made(s, tag, fd);
+		return 0;
+	}
+	if (!ns) {
+		fd_close(fd);
+		return session_fail(s, -EPROTO, "guest: gave descriptor %d", tag);
+	}
+	if ((tag - NS_TAG) & NS_TAG_ROOT)
+		ns->root = fd;
+	else
+		ns->fd = fd;
+	return 0;
 }
 
 /* Born in the tasks' pid namespace, so that a proc mounted there is of it. */
@@ -327,7 +489,7 @@ int ns_fill(struct session *s, struct task *root)
 	struct ns_set *set = ns_set(s);
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
-	int fds[NS_KINDS], r = ns_proc(s), fd, index;
+	int fds[NS_KINDS], r = ns_proc(s), fd, index, taken = 0;
 	struct guest g;
 	bool needed = false;
 
@@ -337,6 +499,7 @@ int ns_fill(struct session *s, struct task *root)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
+		needed |= ns_nested(s, ns->kind->flag, 0) != NULL;
 		if (!ns->own)
 			continue;
 		needed |= is_made(ns) && ns->kind->restore;
@@ -345,13 +508,15 @@ int ns_fill(struct session *s, struct task *root)
 	if (r < 0 || !needed)
 		return r;
 	w.ns = fds;
+	w.user = ns_is_own(s, CLONE_NEWUSER) ? set->root[ROW_USER]->fd : 0;
 	r = guest_start(s, &g, &w, fill_guest, set);
 	while (r == 0 && (fd = guest_take_fd(s, &g, &index)) >= 0)
-		tty_made(s, index, fd); /* see mnt-build.c */
+		taken = fill_take(s, index, fd) < 0 ? -EPROTO : taken;
 	if (r == 0)
 		r = guest_wait(s, &g);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
-		const struct ns *ns = set->root[order[i]];
+	r = r == 0 ? taken : r;
+	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
+		const struct ns *ns = set->all.v[i];
 
 		if (is_made(ns) && ns->kind->restore_home)
 			r = ns->kind->restore_home(s, ns);
@@ -403,5 +568,52 @@ int ns_leave_root(struct session *s)
 		r = session_fail(s, -errno, "return to our own root");
 	fd_close(set->our_root);
 	set->our_root = -1;
+	return r;
+}
+
+int ns_root_of(struct session *s, uint32_t mnt_id)
+{
+	const struct ns *ns = mnt_id ? ns_find(s, mnt_ns_of(s, mnt_id)) : NULL;
+
+	return ns && ns->root >= 0 ? ns->root : ns_root_fd(s);
+}
+
+/* ---- a task's own ---- */
+
+int ns_enter_task(struct session *s, struct task *k, bool foreign)
+{
+	int fds[NS_KINDS], nums[NS_KINDS], r = 0;
+	const struct ns *which[NS_KINDS];
+	struct batch b;
+	size_t n = 0;
+
+	for (size_t i = 0; k->ids && i < ARRAY_SIZE(order); i++) {
+		uint32_t id = ns_id_get(&ns_rows[order[i]], k->ids);
+		uint32_t from = k->parent->ids ? ns_id_get(&ns_rows[order[i]], k->parent->ids) : 0;
+		struct ns *ns = ns_find(s, id);
+
+		if (!ns_rows[order[i]].nested || !ns_nested(s, ns_rows[order[i]].bare.flag, 0) ||
+		    (id == from && !foreign) || !ns)
+			continue;
+		if (ns->fd < 0)
+			r = open_of_root(s, ns, s->tree->root);
+		which[n] = ns;
+		fds[n++] = ns->fd;
+	}
+	if (!n || r < 0)
+		return r;
+	r = lend_fds(s, task_leader(k), fds, n, nums);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(k));
+	for (size_t i = 0; i < n; i++) {
+		call2(&b, NULL, SYS_setns, nums[i], which[i]->kind->flag);
+		call1(&b, NULL, SYS_close, nums[i]);
+	}
+	r = batch_run(&b);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (batch_ret(&b, 2 * i) < 0)
+			r = session_fail(s, batch_ret(&b, 2 * i), "task %d: enter its %s namespace",
+					 k->vpid, which[i]->kind->name);
 	return r;
 }

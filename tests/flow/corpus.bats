@@ -11,6 +11,7 @@ setup() {
 teardown() {
 	[ -z "${COPY:-}" ] || rm -rf "$COPY"
 	[ ! -e "/tmp/corpus-$N.pid" ] || kill -9 "$(cat "/tmp/corpus-$N.pid")" 2>/dev/null || true
+	umount "/opt/corpus/$N/root" 2>/dev/null || true
 	rm -rf "/tmp/corpus-$N.pid" "/tmp/corpus-$N-restore.log" "/tmp/corpus-$N-dump.log" "/opt/corpus/$N"
 }
 
@@ -75,6 +76,8 @@ cycle() {
 @test "pty, dumped by us" { cycle pty; }
 @test "netns: links, addresses, routes, rules, switches" { corpus netns; }
 @test "netns, dumped by us" { cycle netns; }
+@test "userns: an own user namespace" { corpus userns; }
+@test "userns, dumped by us" { cycle userns; }
 @test "misc: netlink, pidfds, a namespace file, guard pages" { corpus misc; }
 @test "misc, dumped by us" { cycle misc; }
 @test "legacy: images in the forms of old versions" { corpus legacy; }

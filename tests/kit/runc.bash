@@ -56,3 +56,18 @@ resume() { # resume BUNDLE ID IMAGES OPTIONS...
 }
 number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
 counts_beyond() { [ "$(number "$1")" -gt "$2" ]; }
+
+# kill_criu: end the criu that does the job as soon as it is there and some milliseconds old
+kill_criu() {
+	local n pid
+	for n in $(seq 200); do
+		pid=$(pgrep -o -f 'criu swrk 3') && break # the first: its warden has that name for a moment
+		read -rt 0.002 <> <(:) || true
+	done
+	read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+	for pid in $pid; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+}
+no_criu() { ! pgrep -x criu >/dev/null && ! pgrep -x stasis-warden >/dev/null; }
+ended() { is "$1" stopped || [ -z "$(status "$1")" ]; } # runc may have cleaned up already
