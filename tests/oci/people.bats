@@ -290,9 +290,10 @@ over() {
 		says 0 whole stasis check "$f"
 		says 0 "$ID" stasis show "$f"
 	done
-	[ "$(head -c2 a.tar.gz | xxd -p)" = 1f8b ] && [ "$(head -c4 a.tar.zst | xxd -p)" = 28b52ffd ]
+	starts() { [ "$(od -An -tx1 -N"$2" "$1" | tr -d ' ')" = "$3" ]; }
+	starts a.tar.gz 2 1f8b && starts a.tar.zst 4 28b52ffd
 	stasis checkpoint "$ID" -R --export odd --compress gzip
-	[ "$(head -c2 odd | xxd -p)" = 1f8b ]
+	starts odd 2 1f8b
 	[ -z "$(find . -maxdepth 1 -name '.stasis*' -o -name '*.part')" ]
 	tar tf a.tar > names
 	! grep -q '^\./' names
