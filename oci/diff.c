@@ -379,7 +379,7 @@ static int untar(struct job *j, int dir)
 	archive_read_support_filter_gzip(in); /* containerd's */
 	archive_write_disk_set_options(disk, ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
 						     ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_ACL |
-						     ARCHIVE_EXTRACT_UNLINK | ARCHIVE_EXTRACT_SECURE_NODOTDOT |
+						     ARCHIVE_EXTRACT_SECURE_NODOTDOT |
 						     ARCHIVE_EXTRACT_SECURE_SYMLINKS |
 						     ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
 	if (archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)

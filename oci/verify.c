@@ -32,6 +32,7 @@ struct check {
 	uint64_t files, records, references;
 	struct map memfds, ttys, mounts, cgroups, tids;
 	size_t filters;
+	bool legacy; /* files are in reg-files.img and others, by their kind */
 };
 
 __attribute__((format(printf, 2, 3))) static void fault(struct check *c, const char *fmt, ...)
@@ -171,7 +172,7 @@ static void descriptors(struct check *c, const struct look_task *t)
 	for (size_t i = 0; i < t->fds.n; i++) {
 		const FdinfoEntry *d = (FdinfoEntry *)t->fds.v[i];
 		/* legacy images keep files by type, in files of their own */
-		const FileEntry *f = c->l.files.n ? want_file(c, d->id, "fdinfo of task", t->e->pid) : NULL;
+		const FileEntry *f = !c->legacy ? want_file(c, d->id, "fdinfo of task", t->e->pid) : NULL;
 
 		if (f && f->type != d->type)
 			fault(c, "task %u: descriptor %u is said to be of type %u, but file 0x%x is of type %u", t->e->pid,
@@ -229,9 +230,9 @@ static void task(struct check *c, const struct look_task *t)
 		fault(c, "task %u: fs-%u.img is missing", pid, pid);
 	if (!there(c, "pagemap-%llu.img", pid))
 		fault(c, "task %u: pagemap-%u.img is missing", pid, pid);
-	if (t->mm && c->l.files.n)
+	if (t->mm && !c->legacy)
 		memory(c, t);
-	if (c->l.files.n)
+	if (!c->legacy)
 		fs(c, t);
 	descriptors(c, t);
 }
@@ -337,6 +338,7 @@ static void references(struct check *c)
 	session_forget(&c->l.s);
 	for (size_t i = 0; i < c->l.mounts.n; i++)
 		map_put(&c->mounts, ((MntEntry *)c->l.mounts.v[i])->mnt_id, c->l.mounts.v[i]);
+	c->legacy = !c->l.files.n && faccessat(c->l.dir, "reg-files.img", F_OK, 0) == 0;
 	tree(c);
 	for (size_t i = 0; i < c->l.files.n; i++)
 		file(c, (FileEntry *)c->l.files.v[i]);

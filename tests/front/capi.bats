@@ -18,7 +18,7 @@ teardown() { teardown_work; }
 	[ "$(pkg-config --modversion criu)" = 4.2 ]
 	readelf -d "$LIBDIR/libcriu.so.2" | grep -q 'SONAME.*\[libcriu.so.2\]'
 	[ "$(readlink "$LIBDIR/libcriu.so")" = libcriu.so.2.0 ]
-	readelf -h "$(find "$DEST" -name stasis -type f)" | grep -q 'Type:'
+	readelf -h "$(find "$DEST" -path "*/sbin/stasis" -type f)" | grep -q 'Type:'
 	for h in criu.h version.h rpc.pb-c.h rpc.proto; do [ -n "$(find "$DEST" -path "*/include/criu/$h")" ]; done
 	echo '#include <criu/criu.h>' | gcc -x c -fsyntax-only -Wall -Werror -I"$(dirname "$LIBDIR")/include" -I"$(dirname "$LIBDIR")/include/criu" -
 	echo '#include <criu.h>' | g++ -x c++ -fsyntax-only -Wall -Werror $(pkg-config --cflags criu) - || [ ! -x "$(command -v g++)" ]

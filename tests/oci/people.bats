@@ -249,13 +249,13 @@ EOF
 		says 1 "$words" stasis check bad || return 1
 		[ "$(stasis check bad --json | jq .whole)" = false ]
 	}
-	hurt "$pages" truncate -s -4096 "$pages"
-	hurt "$pages" rm "$pages"
+	hurt "too short" truncate -s -4096 "$pages"
+	hurt "pagemap-" rm "$pages"
 	hurt "core-$pid.img" rm "core-$pid.img"
 	hurt "mm-$pid.img" rm "mm-$pid.img"
 	hurt "fs-$pid.img" rm "fs-$pid.img"
 	hurt "files.img" truncate -s -3 files.img
-	hurt "files.img does not have" truncate -s 8 files.img || hurt "" truncate -s 8 files.img
+	hurt "files.img does not have" truncate -s 8 files.img
 	hurt "magic" sh -c "printf xxxx | dd of=mm-$pid.img bs=1 seek=4 conv=notrunc status=none"
 	hurt "inventory.img" truncate -s 2 inventory.img
 	hurt "its image is missing" sh -c 'rm utsns-*.img'
@@ -290,9 +290,10 @@ over() {
 		says 0 whole stasis check "$f"
 		says 0 "$ID" stasis show "$f"
 	done
-	[ "$(head -c2 a.tar.gz | xxd -p)" = 1f8b ] && [ "$(head -c4 a.tar.zst | xxd -p)" = 28b52ffd ]
+	starts() { [ "$(od -An -tx1 -N"$2" "$1" | tr -d ' ')" = "$3" ]; }
+	starts a.tar.gz 2 1f8b && starts a.tar.zst 4 28b52ffd
 	stasis checkpoint "$ID" -R --export odd --compress gzip
-	[ "$(head -c2 odd | xxd -p)" = 1f8b ]
+	starts odd 2 1f8b
 	[ -z "$(find . -maxdepth 1 -name '.stasis*' -o -name '*.part')" ]
 	tar tf a.tar > names
 	! grep -q '^\./' names
@@ -314,7 +315,7 @@ over() {
 
 @test "network.status names addresses and gateway" {
 	up b
-	nsenter -t "$(pid_of "$ID")" -n sh -c 'ip link add d0 type dummy && ip addr add 10.1.2.3/24 dev d0 && ip link set d0 up && ip route add default via 10.1.2.1'
+	nsenter -t "$(pid_of "$ID")" -n sh -c 'ip link add d0 type veth peer name d1 && ip addr add 10.1.2.3/24 dev d0 && ip link set d0 up && ip route add default via 10.1.2.1'
 	stasis checkpoint "$ID" -R --export a.tar
 	tar xf a.tar network.status
 	[ "$(jq -c '.default.interfaces.d0.subnets' network.status)" = '[{"ipnet":"10.1.2.3/24","gateway":"10.1.2.1"}]' ]
@@ -461,8 +462,7 @@ EOF
 	for code in 'add("../../victim/f")' 'add("'"$DIR"'/victim/f")' 'add("l", type=tarfile.SYMTYPE, linkname="'"$DIR"'/victim"); add("l/f")' \
 		'add("disk", type=tarfile.BLKTYPE, devmajor=254)' 'add("h", type=tarfile.LNKTYPE, linkname="../../victim/f"); add("h")'; do
 		diffs "$code"
-		run stasis restore --import evil.tar
-		[ "$status" = 1 ] || { echo "$code: $output" >&2; false; }
+		! stasis restore --import evil.tar > said 2>&1 3>&- || { echo "$code: $(cat said)" >&2; false; }
 		[ "$(cat victim/f)" = safe ]
 		[ ! -e b/rootfs/disk ]
 	done
@@ -496,7 +496,7 @@ EOF
 	says 1 "one word too many" stasis show a b
 	says 1 "no such option" stasis checkpoint x --nonsense
 	says 1 "none of none, gzip, zstd" stasis checkpoint $$ --export x --compress lzma
-	says 255 "has been removed" criu show x
+	says 255 "has been removed" criu show
 	run criu list
 	[ "$status" = 1 ]
 }
