@@ -336,6 +336,8 @@ static int note_below(struct noting *n, struct task *parent, pid_t pid, unsigned
 				    pid);
 	vpid = ns_number(status, "NSpid:", n->level);
 	state = text_after(status, "State:");
+	if (n->running && parent && !vpid)
+		return 0; /* it was reaped while we looked: it has no numbers any more */
 	if (!vpid || !state)
 		return session_fail(n->s, -EBADMSG, "task %d: its status is not understood", pid);
 	dead = *state == 'Z' || *state == 'X';

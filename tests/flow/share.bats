@@ -62,6 +62,7 @@ start() { # start CASE [COMMAND...]
 	run dump
 	[ "$status" -ne 0 ]
 	[[ "$output" == *"vfork()"* ]]
+	kill -TERM "$PID" # it waits, or the parent would be in the next vfork() already
 	kill -9 "$(cat "/proc/$PID/task/$PID/children")" # the child: its parent goes on
 	verify
 }

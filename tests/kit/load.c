@@ -459,6 +459,40 @@ static void signals(void)
 		bad("sum is %g", sum);
 }
 
+/* ---- pending: N signals wait for the process and N for its thread ---- */
+
+static void pending(void)
+{
+	sigset_t rt;
+	siginfo_t info;
+	unsigned next[2] = { 0, 0 };
+
+	sigemptyset(&rt);
+	sigaddset(&rt, SIGRTMIN);
+	sigaddset(&rt, SIGRTMIN + 1);
+	sigprocmask(SIG_BLOCK, &rt, NULL);
+	for (unsigned i = 0; i < n; i++) {
+		if (sigqueue(getpid(), SIGRTMIN, (union sigval){ .sival_int = i }) < 0)
+			bad("signal %u: %s", i, strerror(errno));
+		if (pthread_sigqueue(pthread_self(), SIGRTMIN + 1, (union sigval){ .sival_int = i }))
+			bad("signal %u: cannot be sent to the thread", i);
+	}
+	say("ready", "");
+	while (!term) {
+		beat();
+		nap(10000000);
+	}
+	while (sigtimedwait(&rt, &info, &(struct timespec){ 0 }) > 0) {
+		unsigned *want = &next[info.si_signo - SIGRTMIN];
+
+		if (info.si_value.sival_int != (int)*want || info.si_code != SI_QUEUE)
+			bad("signal %d came for %u", info.si_value.sival_int, *want);
+		++*want;
+	}
+	if (next[0] != n || next[1] != n)
+		bad("%u and %u signals came", next[0], next[1]);
+}
+
 /* ---- */
 
 static const struct {
@@ -467,6 +501,7 @@ static const struct {
 } cases[] = {
 	{ "threads", threads }, { "fds", fds },	    { "maps", maps },	    { "procs", procs },
 	{ "fork", forks },	{ "vfork", vforks }, { "signals", signals },
+	{ "pending", pending },
 };
 
 int main(int argc, char **argv)

@@ -38,6 +38,8 @@ much() {
 @test "a parent that is in vfork() nearly always" { much vfork 30; }
 @test "signals by thousands, real-time ones in order" { much signals 1; }
 
+@test "a thousand pending signals of the process, a thousand of its thread" { much pending 1000; }
+
 @test "a vfork() that lasts too long: refused by name, everything runs on" {
 	W=$DIR/w
 	mkdir "$W" "$DIR/img"
