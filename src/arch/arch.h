@@ -23,8 +23,25 @@ void arch_enter(struct user_regs_struct *r, uint64_t entry, uint64_t arg);
 uint64_t arch_ip(const struct user_regs_struct *r);
 void arch_set_ip(struct user_regs_struct *r, uint64_t ip);
 
-/** arch_save_regs - registers as images hold them: an interrupted system call is made again */
-void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r);
+#define ARCH_CALL_CODE 32 /* bytes before the instruction pointer that tell which call it is */
+/** arch_restarting - the system call that the kernel will resume by its own note of it; -1 none or unknown */
+long arch_restarting(const struct user_regs_struct *r, const unsigned char code[ARCH_CALL_CODE]);
+/** arch_call_arg - argument n of the system call a stopped thread is in */
+uint64_t arch_call_arg(const struct user_regs_struct *r, unsigned n);
+/** arch_resume_call - the call nr that was interrupted last in this thread goes on when it is let go */
+void arch_resume_call(struct user_regs_struct *r, long nr);
+/** arch_resumes - is it stopped in such a call? */
+bool arch_resumes(const struct user_regs_struct *r);
+/** arch_end_call - it returns ret from its call instead */
+void arch_end_call(struct user_regs_struct *r, long ret);
+
+/**
+ * arch_save_regs - registers as images hold them: an interrupted system call is made again
+ * @again: what arch_restarting() said, if that call can simply be made again; else -1
+ */
+void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long again);
+/** arch_save_exit - change saved registers: the thread makes exit(code) with the instruction at insn */
+void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code);
 void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r);
 /** arch_save_xstate - floating point state; 1: some of it has no place and is in use */
 int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);

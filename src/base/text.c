@@ -14,11 +14,15 @@
 int text_read(int dirfd, const char *path, char **ret, size_t *ret_len)
 {
 	own_fd int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : text_read_fd(fd, ret, ret_len);
+}
+
+int text_read_fd(int fd, char **ret, size_t *ret_len)
+{
 	own_mem char *buf = NULL;
 	size_t n = 0, max = 4096;
 
-	if (fd < 0)
-		return -errno;
 	buf = xalloc(max);
 	for (;;) {
 		ssize_t r = read(fd, buf + n, max - n - 1);

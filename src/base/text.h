@@ -15,6 +15,8 @@
  * Return: 0, or -errno of openat() or read(), -EFBIG above 1 GiB.
  */
 int text_read(int dirfd, const char *path, char **ret, size_t *ret_len);
+/** text_read_fd - the rest of an open file */
+int text_read_fd(int fd, char **ret, size_t *ret_len);
 /** text_readf - text_read() of a path given by a format */
 int text_readf(int dirfd, char **ret, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /** text_write - write text to an existing file in one write(2) */

@@ -91,7 +91,9 @@ static int flow_stop(struct session *s)
 {
 	int r = flow_stop_once(s);
 
-	for (int n = 0; r == 0 && n < SETTLE_TRIES && fd_passing(s, s->tree); n++) {
+	for (int n = 0; n < SETTLE_TRIES && (r == -EAGAIN || (r == 0 && fd_passing(s, s->tree))); n++) {
+		if (r < 0)
+			session_forget(s);
 		warden_end(s);
 		tree_free(s->tree);
 		nanosleep(&(struct timespec){ .tv_nsec = SETTLE_NS << (n / 16) }, NULL);
@@ -121,8 +123,8 @@ static int flow_note(struct session *s)
 		r = pstree_dump_fs(s, s->tree);
 	for (size_t i = 0; r == 0 && i < s->tree->n; i++)
 		if (s->tree->all[i]->state != TASK_DEAD)
-			r = mem_note(s, s->tree->all[i]);
-	return r;
+			r = mem_note(s, s->tree, i);
+	return r < 0 ? r : ns_dump_go(s);
 }
 
 /* What only the tasks themselves can tell. */
@@ -137,7 +139,7 @@ static int flow_ask(struct session *s)
 		struct task *k = s->tree->all[i];
 		struct batch b;
 
-		if (k->state == TASK_DEAD)
+		if (k->state == TASK_DEAD || k->mm_of)
 			continue;
 		batch_start(s, &b, task_leader(k));
 		mem_ask(s, k, &b);

@@ -9,6 +9,7 @@
 #include "kind/cgroup.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
+#include "kind/ids.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/net-lock.h"
@@ -108,14 +109,6 @@ static enum birth flow_birth(const struct task *c)
 	return BIRTH_FOREIGN;
 }
 
-static int flow_spawn(struct session *s, struct task *k)
-{
-	bool share = k->ids && k->parent->ids && k->ids->files_id == k->parent->ids->files_id;
-
-	return flow_birth(k) == BIRTH_FOREIGN ? spawn_foreign(s, s->tree, k, share)
-					      : spawn_child(s, k, share);
-}
-
 static int flow_task(struct session *s, struct task *k);
 
 static int flow_children(struct session *s, struct task *k, enum birth when)
@@ -131,7 +124,7 @@ static int flow_children(struct session *s, struct task *k, enum birth when)
 /* 3: a task's memory, then its children, who inherit it; the session is led at the right moment */
 static int flow_task(struct session *s, struct task *k)
 {
-	int r = k->parent ? flow_spawn(s, k) : 0;
+	int r = k->parent ? spawn_task(s, s->tree, k) : 0;
 
 	if (r < 0 || k->state == TASK_DEAD)
 		return r < 0 || k->sid != k->vpid ? r : spawn_session(s, k);
@@ -158,8 +151,11 @@ static int each_live(struct session *s, int (*fn)(struct session *s, struct task
 static int flow_tree(struct session *s)
 {
 	uint64_t t0 = now_ns();
-	int r = flow_task(s, s->tree->root);
+	int r = ids_assume(s);
 
+	if (r == 0)
+		r = flow_task(s, s->tree->root);
+	ids_resign(s);
 	if (r == 0)
 		r = spawn_groups(s, s->tree);
 	if (r == 0)
@@ -178,6 +174,8 @@ static int flow_objects(struct session *s)
 	int r = task_restore_stage(s, s->tree, STAGE_EARLY);
 
 	if (r == 0)
+		r = ids_assume(s);
+	if (r == 0)
 		r = each_live(s, mem_finish);
 	if (r == 0)
 		r = sysv_finish(s);
@@ -191,6 +189,7 @@ static int flow_objects(struct session *s)
 		r = each_live(s, pstree_restore_fs);
 	if (r == 0)
 		r = filelock_restore(s);
+	ids_resign(s);
 	return r;
 }
 
@@ -208,7 +207,7 @@ static int flow_seize(struct session *s, const struct area *area)
 			k->threads[t].tr = tr;
 			tr->entry = area_entry(area);
 			tr->slot = area_slot(area, k->threads[t].slot);
-			if (t == 0) {
+			if (t == 0 && !k->mm_of) {
 				tr->area = area->remote;
 				tr->area_len = area->len;
 			}
@@ -253,6 +252,8 @@ static int flow_release(struct session *s)
 		r = task_restore_stage(s, s->tree, STAGE_TIMERS);
 	if (r == 0)
 		r = inet_tcp_unlock(s);
+	if (r == 0)
+		r = task_restore_stage(s, s->tree, STAGE_SLEEP);
 	if (r == 0)
 		r = warden_release(s, s->opts->leave_stopped ? TRACE_STOP : TRACE_RUN);
 	if (r == 0)

@@ -10,12 +10,16 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -81,6 +85,23 @@ static bool has_timerfd(void)
 	own_fd int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 
 	return info_has(fd, "clockid:");
+}
+
+static bool has_lock_info(void)
+{
+	own_fd int fd = memfd_create("lock", MFD_CLOEXEC);
+
+	return fd >= 0 && flock(fd, LOCK_EX) == 0 && info_has(fd, "lock:");
+}
+
+static bool has_loginuid(void)
+{
+	return access("/proc/self/loginuid", F_OK) == 0;
+}
+
+static bool has_userns(void)
+{
+	return access("/proc/self/ns/user", F_OK) == 0;
 }
 
 static bool has_children(void)
@@ -289,6 +310,27 @@ static bool has_tcp_repair(void)
 	return sock_option(AF_INET, IPPROTO_TCP, TCP_REPAIR);
 }
 
+/* Which generation of rules is it? Only nf_tables answers that. */
+static bool has_nftables(void)
+{
+	struct {
+		struct nlmsghdr h;
+		struct nfgenmsg g;
+	} ask = { .h = { .nlmsg_len = sizeof(ask),
+			 .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+			 .nlmsg_flags = NLM_F_REQUEST } };
+	union {
+		struct nlmsghdr h;
+		char space[512];
+	} got = { 0 };
+	own_fd int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct timeval second = { .tv_sec = 1 };
+
+	return sock >= 0 && setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second)) == 0 &&
+	       send(sock, &ask, sizeof(ask), 0) == sizeof(ask) && recv(sock, &got, sizeof(got), 0) > 0 &&
+	       got.h.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN);
+}
+
 static bool always(void)
 {
 	return true;
@@ -329,14 +371,20 @@ static const struct {
 	{ "pagemap_scan", EXTRA, has_pagemap_scan, NULL },
 	{ "pagemap_scan_guard_pages", EXTRA, has_scan_guard, NULL },
 	{ "timer_cr_ids", EXTRA, has_timer_ids, NULL },
+	{ "fdinfo_lock", EXTRA, has_lock_info, NULL },
+	{ "loginuid", EXTRA, has_loginuid, NULL },
+	{ "nftables", EXTRA, has_nftables, NULL },
+	{ "userns", EXTRA, has_userns, NULL },
+	{ "network_lock_nftables", EXTRA, has_nftables, NULL },
+	/* older than openat2, without which nothing goes */
+	{ "nsid", EXTRA, always, NULL },
+	{ "link_nsid", EXTRA, always, NULL },
+	{ "newifindex", EXTRA, always, NULL },
 	{ "external_net_ns", EXPERIMENTAL, always, NULL },
 	{ "mem_dirty_track", ONLY_ASKED, NULL, NULL },
 	{ "aio_remap", ONLY_ASKED, NULL, NULL },
 	{ "tun", ONLY_ASKED, NULL, NULL },
 	{ "tun_ns", ONLY_ASKED, NULL, NULL },
-	{ "userns", ONLY_ASKED, NULL, NULL },
-	{ "fdinfo_lock", ONLY_ASKED, NULL, NULL },
-	{ "loginuid", ONLY_ASKED, NULL, NULL },
 	{ "cgroupns", ONLY_ASKED, NULL, NULL },
 	{ "autofs", ONLY_ASKED, NULL, NULL },
 	{ "compat_cr", ONLY_ASKED, NULL, NULL },
@@ -344,14 +392,9 @@ static const struct {
 	{ "uffd-noncoop", ONLY_ASKED, NULL, NULL },
 	{ "can_map_vdso", ONLY_ASKED, NULL, NULL },
 	{ "net_diag_raw", ONLY_ASKED, NULL, NULL },
-	{ "nsid", ONLY_ASKED, NULL, NULL },
-	{ "link_nsid", ONLY_ASKED, NULL, NULL },
-	{ "newifindex", ONLY_ASKED, NULL, NULL },
-	{ "nftables", ONLY_ASKED, NULL, NULL },
 	{ "has_ipt_legacy", ONLY_ASKED, NULL, NULL },
 	{ "pidfd_store", ONLY_ASKED, NULL, NULL },
 	{ "apparmor_stacking", ONLY_ASKED, NULL, NULL },
-	{ "network_lock_nftables", ONLY_ASKED, NULL, NULL },
 	{ "memfd_hugetlb", ONLY_ASKED, NULL, NULL },
 	{ "overlayfs_maps", ONLY_ASKED, NULL, NULL },
 	{ "breakpoints", ONLY_ASKED, NULL, NULL },

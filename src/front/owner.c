@@ -14,6 +14,7 @@
 #include <grp.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 
 int owner_assume(struct request *q, char *why, size_t n)
 {
@@ -40,48 +41,52 @@ static bool all_four(const char *status, const char *key, unsigned want)
 	       v[1] == want && v[2] == want && v[3] == want;
 }
 
-static int owner_children(const struct request *q, pid_t pid, int depth, char *why, size_t n);
-
-static int owner_task(const struct request *q, pid_t pid, int depth, char *why, size_t n)
+static int owner_not(const struct request *q, pid_t pid, char *why, size_t n)
 {
-	own_mem char *status = NULL;
-	int r = text_readf(AT_FDCWD, &status, "/proc/%d/status", pid);
-
-	if (r < 0) {
-		snprintf(why, n, "task %d: there is no such process", pid);
-		return -ESRCH;
-	}
-	if (!all_four(status, "Uid:", q->uid) || !all_four(status, "Gid:", q->gid)) {
-		snprintf(why, n, "task %d: is not user %u's own; only the superuser may dump it", pid, q->uid);
-		return -EPERM;
-	}
-	return owner_children(q, pid, depth, why, n);
+	snprintf(why, n, "task %d: is not user %u's own; only the superuser may dump it", pid, q->uid);
+	return -EPERM;
 }
 
-static int owner_children(const struct request *q, pid_t pid, int depth, char *why, size_t n)
+static int owner_task(const struct request *q, pid_t pid, int depth, char *why, size_t n);
+
+/* One thread: its ids, and the children that it made. */
+static int owner_thread(const struct request *q, pid_t pid, const char *tid, int depth, char *why, size_t n)
+{
+	own_mem char *status = NULL, *children = NULL;
+	char *end;
+	long child;
+	int r = 0;
+
+	if (text_readf(AT_FDCWD, &status, "/proc/%d/task/%s/status", pid, tid) < 0 ||
+	    text_readf(AT_FDCWD, &children, "/proc/%d/task/%s/children", pid, tid) < 0)
+		return 0; /* it has just ended */
+	if (!all_four(status, "Uid:", q->uid) || !all_four(status, "Gid:", q->gid))
+		return owner_not(q, pid, why, n);
+	for (const char *p = children; r == 0 && (child = strtol(p, &end, 10)) > 0; p = end)
+		r = owner_task(q, child, depth + 1, why, n);
+	return r;
+}
+
+/* A task that may not be looked into (it runs what its user cannot read) shows in /proc as root's. */
+static int owner_task(const struct request *q, pid_t pid, int depth, char *why, size_t n)
 {
 	char path[64];
 	own_dir DIR *d = NULL;
 	struct dirent *e;
+	struct stat st;
 	int r = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	d = depth < DEPTH_MAX ? opendir(path) : NULL;
+	d = opendir(path);
 	if (!d) {
-		snprintf(why, n, "task %d: its children cannot be seen", pid);
-		return -EPERM;
+		snprintf(why, n, "task %d: there is no such process", pid);
+		return -ESRCH;
 	}
-	while (r == 0 && (e = readdir(d))) {
-		own_mem char *text = NULL;
-		char *end;
-		long child;
-
-		if (*e->d_name == '.' ||
-		    text_readf(AT_FDCWD, &text, "/proc/%d/task/%s/children", pid, e->d_name) < 0)
-			continue;
-		for (const char *p = text; r == 0 && (child = strtol(p, &end, 10)) > 0; p = end)
-			r = owner_task(q, child, depth + 1, why, n);
-	}
+	if (depth >= DEPTH_MAX || fstat(dirfd(d), &st) < 0 || st.st_uid != q->uid)
+		return owner_not(q, pid, why, n);
+	while (r == 0 && (e = readdir(d)))
+		if (*e->d_name != '.')
+			r = owner_thread(q, pid, e->d_name, depth, why, n);
 	return r;
 }
 

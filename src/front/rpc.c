@@ -225,11 +225,35 @@ static int fill(struct request *q, int sock, const CriuOpts *o, bool service, ch
 
 /* ---- answers ---- */
 
+/* Length of the UTF-8 sequence at p, 0 if it is none. */
+static size_t utf8_len(const unsigned char *p)
+{
+	size_t n = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+/* Names of files may be any bytes; a message that is not text would be thrown away as a whole. */
+static void utf8_only(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p;) {
+		size_t n = utf8_len(p);
+
+		if (!n)
+			*p = '?';
+		p += n ? n : 1;
+	}
+}
+
 static void answer(CriuResp *resp, int r, char *why)
 {
 	resp->success = r == 0;
 	if (r == 0)
 		return;
+	utf8_only(why);
 	resp->cr_errmsg = why;
 	if (r == -ESRCH || r == -EEXIST || r == -EBADRQC || r == -ENOTSUP) {
 		resp->has_cr_errno = true;

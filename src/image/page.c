@@ -47,11 +47,12 @@ int page_out_open(struct session *s, struct page_out *o, const char *fmt, ...)
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "pages-%u.img", head.pages_id);
-	if (unlinkat(s->images, name, 0) < 0 && errno != ENOENT)
-		return session_fail(s, -errno, "image %s: remove the old one", name);
-	o->pages = fd_high(openat(s->images, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+	r = session_unlinkat(s, s->images, name);
+	if (r < 0 && r != -ENOENT)
+		return session_fail(s, r, "image %s: remove the old one", name);
+	o->pages = session_openat(s, s->images, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
 	if (o->pages < 0)
-		return session_fail(s, -errno, "image %s: create", name);
+		return session_fail(s, o->pages, "image %s: create", name);
 	return 0;
 }
 
@@ -250,11 +251,11 @@ static int pages_entry(struct reading *rd, struct pages *p, const struct pages *
 /* The parent directory's pages of the same name; none if there is no parent. */
 static int pages_parent(struct reading *rd, struct pages *parent)
 {
-	own_fd int dir = openat(rd->dirfd, "parent", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_fd int dir = session_openat(rd->s, rd->dirfd, "parent", O_RDONLY | O_DIRECTORY, 0);
 	struct reading up = { rd->s, rd->name, dir, rd->depth + 1 };
 
 	if (dir < 0)
-		return errno == ENOENT ? 0 : session_fail(rd->s, -errno, "images: open parent");
+		return dir == -ENOENT ? 0 : session_fail(rd->s, dir, "images: open parent");
 	if (up.depth > PARENTS_MAX)
 		return session_fail(rd->s, -ELOOP, "images: more than %u parents", PARENTS_MAX);
 	return pages_of(&up, parent);
@@ -267,10 +268,10 @@ static int pages_open(struct reading *rd, struct pages *p, uint32_t id, uint64_t
 	int fd;
 
 	snprintf(name, sizeof(name), "pages-%u.img", id);
-	fd = fd_high(openat(rd->dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	fd = session_openat(rd->s, rd->dirfd, name, O_RDONLY | O_NONBLOCK, 0);
 	*size = 0;
 	if (fd < 0)
-		return errno == ENOENT ? 0 : session_fail(rd->s, -errno, "image %s: open", name);
+		return fd == -ENOENT ? 0 : session_fail(rd->s, fd, "image %s: open", name);
 	*vec_add(&p->files) = fd;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return session_fail(rd->s, -EBADMSG, "image %s: is not a regular file", name);

@@ -62,11 +62,12 @@ int image_create_at(struct session *s, struct image *img, int dirfd, uint32_t co
 
 	img->s = NULL;
 	/* always a new file: truncating an old one makes ext4 flush at close */
-	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
-		return session_fail(s, -errno, "image %s: remove the old one", name);
-	fd = fd_high(openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+	r = session_unlinkat(s, dirfd, name);
+	if (r < 0 && r != -ENOENT)
+		return session_fail(s, r, "image %s: remove the old one", name);
+	fd = session_openat(s, dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
 	if (fd < 0)
-		return session_fail(s, -errno, "image %s: create", name);
+		return session_fail(s, fd, "image %s: create", name);
 	r = image_start(s, img, fd, name, true);
 	if (r == 0 && common)
 		r = image_write_u32(img, common);
@@ -192,14 +193,14 @@ static int image_magic(struct image *img, uint32_t want)
 int image_open_at(struct session *s, struct image *img, int dirfd, uint32_t common, uint32_t magic,
 		  const char *name)
 {
-	int r, fd = fd_high(openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	int r, fd = session_openat(s, dirfd, name, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
 	struct stat st;
 
 	img->s = NULL;
-	if (fd < 0 && errno == ENOENT)
+	if (fd == -ENOENT)
 		return 1;
 	if (fd < 0)
-		return session_fail(s, -errno, "image %s: open", name);
+		return session_fail(s, fd, "image %s: open", name);
 	r = image_start(s, img, fd, name, false);
 	if (r < 0)
 		return r;

@@ -15,6 +15,7 @@
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
 #include "kind/cgroup-hier.h"
+#include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
 
@@ -83,7 +84,7 @@ static int note_thread(struct session *s, const struct thread *t)
 {
 	own_mem char *text = NULL;
 	struct cg_set *set;
-	int r = text_readf(AT_FDCWD, &text, "/proc/%d/task/%d/cgroup", t->task->pid, t->tid);
+	int r = text_readf(AT_FDCWD, &text, "/proc/%d/task/%d/cgroup", t->task->pid, thread_pid(t));
 
 	if (r == -ENOENT && access("/proc/self/cgroup", F_OK) < 0)
 		return 0; /* a kernel without */
@@ -92,7 +93,7 @@ static int note_thread(struct session *s, const struct thread *t)
 	r = set_add(s, text, &set);
 	if (r < 0)
 		return r;
-	map_put(&state(s)->by_tid, t->tid, set);
+	map_put(&state(s)->by_tid, thread_pid(t), set);
 	if (!state(s)->root)
 		state(s)->root = set;
 	return 0;
@@ -134,32 +135,33 @@ int cgroup_note(struct session *s, struct tree *tree)
 
 uint32_t cgroup_set(struct session *s, const struct thread *t)
 {
-	const struct cg_set *set = map_get(&state(s)->by_tid, t->tid);
+	const struct cg_set *set = map_get(&state(s)->by_tid, thread_pid(t));
 
 	return set ? set->id : 1;
 }
 
 /* ---- directories ---- */
 
-static CgroupPerms *perms_of(const struct stat *st)
+/* Whose number has none inside (ID_NONE): the restore leaves what it finds. */
+static CgroupPerms *perms_of(struct session *s, const struct stat *st)
 {
 	CgroupPerms *p = xalloc(sizeof(*p));
 
 	cgroup_perms__init(p);
 	p->mode = st->st_mode;
-	p->uid = st->st_uid;
-	p->gid = st->st_gid;
+	p->uid = uid_in(s, st->st_uid);
+	p->gid = gid_in(s, st->st_gid);
 	return p;
 }
 
-static void prop_add(CgroupDirEntry *e, const char *name, const char *value, const struct stat *st)
+static void prop_add(struct session *s, CgroupDirEntry *e, const char *name, const char *value, const struct stat *st)
 {
 	CgroupPropEntry *p = xalloc(sizeof(*p));
 
 	cgroup_prop_entry__init(p);
 	p->name = xstrdup(name);
 	p->value = xstrdup(value);
-	p->perms = perms_of(st);
+	p->perms = perms_of(s, st);
 	e->properties = xgrow(e->properties, (e->n_properties + 1) * sizeof(*e->properties));
 	e->properties[e->n_properties++] = p;
 }
@@ -174,7 +176,7 @@ static void oom_value(char *text)
 	text[strcspn(text, "\n")] = 0;
 }
 
-static void prop_read(int dir, const struct prop_name *p, CgroupDirEntry *e)
+static void prop_read(struct session *s, int dir, const struct prop_name *p, CgroupDirEntry *e)
 {
 	own_fd int fd = openat(dir, p->name, (p->perms_only ? O_PATH : O_RDONLY) | O_CLOEXEC);
 	char text[VALUE_MAX];
@@ -193,14 +195,14 @@ static void prop_read(int dir, const struct prop_name *p, CgroupDirEntry *e)
 	n = strlen(text);
 	if (n && text[n - 1] == '\n')
 		text[n - 1] = 0;
-	prop_add(e, p->name, text, &st);
+	prop_add(s, e, p->name, text, &st);
 }
 
-static void props_read(int dir, const struct hier *h, CgroupDirEntry *e)
+static void props_read(struct session *s, int dir, const struct hier *h, CgroupDirEntry *e)
 {
 	for (const struct prop_name *p = prop_names; p->name; p++)
 		if (p->v2 == !*h->name && (!p->controller || p->v2 || hier_has(h, p->controller)))
-			prop_read(dir, p, e);
+			prop_read(s, dir, p, e);
 }
 
 /* A directory and all below it. */
@@ -223,8 +225,8 @@ static int dir_read(struct session *s, const struct hier *h, int at, const char 
 	take_fd(list);
 	if (++state(s)->dirs > DIRS_MAX)
 		return session_fail(s, -E2BIG, "cgroup %s: more than %d directories", path, DIRS_MAX);
-	e->dir_perms = perms_of(&st);
-	props_read(fd, h, e);
+	e->dir_perms = perms_of(s, &st);
+	props_read(s, fd, h, e);
 	while (r == 0 && (de = readdir(d))) {
 		if (de->d_type != DT_DIR || de->d_name[0] == '.')
 			continue;
@@ -281,9 +283,9 @@ static int add_frozen(struct session *s, const struct hier *own, CgControllerEnt
 	if (!state(s)->frozen || !c->n_dirs)
 		return 0;
 	if (hier_has(own, "freezer") && warden_table(s)->freezer == FREEZER_V1)
-		prop_add(c->dirs[0], "freezer.state", "FROZEN", &st);
+		prop_add(s, c->dirs[0], "freezer.state", "FROZEN", &st);
 	else if (!*own->name && warden_table(s)->freezer == FREEZER_V2)
-		prop_add(c->dirs[0], "cgroup.freeze", "1", &st);
+		prop_add(s, c->dirs[0], "cgroup.freeze", "1", &st);
 	return 0;
 }
 

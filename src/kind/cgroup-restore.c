@@ -14,6 +14,7 @@
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
 #include "kind/cgroup-hier.h"
+#include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
 
@@ -219,11 +220,11 @@ static void undo_dirs(void *arg)
 			unlinkat(c->dirs.v[i].h->fd, c->dirs.v[i].path, AT_REMOVEDIR);
 }
 
-static void set_perms(int at, const char *path, const CgroupPerms *p)
+static void set_perms(struct session *s, int at, const char *path, const CgroupPerms *p)
 {
 	if (!p)
 		return;
-	if (fchownat(at, path, p->uid, p->gid, 0) == 0)
+	if (fchownat(at, path, uid_out(s, p->uid), gid_out(s, p->gid), 0) == 0)
 		fchmodat(at, path, p->mode & 07777, 0);
 }
 
@@ -375,7 +376,7 @@ static void dir_props(struct session *s, const struct cg_dir *d, enum prop_when 
 		if (p->perms && d->made) {
 			own_mem char *path = xprintf("%s/%s", d->path, p->name);
 
-			set_perms(d->h->fd, path, p->perms);
+			set_perms(s, d->h->fd, path, p->perms);
 		}
 	}
 }
@@ -405,7 +406,7 @@ static int dir_tree(struct session *s, struct hier *h, const CgroupDirEntry *e, 
 		d = dir_add(c, h, path, false);
 	d->e = e;
 	if (d->made)
-		set_perms(h->fd, path, e->dir_perms);
+		set_perms(s, h->fd, path, e->dir_perms);
 	if (props_wanted(c, d))
 		dir_props(s, d, PROP_EARLY);
 	for (size_t i = 0; r == 0 && i < e->n_children; i++) {

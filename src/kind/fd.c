@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/fd-legacy.h"
 #include "kind/filelock.h"
 #include "kind/ghost.h"
 #include "task/lend.h"
@@ -115,7 +116,7 @@ static void known_add(struct fd_dumping *d, const struct fd_view *v, pid_t pid, 
 static pid_t owner_vpid(struct session *s, pid_t pid)
 {
 	for (size_t i = 0; i < s->tree->n; i++)
-		if (s->tree->all[i]->pid == pid)
+		if (s->tree->all[i]->tgid == pid)
 			return s->tree->all[i]->vpid;
 	return 0;
 }
@@ -406,6 +407,8 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			all = all ? all : r;
 		}
 	}
+	if (filelock_check_end(s, tree) < 0)
+		all = all ? all : s->why_r;
 	return all;
 }
 
@@ -498,9 +501,16 @@ int fd_read(struct session *s, struct tree *tree)
 	int r = image_open(s, &img, MAGIC_FILES, "files.img");
 
 	if (r == 1)
-		return session_fail(s, -ENOENT, "image files.img is missing");
-	while (r == 0 && (r = image_read(&img, &file_entry__descriptor, &m)) == 1)
-		r = obj_add(s, (FileEntry *)m);
+		r = 0;
+	else
+		while (r == 0 && (r = image_read(&img, &file_entry__descriptor, &m)) == 1)
+			r = obj_add(s, (FileEntry *)m);
+	if (r == 0 && !restoring(s)->objs.n) {
+		r = fd_legacy_read(s, obj_add);
+		if (r == 0)
+			return session_fail(s, -ENOENT, "image files.img is missing or empty");
+		r = r < 0 ? r : 0;
+	}
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		struct task *k = tree->all[i];
 
@@ -706,16 +716,18 @@ static int table_fill(struct session *s, const struct fd_table *t)
 	return r < 0 || !t->fds.n ? r : table_move(s, t, nums);
 }
 
+typedef int owner_fn(struct session *s, struct fd_obj *o, struct batch *b, int num);
+
 /* What only an owner can do, by the numbers of its table. */
-static int obj_in_task(struct session *s, struct fd_obj *o)
+static int obj_by_owner(struct session *s, struct fd_obj *o, owner_fn *fn)
 {
 	struct batch b;
 	int r;
 
-	if (!o->kind || !o->kind->in_task || o->fd < 0 || !o->task)
+	if (!fn || o->fd < 0 || !o->task)
 		return 0;
 	batch_start(s, &b, task_leader(o->task));
-	r = o->kind->in_task(s, o, &b, o->num);
+	r = fn(s, o, &b, o->num);
 	return r < 0 ? r : batch_run(&b);
 }
 
@@ -729,8 +741,11 @@ int fd_restore_tables(struct session *s, struct tree *tree)
 		if (k->state != TASK_DEAD && !k->helper && k->files && k->files->task == k)
 			r = table_fill(s, k->files);
 	}
-	for (size_t i = 0; r == 0 && i < restoring(s)->objs.n; i++)
-		r = obj_in_task(s, restoring(s)->objs.v[i]);
+	for (size_t i = 0; r == 0 && i < restoring(s)->objs.n; i++) {
+		struct fd_obj *o = restoring(s)->objs.v[i];
+
+		r = o->kind ? obj_by_owner(s, o, o->kind->in_task) : 0;
+	}
 	return r;
 }
 
@@ -742,6 +757,9 @@ int fd_restore_link(struct session *s)
 	for (size_t i = 0; r == 0 && i < f->objs.n; i++)
 		if (f->objs.v[i]->fd >= 0 && f->objs.v[i]->kind->link)
 			r = f->objs.v[i]->kind->link(s, f->objs.v[i]);
+	for (size_t i = 0; r == 0 && i < f->objs.n; i++)
+		if (f->objs.v[i]->kind)
+			r = obj_by_owner(s, f->objs.v[i], f->objs.v[i]->kind->watch);
 	return r;
 }
 

@@ -59,10 +59,12 @@ struct fd_kind {
 	/** all objects exist, tasks have their tables: queues, connections, peers. May be NULL */
 	int (*link)(struct session *s, struct fd_obj *o);
 	/**
-	 * calls to be made by an owner once all tables are complete (epoll_ctl); num there. May
-	 * batch_run() itself when batch_room() says no. May be NULL
+	 * calls to be made by an owner once all tables are complete; num there. May batch_run()
+	 * itself when batch_room() says no. May be NULL
 	 */
 	int (*in_task)(struct session *s, struct fd_obj *o, struct batch *b, int num);
+	/** the same, but after link(): what looks at other objects must find them as they were */
+	int (*watch)(struct session *s, struct fd_obj *o, struct batch *b, int num);
 	/** dump: once after all descriptors were seen (images of shared contents). May be NULL */
 	int (*dump_end)(struct session *s);
 	/**
@@ -142,7 +144,7 @@ int fd_read(struct session *s, struct tree *tree);
 int fd_restore_make(struct session *s);
 /** fd_restore_tables - give them to the tasks, whose agents are idle; then in_task() */
 int fd_restore_tables(struct session *s, struct tree *tree);
-/** fd_restore_link - contents and connections; after it our copies may be closed */
+/** fd_restore_link - contents and connections, then watch(); after it our copies may be closed */
 int fd_restore_link(struct session *s);
 void fd_restore_end(struct session *s);
 

@@ -5,7 +5,7 @@
  * Kept:   kind, range, holder; a lease's signal is the descriptor's (F_SETSIG, F_SETOWN).
  * Lost:   an OFD lock on a file that is only mapped, which nothing shows. A lease that somebody is
  *         breaking right now, a lock shared with a process outside of the tree, a flock on a file that
- *         no task has a descriptor of are refused. Who waits for a lock asks again after the restore;
+ *         no task has a descriptor or its holder a mapping of are refused. Who waits for a lock asks again after the restore;
  *         the order of those who wait is not kept.
  * Kernel: fs/locks.c, __show_fd_locks(): "lock:" lines of fdinfo show the locks made through that open
  *         file, POSIX ones only to the descriptor table that owns them.
@@ -87,7 +87,7 @@ static const char *lock_line(const char *text)
 /* The task with that pid below k, which is stopped or (preflight) still running. */
 static struct task *task_below(struct task *k, pid_t pid)
 {
-	struct task *found = k->pid == pid ? k : NULL;
+	struct task *found = k->tgid == pid ? k : NULL;
 
 	for (struct task *c = k->first_child; !found && c; c = c->next)
 		found = task_below(c, pid);
@@ -139,12 +139,17 @@ static int bad_line(struct session *s, const struct fd_view *v, const char *line
 			    v->task->vpid, v->num, v->link, (int)strcspn(line, "\n"), line);
 }
 
+/* flock()s that were met, as /proc/locks names them: holder and file. */
+static uint64_t flock_key(const struct lock *l);
+
 int filelock_check(struct session *s, const struct fd_view *v)
 {
 	for (const char *p = v->info; (p = lock_line(p));) {
 		struct lock l;
 		int r = lock_parse(p, &l) < 0 ? bad_line(s, v, p) : lock_check(s, v, &l);
 
+		if (l.flag == LOCK_FLOCK)
+			map_put(session_map(s, "flocks seen"), flock_key(&l), s);
 		if (r < 0)
 			return r;
 	}
@@ -162,31 +167,36 @@ static uint64_t text_hash(const char *p)
 	return h;
 }
 
-/* flock()s that were met, as /proc/locks names them: holder and file. */
 static uint64_t flock_key(const struct lock *l)
 {
 	return text_hash(l->where) ^ (uint64_t)l->pid << 32;
 }
 
-static int lock_put(struct session *s, const struct fd_view *v, const struct lock *l)
+static int lock_write(struct session *s, FileLockEntry *e, const struct lock *l)
 {
 	struct image *img = image_shared(s, MAGIC_FILE_LOCKS, "filelocks.img");
+
+	e->flag = l->flag;
+	e->type = l->type;
+	e->start = l->start;
+	e->len = l->len;
+	session_debug(s, "lock: task %d descriptor %d %s type %u from %llu, %llu bytes", e->pid, e->fd,
+		      lock_name(l->flag), l->type, (unsigned long long)l->start,
+		      (unsigned long long)l->len);
+	return img ? image_write(img, &e->base) : s->why_r;
+}
+
+static int lock_put(struct session *s, const struct fd_view *v, const struct lock *l)
+{
 	FileLockEntry e = FILE_LOCK_ENTRY__INIT;
 	struct task *owner = l->flag == LOCK_POSIX && l->pid > 0 ? task_of(v->task, l->pid) : NULL;
 
 	/* tasks that share a table share its locks; F_GETLK names the one that asked for it */
 	if (!owner || !owner->ids || owner->ids->files_id != v->task->ids->files_id)
 		owner = v->task;
-	e.flag = l->flag;
-	e.type = l->type;
 	e.pid = owner->vpid;
 	e.fd = v->num;
-	e.start = l->start;
-	e.len = l->len;
-	session_debug(s, "lock: task %d descriptor %d %s type %u from %llu, %llu bytes", e.pid, e.fd,
-		      lock_name(l->flag), l->type, (unsigned long long)l->start,
-		      (unsigned long long)l->len);
-	return img ? image_write(img, &e.base) : s->why_r;
+	return lock_write(s, &e, l);
 }
 
 int filelock_note(struct session *s, const struct fd_view *v)
@@ -219,28 +229,97 @@ int filelock_queued(struct session *s, const struct fd_view *v)
 	return 0;
 }
 
+/* Where the task maps that file; 0 nowhere. */
+static uint64_t mapped_at(const struct task *k, const char *where)
+{
+	own_mem char *text = NULL;
+
+	if (text_read(k->proc, "maps", &text, NULL) < 0)
+		return 0;
+	for (char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
+		char dev[24], have[60];
+		uint64_t start, ino;
+
+		if (sscanf(p, "%" SCNx64 "-%*x %*s %*x %23s %" SCNu64, &start, dev, &ino) != 3)
+			continue;
+		snprintf(have, sizeof(have), "%s:%" PRIu64, dev, ino);
+		if (!strcmp(have, where))
+			return start;
+	}
+	return 0;
+}
+
+/* Does a descriptor of the task show that lock? */
+static bool flock_shown(const struct task *k, const struct lock *l)
+{
+	int fd = openat(k->proc, "fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		own_mem char *info = NULL;
+		struct lock have;
+
+		if (text_read(dirfd(d), e->d_name, &info, NULL) < 0)
+			continue;
+		for (const char *p = info; (p = lock_line(p));)
+			if (lock_parse(p, &have) == 0 && have.flag == LOCK_FLOCK && !strcmp(have.where, l->where))
+				return true;
+	}
+	return false;
+}
+
+/* A flock() of a task that has no descriptor of the file: by the mapping that keeps it open. */
+static int flock_mapped(struct session *s, const struct task *k, const struct lock *l, bool write)
+{
+	FileLockEntry e = FILE_LOCK_ENTRY__INIT;
+	uint64_t at = mapped_at(k, l->where);
+
+	if (!write && (!at || flock_shown(k, l))) /* it runs: its descriptors may be others by now */
+		return 0;
+	if (!at)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: has a lock (flock) on file %s without a descriptor or a mapping of it; keep the descriptor or give the lock up",
+				    k->vpid, l->where);
+	if (!s->opts->has_file_locks || !s->opts->file_locks)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: maps file %s at %" PRIx64 ", on which it has a lock (flock); use --file-locks to keep it",
+				    k->vpid, l->where, at);
+	if (!write)
+		return 0;
+	e.pid = k->vpid;
+	e.fd = -1;
+	e.has_mapped_at = true;
+	e.mapped_at = at;
+	return lock_write(s, &e, l);
+}
+
 /* A flock() on a file that is only mapped any more has no descriptor whose fdinfo would show it. */
-static int flocks_all_met(struct session *s)
+static int flocks_mapped(struct session *s, const struct tree *tree, const char *met, bool write)
 {
 	own_mem char *text = NULL;
 	int r = text_read(AT_FDCWD, "/proc/locks", &text, NULL);
 
 	if (r < 0)
 		return session_fail(s, r, "file locks: read /proc/locks");
-	for (char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
+	for (char *p = text; r == 0 && p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
 		const char *at = strchr(p, ' ');
+		struct task *k;
 		struct lock l;
 
 		if (!at || lock_parse(at, &l) < 0 || l.flag != LOCK_FLOCK || l.pid <= 0 ||
-		    map_get(session_map(s, "flocks met"), flock_key(&l)))
+		    map_get(session_map(s, met), flock_key(&l)))
 			continue;
-		for (size_t i = 0; i < s->tree->n; i++)
-			if (s->tree->all[i]->pid == l.pid)
-				return session_fail(s, -ENOTSUP,
-						    "task %d: has a lock (flock) on file %s without a descriptor of it (it is mapped, say); keep the descriptor or give the lock up",
-						    s->tree->all[i]->vpid, l.where);
+		k = task_below(tree->root, l.pid);
+		if (k && k->state != TASK_DEAD)
+			r = flock_mapped(s, k, &l, write);
 	}
-	return 0;
+	return r;
+}
+
+int filelock_check_end(struct session *s, const struct tree *tree)
+{
+	return flocks_mapped(s, tree, "flocks seen", false);
 }
 
 int filelock_dump_end(struct session *s)
@@ -255,7 +334,7 @@ int filelock_dump_end(struct session *s)
 					    "file %s: is locked, but no task has a descriptor of it (it waits in a socket, or is only mapped); receive it or give the lock up",
 					    (char *)row->value);
 	}
-	if (flocks_all_met(s) < 0)
+	if (flocks_mapped(s, s->tree, "flocks met", true) < 0)
 		return s->why_r;
 	return image_shared_end(s, "filelocks.img");
 }
@@ -265,6 +344,7 @@ int filelock_dump_end(struct session *s)
 struct locks {
 	FileLockEntry **v;
 	size_t n, max;
+	struct map mapped; /* those set when their mapping was made */
 };
 
 static struct locks *locks_of(struct session *s)
@@ -284,7 +364,7 @@ static int entry_check(struct session *s, const FileLockEntry *e)
 		return session_fail(s, -ENOTSUP,
 				    "filelocks.img: task %d: the lease on descriptor %d was being broken at the checkpoint, which cannot be restored; checkpoint again when its holder has given way",
 				    e->pid, e->fd);
-	if (!k || k->state == TASK_DEAD || e->fd < 0 || !strcmp(lock_name(e->flag), "unknown") ||
+	if (!k || k->state == TASK_DEAD || (e->has_mapped_at ? e->flag != LOCK_FLOCK : e->fd < 0) || !strcmp(lock_name(e->flag), "unknown") ||
 	    e->type > F_WRLCK || e->start < 0 || e->len < 0)
 		return session_fail(s, -EBADMSG,
 				    "filelocks.img: a lock of kind %u, type %u on descriptor %d of task %d is impossible",
@@ -313,17 +393,17 @@ int filelock_read(struct session *s)
 	return r;
 }
 
-/* The call that sets a lock, from its holder. */
-static unsigned lock_call(struct batch *b, const FileLockEntry *e)
+/* The call that sets a lock, from its holder by descriptor fd. */
+static unsigned lock_call(struct batch *b, const FileLockEntry *e, int fd)
 {
 	struct flock range = { .l_type = e->type, .l_whence = SEEK_SET, .l_start = e->start, .l_len = e->len };
 	static const int flock_ops[] = { [F_RDLCK] = 1 /* LOCK_SH */, [F_WRLCK] = 2 /* LOCK_EX */ };
 
 	if (e->flag == LOCK_FLOCK)
-		return call2(b, NULL, SYS_flock, e->fd, flock_ops[e->type] | 4 /* LOCK_NB */);
+		return call2(b, NULL, SYS_flock, fd, flock_ops[e->type] | 4 /* LOCK_NB */);
 	if (e->flag == LOCK_LEASE)
-		return call3(b, NULL, SYS_fcntl, e->fd, F_SETLEASE, e->type);
-	return call3(b, NULL, SYS_fcntl, e->fd, e->flag == LOCK_OFD ? F_OFD_SETLK : F_SETLK,
+		return call3(b, NULL, SYS_fcntl, fd, F_SETLEASE, e->type);
+	return call3(b, NULL, SYS_fcntl, fd, e->flag == LOCK_OFD ? F_OFD_SETLK : F_SETLK,
 		     batch_mem(b, &range, sizeof(range), NULL));
 }
 
@@ -334,6 +414,19 @@ static int lock_failed(struct session *s, const FileLockEntry *e, int r)
 				    e->pid, e->fd, lock_name(e->flag));
 	return session_fail(s, r, "task %d: descriptor %d: set its lock (%s)", e->pid, e->fd,
 			    lock_name(e->flag));
+}
+
+void filelock_mapping(struct session *s, const struct task *k, uint64_t start, int num, struct batch *b)
+{
+	struct locks *all = locks_of(s);
+
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i]->has_mapped_at && all->v[i]->mapped_at == start && all->v[i]->pid == k->vpid) {
+			unsigned call = lock_call(b, all->v[i], num);
+
+			b->what[call] = "lock a mapped file, which somebody else may have locked now";
+			map_put(&all->mapped, i + 1, all->v[i]);
+		}
 }
 
 /* One holder's, in the order of the image. */
@@ -350,10 +443,10 @@ static int locks_of_task(struct session *s, struct task *k)
 
 		batch_start(s, &b, task_leader(k));
 		for (; at < all->n && n < ARRAY_SIZE(sent); at++) {
-			if (all->v[at]->pid != k->vpid)
+			if (all->v[at]->pid != k->vpid || all->v[at]->has_mapped_at)
 				continue;
 			sent[n].e = all->v[at];
-			sent[n].call = lock_call(&b, all->v[at]);
+			sent[n].call = lock_call(&b, all->v[at], all->v[at]->fd);
 			n++;
 		}
 		r = n ? batch_run(&b) : 0;
@@ -368,6 +461,14 @@ int filelock_restore(struct session *s)
 {
 	int r = 0;
 
+	for (size_t i = 0; i < locks_of(s)->n; i++) {
+		const FileLockEntry *e = locks_of(s)->v[i];
+
+		if (e->has_mapped_at && !map_get(&locks_of(s)->mapped, i + 1))
+			return session_fail(s, -EBADMSG,
+					    "filelocks.img: task %d: the file it locked is not mapped by itself at %" PRIx64,
+					    e->pid, e->mapped_at);
+	}
 	if (!locks_of(s)->n)
 		return 0;
 	for (size_t i = 0; r == 0 && i < s->tree->n; i++)

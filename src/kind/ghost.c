@@ -7,6 +7,7 @@
 #include "image/record.h"
 #include "images/ghost-file.pb-c.h"
 #include "images/remap-file-path.pb-c.h"
+#include "kind/ids.h"
 #include "kind/ns.h"
 
 #include <fcntl.h>
@@ -207,6 +208,9 @@ static int ghost_write(struct session *s, int fd, const struct stat *st, uint32_
 
 	e.uid = st->st_uid;
 	e.gid = st->st_gid;
+	r = owner_in(s, &e.uid, &e.gid, "file 0x%x, which has no name", id);
+	if (r < 0)
+		return r;
 	e.mode = st->st_mode;
 	e.has_dev = e.has_ino = true;
 	e.dev = kdev(st->st_dev);
@@ -305,7 +309,10 @@ static int linked_dump(struct session *s, const struct task *k, int fd, const ch
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	for (int i = 0; r >= 0 && i < 1000; i++) {
 		snprintf(t->name, sizeof(t->name), i ? LINK_PREFIX "%u.%d" : LINK_PREFIX "%u", id, i);
-		r = linkat(AT_FDCWD, self, t->dir, t->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+		r = ids_assume(s);
+		if (r == 0)
+			r = linkat(AT_FDCWD, self, t->dir, t->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+		ids_resign(s);
 		if (r != -EEXIST)
 			break;
 		r = i < 999 ? 0 : r;
@@ -489,6 +496,7 @@ static int chunks_read(struct making *m, struct image *img, const GhostFileEntry
 static int making_attributes(struct making *m, const GhostFileEntry *e)
 {
 	struct timespec t[2] = { { 0, UTIME_OMIT }, { 0, UTIME_OMIT } };
+	uint32_t uid = e->uid, gid = e->gid;
 	char self[32];
 
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", m->fd);
@@ -496,7 +504,9 @@ static int making_attributes(struct making *m, const GhostFileEntry *e)
 		t[0] = (struct timespec){ e->atim->tv_sec, e->atim->tv_usec * 1000 };
 	if (e->mtim && e->mtim->tv_usec < 1000000)
 		t[1] = (struct timespec){ e->mtim->tv_sec, e->mtim->tv_usec * 1000 };
-	if (chown(self, e->uid, e->gid) < 0 || chmod(self, e->mode & 07777) < 0)
+	if (owner_out(m->s, &uid, &gid, "ghost-file-%x.img: the file", m->id) < 0)
+		return -EBADMSG;
+	if (chown(self, uid, gid) < 0 || chmod(self, e->mode & 07777) < 0)
 		return making_fail(m, -errno, "set its owner and mode");
 	if ((e->atim || e->mtim) && utimensat(AT_FDCWD, self, t, 0) < 0)
 		return making_fail(m, -errno, "set its times");

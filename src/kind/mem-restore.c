@@ -41,6 +41,7 @@ struct mem_task {
 	struct mem_map *maps;
 	size_t n;
 	bool inherits; /* its memory began as its parent's */
+	bool built, finished;
 	struct {
 		struct span *v; /* private ranges that came from the parent; ascending */
 		size_t n, max;
@@ -170,9 +171,19 @@ int mem_read(struct session *s, struct tree *tree)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		if (tree->all[i]->state != TASK_DEAD)
-			r = mem_read_task(s, tree->all[i]);
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		struct task *k = tree->all[i];
+
+		if (k->state == TASK_DEAD)
+			continue;
+		k->mm_of = mem_shared_with(tree, i);
+		if (!k->mm_of) {
+			r = mem_read_task(s, k);
+			continue;
+		}
+		k->mm = k->mm_of->mm;
+		k->mem = k->mm_of->mem;
+	}
 	return r;
 }
 
@@ -676,8 +687,11 @@ int mem_build(struct session *s, struct task *k)
 	own_mem int *nums = NULL;
 	struct batch b;
 	size_t ki = 0;
-	int r = maps_open(s, k);
+	int r = mt->built ? 0 : maps_open(s, k);
 
+	if (mt->built) /* CLONE_VM: by the first of those who have it */
+		return 0;
+	mt->built = true;
 	if (r == 0)
 		r = maps_lend(s, k, &nums);
 	if (r < 0)
@@ -781,6 +795,9 @@ int mem_finish(struct session *s, struct task *k)
 	struct batch b;
 	int r = 0;
 
+	if (mt->finished)
+		return 0;
+	mt->finished = true;
 	batch_start(s, &b, task_leader(k));
 	for (size_t i = 0; r == 0 && i < mt->n; i++)
 		r = finish_area(&b, mt->maps[i].e);
@@ -814,7 +831,7 @@ void mem_end(struct session *s, struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++) {
 		struct mem_task *mt = mem_of(tree->all[i]);
 
-		if (!mt)
+		if (!mt || tree->all[i]->mm_of)
 			continue;
 		pages_free(&mt->pages);
 		free(mt->maps);

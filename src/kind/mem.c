@@ -227,9 +227,10 @@ static int note_exe(struct session *s, struct task *task, MmEntry *mm)
 	return fd_put_path(s, task, fd, link, &mm->exe_file_id);
 }
 
-/* An instruction that the tracer can borrow for its first call: the vdso's, else any code's. */
-static int find_insn(struct session *s, struct task *task, const MmEntry *mm)
+/* A system call instruction in the task's code; vdso: the vdso's first, else it comes last. */
+static int insn_find(struct session *s, struct task *task, bool vdso, uint64_t *ret)
 {
+	const MmEntry *mm = task->mm;
 	own_mem char *buf = xalloc(65536);
 
 	for (int pass = 0; pass < 2; pass++) {
@@ -241,12 +242,12 @@ static int find_insn(struct session *s, struct task *task, const MmEntry *mm)
 			long at;
 
 			if (!(e->prot & PROT_EXEC) || (e->status & VMA_VSYSCALL) ||
-			    (pass == 0 && !(e->status & VMA_VDSO)))
+			    !!(e->status & VMA_VDSO) != (vdso ^ pass))
 				continue;
 			got = process_vm_readv(task->pid, &l, 1, &m, 1, 0);
 			at = got > 0 ? arch_find_syscall(buf, got) : -ENOENT;
 			if (at >= 0) {
-				task_leader(task)->tr->insn = e->start + at;
+				*ret = e->start + at;
 				return 0;
 			}
 		}
@@ -256,10 +257,45 @@ static int find_insn(struct session *s, struct task *task, const MmEntry *mm)
 			    task->vpid);
 }
 
-int mem_note(struct session *s, struct task *task)
+/* One that the tracer can borrow for its first call. */
+static int find_insn(struct session *s, struct task *task)
 {
-	MmEntry *mm = xalloc(sizeof(*mm));
+	return insn_find(s, task, true, &task_leader(task)->tr->insn);
+}
+
+/* After a restore it has to be there still, and the vdso may be another one's then. */
+int mem_exit_insn(struct session *s, struct task *task, uint64_t *ret)
+{
+	return insn_find(s, task, false, ret);
+}
+
+struct task *mem_shared_with(const struct tree *tree, size_t n)
+{
+	const struct task *k = tree->all[n];
+
+	for (size_t i = 0; k->ids && i < n; i++)
+		if (tree->all[i]->ids && tree->all[i]->ids->vm_id == k->ids->vm_id)
+			return tree->all[i];
+	return NULL;
+}
+
+/* clone(CLONE_VM): all is known from the first who has it. */
+static int mem_note_same(struct task *task, struct task *first)
+{
+	task->mm_of = first;
+	task->mm = first->mm;
+	task_leader(task)->tr->insn = task_leader(first)->tr->insn;
+	return 0;
+}
+
+int mem_note(struct session *s, struct tree *tree, size_t n)
+{
+	struct task *task = tree->all[n], *first = mem_shared_with(tree, n);
+	MmEntry *mm = first ? NULL : xalloc(sizeof(*mm));
 	int r;
+
+	if (first)
+		return mem_note_same(task, first);
 
 	mm_entry__init(mm);
 	task->mm = mm;
@@ -271,7 +307,7 @@ int mem_note(struct session *s, struct task *task)
 	if (r == 0)
 		r = note_exe(s, task, mm);
 	if (r == 0)
-		r = find_insn(s, task, mm);
+		r = find_insn(s, task);
 	return r;
 }
 

@@ -79,8 +79,12 @@ static inline bool vma_private(const VmaEntry *e)
 
 /* ---- for flow: dump ---- */
 
-/** mem_note - /proc: mappings, mm fields, auxv; fills task->mm and the leader row's insn */
-int mem_note(struct session *s, struct task *task);
+/** mem_shared_with - the first task before task number n of the tree that has the same memory, or NULL */
+struct task *mem_shared_with(const struct tree *tree, size_t n);
+/** mem_note - task number n of the tree, from /proc: mappings, mm fields, auxv; fills mm, the leader's insn */
+int mem_note(struct session *s, struct tree *tree, size_t n);
+/** mem_exit_insn - address of a system call instruction in the task's code */
+int mem_exit_insn(struct session *s, struct task *task, uint64_t *ret);
 /** mem_ask - add the calls whose answers mem_tell() puts into task->mm: brk, dumpable, THP */
 void mem_ask(struct session *s, struct task *task, struct batch *b);
 int mem_tell(struct session *s, struct task *task, struct batch *b);

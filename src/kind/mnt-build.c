@@ -10,6 +10,7 @@
 #include "kind/mnt-build.h"
 
 #include "base/res.h"
+#include "kind/ids.h"
 #include "kind/mnt-tar.h"
 #include "kind/tty.h"
 #include "task/guest.h"
@@ -417,7 +418,9 @@ static int root_in(struct session *s, struct mnt_list *l)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return session_fail(s, -errno, "mounts: part them from the host's");
 	l->root->fd = take_fd(l->root->source);
-	if (move_mount(l->root->fd, "", AT_FDCWD, s->opts->root, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	/* root of a user namespace may have no way to that directory: any other place does as well */
+	if (move_mount(l->root->fd, "", AT_FDCWD, ids_mapped(s) ? "/" : s->opts->root,
+		       MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return session_fail(s, -errno, "--root %s: mount it", s->opts->root);
 	return 0;
 }
@@ -431,7 +434,7 @@ static int root_turn(struct session *s, const struct mnt_list *l)
 		if (errno != EINVAL)
 			return session_fail(s, -errno, "--root %s: make it the root", s->opts->root);
 		/* our own root is the initial ramfs, which stays */
-		if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+		if ((!ids_mapped(s) && mount(".", "/", NULL, MS_MOVE, NULL) < 0) || chroot(".") < 0)
 			return session_fail(s, -errno, "--root %s: move it to the root", s->opts->root);
 	} else if (umount2(".", MNT_DETACH) < 0) {
 		return session_fail(s, -errno, "mounts: let the old root go");

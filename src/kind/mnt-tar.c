@@ -120,10 +120,10 @@ int mnt_tar_write(struct session *s, uint32_t dev, int dir, const char *what)
 	int r;
 
 	snprintf(name, sizeof(name), "tmpfs-dev-%u.tar.gz.img", dev);
-	unlinkat(s->images, name, 0);
-	fd = openat(s->images, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	session_unlinkat(s, s->images, name);
+	fd = session_openat(s, s->images, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
 	if (fd < 0 || fchdir(dir) < 0)
-		return session_fail(s, -errno, "mount %s: create %s", what, name);
+		return session_fail(s, fd < 0 ? fd : -errno, "mount %s: create %s", what, name);
 	archive_write_add_filter_gzip(out);
 	archive_write_set_filter_option(out, "gzip", "compression-level", "1");
 	archive_write_set_format_pax_restricted(out);
@@ -179,13 +179,13 @@ int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, cons
 	int r;
 
 	snprintf(name, sizeof(name), "tmpfs-dev-%u.tar.gz.img", dev);
-	fd = openat(s->images, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT) { /* as old versions named it */
+	fd = session_openat(s, s->images, name, O_RDONLY, 0);
+	if (fd == -ENOENT) { /* as old versions named it */
 		snprintf(name, sizeof(name), "tmpfs-%u.tar.gz.img", mnt_id);
-		fd = openat(s->images, name, O_RDONLY | O_CLOEXEC);
+		fd = session_openat(s, s->images, name, O_RDONLY, 0);
 	}
 	if (fd < 0)
-		return errno == ENOENT ? 0 : session_fail(s, -errno, "image %s: open", name);
+		return fd == -ENOENT ? 0 : session_fail(s, fd, "image %s: open", name);
 	if (fchdir(dir) < 0)
 		return session_fail(s, -errno, "mount %s: enter it", what);
 	archive_read_support_format_tar(in);

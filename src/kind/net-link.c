@@ -26,6 +26,7 @@
 #include <string.h>
 
 #define LINKS_MAX 65536
+#define KIND_MAX 64 /* bytes of a kind's name; the kernel's limit is 56 */
 #define HEAD sizeof(struct ifinfomsg)
 
 struct link_kind {
@@ -327,6 +328,11 @@ static void link_peer(struct session *s, struct rtnl *n, NetDeviceEntry *e, cons
 	e->has_peer_ifindex = true;
 	e->peer_nsid = there ? ns_by_nsid(s, n, (int)attr_u32(there, -1)) : ns->id;
 	e->has_peer_nsid = e->peer_nsid != 0;
+	if (!strcmp(link_kind(h), "vxlan")) /* it tells its own way what it stands on */
+		e->lower = attr_u32(attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO),
+							    IFLA_INFO_DATA),
+						IFLA_VXLAN_LINK), 0);
+	e->has_lower = e->lower != 0;
 	if (e->type != ND_TYPE__VETH && link && !there && e->peer_ifindex &&
 	    e->peer_ifindex != e->ifindex) {
 		e->has_lower = true;
@@ -436,6 +442,9 @@ int net_links_read(struct session *s, uint32_t id, struct net_links *l)
 		if (!net_link_name_ok(e->name) || !e->ifindex || e->ifindex > INT_MAX)
 			return session_fail(s, -EBADMSG, "image %s: link %zu has a bad name or index",
 					    img.name, l->n);
+		if (e->kind && strlen(e->kind) >= KIND_MAX)
+			return session_fail(s, -EBADMSG, "image %s: link %s: its kind is too long",
+					    img.name, e->name);
 		if (e->address.len > 32)
 			return session_fail(s, -EBADMSG, "image %s: link %s: address of %zu bytes",
 					    img.name, e->name, e->address.len);

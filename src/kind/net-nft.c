@@ -203,8 +203,41 @@ static bool has_word(const char *text, const char *word)
 
 /* ---- iptables-legacy ---- */
 
+/* Does a hook's policy let packets through? It is the standard target at the hook's underflow. */
+static bool legacy_accepts(const char *entries, size_t size, uint32_t at, int family)
+{
+	size_t head = family == AF_INET ? sizeof(struct ipt_entry) : sizeof(struct ip6t_entry);
+	struct xt_standard_target t;
+
+	if (at > size || size - at < head + sizeof(t))
+		return false;
+	memcpy(&t, entries + at + head, sizeof(t));
+	return t.verdict == -NF_ACCEPT - 1;
+}
+
+/* Hooks whose policy is another than at the start; -errno. */
+static int legacy_policies(int fd, int level, int family, const struct ipt_getinfo *info)
+{
+	socklen_t len = sizeof(struct ipt_get_entries) + info->size;
+	own_mem struct ipt_get_entries *e = xalloc(len);
+	int n = 0;
+
+	_Static_assert(sizeof(struct ipt_get_entries) == sizeof(struct ip6t_get_entries), "entries");
+	_Static_assert(IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES, "entries");
+	memcpy(e->name, info->name, sizeof(e->name));
+	e->size = info->size;
+	if (getsockopt(fd, level, IPT_SO_GET_ENTRIES, e, &len) < 0)
+		return -errno;
+	for (unsigned h = 0; h < NF_INET_NUMHOOKS; h++)
+		n += info->valid_hooks & 1u << h &&
+		     !legacy_accepts((const char *)e->entrytable, info->size, info->underflow[h], family);
+	return n;
+}
+
+/* Rules, and policies that somebody changed. */
 static int legacy_count(struct session *s, const char *table, int family)
 {
+	int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, policies;
 	struct ipt_getinfo info = { 0 }; /* IPv6 has the same structure and numbers */
 	socklen_t len = sizeof(info);
 	own_fd int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
@@ -213,12 +246,14 @@ static int legacy_count(struct session *s, const char *table, int family)
 	_Static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "getinfo");
 	_Static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO, "getinfo");
 	snprintf(info.name, sizeof(info.name), "%s", table);
-	if (fd < 0 || getsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, IPT_SO_GET_INFO,
-				 &info, &len) < 0)
+	if (fd < 0 || getsockopt(fd, level, IPT_SO_GET_INFO, &info, &len) < 0)
 		return session_fail(s, -errno, "iptables table %s: read its size", table);
 	hooks = (unsigned)__builtin_popcount(info.valid_hooks);
+	policies = legacy_policies(fd, level, family, &info);
+	if (policies < 0)
+		return session_fail(s, policies, "iptables table %s: read it", table);
 	/* each hook has a policy, and an entry ends the table */
-	return info.num_entries > hooks + 1 ? (int)(info.num_entries - hooks - 1) : 0;
+	return policies + (info.num_entries > hooks + 1 ? (int)(info.num_entries - hooks - 1) : 0);
 }
 
 static int legacy_check(struct session *s, int task_proc, const char *file, int family)
@@ -233,7 +268,7 @@ static int legacy_check(struct session *s, int task_proc, const char *file, int 
 		r = legacy_count(s, t, family);
 		if (r > 0)
 			return session_fail(s, -ENOTSUP,
-					    "iptables table %s: has %d rules of iptables-legacy, which cannot be kept; set them with nft or iptables-nft, or use --empty-ns net",
+					    "iptables table %s: has %d rules or policies of iptables-legacy, which cannot be kept; set them with nft or iptables-nft, or use --empty-ns net",
 					    t, r);
 		if (r < 0)
 			return r;

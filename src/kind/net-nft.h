@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net-nft: packet filter rules of the network namespace the caller is in. */
+/*
+ * net-nft: packet filter rules of the network namespace the caller is in. Not to be called where "/" is
+ * the tasks': libraries and tables of names are read.
+ */
 #ifndef KIND_NET_NFT_H
 #define KIND_NET_NFT_H
 

@@ -4,7 +4,8 @@
  * `ip addr save`, `ip route save` and `ip rule save` write.
  *
  * Kept:   addresses with flags and lifetimes, routes of every table with nexthops and metrics, rules
- *         of both families, permanent neighbours, nexthop objects.
+ *         of both families, permanent neighbours, nexthop objects, tracked connections and
+ *         expectations.
  * Lost:   learned neighbours and cached routes, which come again by themselves.
  * Kernel: net/ipv4/{devinet,fib_frontend,nexthop}.c, net/ipv6/{addrconf,route}.c,
  *         net/core/{fib_rules,neighbour}.c.
@@ -16,6 +17,8 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/nexthop.h>
 #include <string.h>
 
@@ -95,6 +98,17 @@ static const struct raw_file raw_files[] = {
 	  keep_rule6 },
 };
 
+#define CT(type) (NFNL_SUBSYS_CTNETLINK << 8 | (type))
+#define EXP(type) (NFNL_SUBSYS_CTNETLINK_EXP << 8 | (type))
+
+/* Tracked connections, of another netlink family. */
+static const struct raw_file track_files[] = {
+	{ "netns-ct", 0, CT(IPCTNL_MSG_CT_GET), CT(IPCTNL_MSG_CT_NEW), CT(IPCTNL_MSG_CT_DELETE),
+	  AF_UNSPEC, sizeof(struct nfgenmsg), NULL },
+	{ "netns-exp", 0, EXP(IPCTNL_MSG_EXP_GET), EXP(IPCTNL_MSG_EXP_NEW), EXP(IPCTNL_MSG_EXP_DELETE),
+	  AF_UNSPEC, sizeof(struct nfgenmsg), NULL },
+};
+
 static void raw_list_clear(struct raw_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -140,7 +154,7 @@ static int raw_list_get(struct rtnl *n, const struct raw_file *f, struct raw_lis
 
 	l->f = f;
 	r = rtnl_list(n, f->get, f->family, f->head, raw_take, l);
-	if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
+	if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT || (r == -EINVAL && f->new >= 1 << 8))
 		r = 0; /* the kernel was built without: nothing is there */
 	return r;
 }
@@ -466,4 +480,51 @@ int rtnl_files_restore(struct session *s, struct rtnl *n, uint32_t id)
 			return r;
 	}
 	return 0;
+}
+
+static int track_open(struct session *s, struct rtnl *n, uint32_t id)
+{
+	int r = rtnl_open_bus(n, NETLINK_NETFILTER);
+
+	if (r == -EPROTONOSUPPORT)
+		return 1;
+	return r < 0 ? session_fail(s, r, "netns %u: open nfnetlink", id) : 0;
+}
+
+int track_files_dump(struct session *s, uint32_t id)
+{
+	own_rtnl struct rtnl n = { 0 };
+	int r = track_open(s, &n, id);
+
+	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
+		r = raw_dump(s, &n, &track_files[i], id);
+	return r < 0 ? r : 0;
+}
+
+/* One that is not taken is found again by its next packet, or refused by the rules: reported. */
+static int track_restore(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
+{
+	own_raw struct raw_list l = { 0 };
+	int r = raw_read(s, f, id, &l), bad;
+	size_t lost = 0;
+
+	for (size_t i = 0; i < l.n && r == 0; i++) {
+		bad = raw_send(n, f, l.v[i]);
+		if (bad < 0 && !lost++)
+			session_warn(s, "netns %u: %s: an entry cannot be set: %s%s", id, f->name,
+				     strerror(-bad), n->why);
+	}
+	if (lost > 1)
+		session_warn(s, "netns %u: %s: %zu entries cannot be set", id, f->name, lost);
+	return r < 0 ? r : 0;
+}
+
+int track_files_restore(struct session *s, uint32_t id)
+{
+	own_rtnl struct rtnl n = { 0 };
+	int r = track_open(s, &n, id);
+
+	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
+		r = track_restore(s, &n, &track_files[i], id);
+	return r < 0 ? r : 0;
 }

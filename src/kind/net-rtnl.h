@@ -61,6 +61,10 @@ int rtnl_files_dump(struct session *s, struct rtnl *n, uint32_t id);
 /** rtnl_files_restore - replay them; links exist and are up */
 int rtnl_files_restore(struct session *s, struct rtnl *n, uint32_t id);
 
+/** track_files_dump, track_files_restore - connections that netfilter tracks: netns-ct-N, netns-exp-N */
+int track_files_dump(struct session *s, uint32_t id);
+int track_files_restore(struct session *s, uint32_t id);
+
 /** attr_find - attribute of a message, or NULL; bounds are checked */
 const struct nlattr *attr_find(const struct nlmsghdr *h, size_t head, uint16_t type);
 /** attr_u32 - its number; def if it is not there or too short */

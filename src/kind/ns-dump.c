@@ -12,10 +12,12 @@
 #include "base/text.h"
 #include "images/timens.pb-c.h"
 #include "image/record.h"
+#include "kind/ids.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 /* An obstacle: all stand in the log, the first becomes the reason. */
@@ -125,7 +127,7 @@ static int check_root(struct session *s, struct ns_set *set, const struct task *
 			r = obstacle(s,
 				     "task %d: is in another pid namespace but not its first task; dump pid 1 of it, or name the namespace by --external pid[%llu]:LABEL",
 				     root->pid, (unsigned long long)ns->ino);
-		else if (ns->kind == &ns_rows[i].bare || ns_rows[i].bare.flag == CLONE_NEWUSER)
+		else if (ns->kind == &ns_rows[i].bare)
 			r = obstacle(s,
 				     "task %d: has its own %s namespace, which cannot be checkpointed yet",
 				     root->vpid, ns_rows[i].bare.name);
@@ -139,6 +141,7 @@ int ns_note(struct session *s, struct tree *tree)
 	int r, bad = 0;
 
 	ns_set_clear(s);
+	ids_use(s, NULL);
 	r = note_own(s, set);
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		if (tree->all[i]->state == TASK_DEAD)
@@ -151,6 +154,9 @@ int ns_note(struct session *s, struct tree *tree)
 	}
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
+	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)
+		if (set->root[i] && set->root[i]->own && set->root[i]->kind->note)
+			r = set->root[i]->kind->note(s, set->root[i]);
 	return r < 0 ? r : bad;
 }
 
@@ -186,6 +192,7 @@ static int dump_guest(struct session *s, void *arg)
 {
 	struct ns_set *set = arg;
 	struct ns *mnt = ns_of(s, CLONE_NEWNS);
+	uint64_t go;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
@@ -194,7 +201,11 @@ static int dump_guest(struct session *s, void *arg)
 		if (ns && ns != mnt && ns->own && ns->kind->dump)
 			r = ns->kind->dump(s, ns);
 	}
-	return r == 0 && mnt && mnt->own ? mnt->kind->dump(s, mnt) : r;
+	if (r < 0 || !mnt || !mnt->own)
+		return r;
+	if (read(set->go, &go, sizeof(go)) != sizeof(go))
+		return session_fail(s, -errno, "mounts: wait for the supervisor");
+	return mnt->kind->dump(s, mnt);
 }
 
 /* Tasks without an own time namespace: what the clocks showed, so that they can go on from there. */
@@ -216,13 +227,13 @@ static int dump_clocks(struct session *s)
 }
 
 /*
- * Order of entering: user, for the rights in the others. Not mnt: its kind enters that when all others
+ * User is entered last, see task/guest.c. Not mnt: its kind enters that when all others
  * are done, so that no library is ever loaded from the container's files. Not pid: a guest born there would take a
  * number of the container's, and nothing of a pid namespace is seen from inside only.
  */
 static int enter_list(struct session *s, struct ns_set *set, int *fds, size_t *ret_n)
 {
-	static const unsigned order[] = { 6, 1, 2, 3, 4, 7 }; /* rows; mnt enters its own */
+	static const unsigned order[] = { 1, 2, 3, 4, 7, 6 }; /* rows; mnt enters its own; user the last */
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
@@ -260,7 +271,21 @@ int ns_dump_start(struct session *s)
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
 	w.ns = fds;
+	if (ns_is_own(s, CLONE_NEWUSER))
+		w.user = fds[--w.n];
+	set->go = fd_high(eventfd(0, EFD_CLOEXEC));
+	if (set->go < 0)
+		return session_fail(s, -errno, "namespaces: make an eventfd");
 	return any ? guest_start(s, &set->guest, &w, dump_guest, set) : 0;
+}
+
+int ns_dump_go(struct session *s)
+{
+	uint64_t one = 1;
+
+	return write(ns_set(s)->go, &one, sizeof(one)) < 0
+		       ? session_fail(s, -errno, "namespaces: tell the guest")
+		       : 0;
 }
 
 int ns_dump_wait(struct session *s)

@@ -13,6 +13,7 @@
 #include "images/netdev.pb-c.h"
 #include "images/pidns.pb-c.h"
 #include "images/timens.pb-c.h"
+#include "kind/ids.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
 
@@ -24,8 +25,8 @@
 
 enum { ROW_PID, ROW_NET, ROW_IPC, ROW_UTS, ROW_TIME, ROW_MNT, ROW_USER, ROW_CGROUP };
 
-/* order of making, filling and entering */
-static const unsigned order[] = { ROW_USER, ROW_CGROUP, ROW_UTS, ROW_IPC, ROW_NET, ROW_TIME, ROW_MNT };
+/* order of filling and entering; a user namespace is made first of all, with the root task */
+static const unsigned order[] = { ROW_CGROUP, ROW_UTS, ROW_IPC, ROW_NET, ROW_TIME, ROW_MNT };
 
 /* ---- plan ---- */
 
@@ -123,8 +124,7 @@ static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 	for (size_t i = 0; i < NS_KINDS; i++) {
 		const struct ns *ns = set->root[i];
 
-		if (ns->own && !ns->external &&
-		    (ns->kind->flag == CLONE_NEWUSER || ns->kind == &ns_rows[i].bare))
+		if (ns->own && !ns->external && ns->kind == &ns_rows[i].bare)
 			return session_fail(s, -ENOTSUP, "%s namespace %u: cannot be restored yet",
 					    ns->kind->name, ns->id);
 	}
@@ -165,6 +165,7 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 	int r;
 
 	ns_set_clear(s);
+	ids_use(s, NULL);
 	if (!tree->root->ids)
 		return session_fail(s, -EBADMSG, "ids-%d.img: is missing", tree->root->vpid);
 	r = plan_roots(s, set, tree->root, root_ids);
@@ -197,24 +198,84 @@ bool ns_any(struct session *s)
 
 /* ---- birth ---- */
 
+/* Where groups cannot be set inside, the root task is born with them. The bare call: only this thread. */
+static int spawn_with_groups(struct session *s, struct tree *tree, uint64_t flags)
+{
+	const CoreEntry *core = task_leader(tree->root)->core;
+	const CredsEntry *e = core && core->thread_core ? core->thread_core->creds : NULL;
+	gid_t ours[256], theirs[256];
+	int n = getgroups(ARRAY_SIZE(ours), ours), r;
+
+	if (!ids_groups_fixed(s) || !e)
+		return spawn_root(s, tree, flags);
+	if (n < 0 || e->n_groups > ARRAY_SIZE(theirs))
+		return session_fail(s, -E2BIG, "task %d: has too many groups", tree->root->vpid);
+	for (size_t i = 0; i < e->n_groups; i++) {
+		uint32_t root = 0, gid = e->groups[i];
+
+		r = owner_out(s, &root, &gid, "core-%d.img: a group", tree->root->vpid);
+		if (r < 0)
+			return r;
+		theirs[i] = gid;
+	}
+	if (syscall(SYS_setgroups, e->n_groups, theirs) < 0)
+		return session_fail(s, -errno, "task %d: give it its groups", tree->root->vpid);
+	r = spawn_root(s, tree, flags);
+	if (syscall(SYS_setgroups, n, ours) < 0 && r == 0)
+		r = session_fail(s, -errno, "take our own groups back");
+	return r;
+}
+
+/*
+ * Is it entered by the supervisor for a moment, so that the root task is born in it? Children of a pid
+ * namespace are born there; and others' namespaces are barred to it once it is in its user namespace.
+ */
+static bool is_birthplace(struct session *s, const struct ns *ns)
+{
+	uint64_t flags = CLONE_NEWPID;
+
+	if (ns_is_own(s, CLONE_NEWUSER))
+		flags |= CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+	return ns && ns->own && ns->external && ns->kind->flag & flags;
+}
+
+/* Enter them; what leads back is put into home[], by row. */
+static int birthplaces_enter(struct session *s, struct ns_set *set, int *home)
+{
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		const struct ns *ns = set->root[i];
+		char path[40];
+
+		if (!is_birthplace(s, ns))
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", i == ROW_PID ? "pid_for_children" : ns->kind->name);
+		home[i] = fd_high(open(path, O_RDONLY | O_CLOEXEC));
+		if (home[i] < 0)
+			return session_fail(s, -errno, "open our own %s namespace", ns->kind->name);
+		if (setns(ns->fd, ns->kind->flag) < 0)
+			return session_fail(s, -errno, "%s namespace %s: enter it", ns->kind->name, ns->external);
+	}
+	return 0;
+}
+
 int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 {
-	const struct ns *pid = ns_of(s, CLONE_NEWPID);
-	own_fd int home = -1;
-	int r;
+	int home[NS_KINDS] = { -1, -1, -1, -1, -1, -1, -1, -1 }, r;
+	struct ns_set *set = ns_set(s);
+	const struct ns *pid = set->root[ROW_PID];
 
-	if (!pid || !pid->own)
-		return spawn_root(s, tree, flags);
-	if (!pid->external)
-		return spawn_root(s, tree, flags | CLONE_NEWPID);
-	home = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
-	if (home < 0)
-		return session_fail(s, -errno, "open our own pid namespace");
-	if (setns(pid->fd, CLONE_NEWPID) < 0)
-		return session_fail(s, -errno, "pid namespace %s: enter it", pid->external);
-	r = spawn_root(s, tree, flags);
-	if (setns(home, CLONE_NEWPID) < 0 && r == 0)
-		r = session_fail(s, -errno, "return to our own pid namespace");
+	if (ns_is_own(s, CLONE_NEWUSER))
+		flags |= CLONE_NEWUSER;
+	if (pid && pid->own && !pid->external)
+		flags |= CLONE_NEWPID;
+	r = birthplaces_enter(s, set, home);
+	if (r == 0)
+		r = spawn_with_groups(s, tree, flags);
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		if (home[i] >= 0 && setns(home[i], 0) < 0 && r == 0)
+			r = session_fail(s, -errno, "return to our own %s namespace", set->root[i]->kind->name);
+		fd_close(home[i]);
+	}
 	return r;
 }
 
@@ -222,7 +283,7 @@ int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 
 static bool is_made(const struct ns *ns)
 {
-	return ns && ns->own && !ns->external && ns->kind->flag != CLONE_NEWPID;
+	return ns && ns->own && !ns->external && !(ns->kind->flag & (CLONE_NEWPID | CLONE_NEWUSER));
 }
 
 static int open_of_root(struct session *s, struct ns *ns, const struct task *root)
@@ -274,7 +335,7 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
-		if (!ns->own || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
+		if (!ns->own || is_birthplace(s, ns) || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
 			continue;
 		which[n] = ns;
 		fds[n++] = ns->fd;
@@ -297,11 +358,25 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 	return r;
 }
 
+/* Born with the task: it has to be its root before it makes others, which then belong to it. */
+static int finish_user(struct session *s, struct ns_set *set, const struct task *root)
+{
+	struct ns *user = set->root[ROW_USER];
+	int r;
+
+	if (!user->own)
+		return 0;
+	r = open_of_root(s, user, root);
+	return r < 0 ? r : user->kind->made(s, user, root);
+}
+
 int ns_make(struct session *s, struct task *root)
 {
 	struct ns_set *set = ns_set(s);
-	int r = make_all(s, set, root);
+	int r = finish_user(s, set, root);
 
+	if (r == 0)
+		r = make_all(s, set, root);
 	return r < 0 ? r : join_all(s, set, root);
 }
 
@@ -345,10 +420,19 @@ int ns_fill(struct session *s, struct task *root)
 	if (r < 0 || !needed)
 		return r;
 	w.ns = fds;
+	w.user = ns_is_own(s, CLONE_NEWUSER) ? set->root[ROW_USER]->fd : 0;
 	r = guest_start(s, &g, &w, fill_guest, set);
 	while (r == 0 && (fd = guest_take_fd(s, &g, &index)) >= 0)
 		tty_made(s, index, fd); /* see mnt-build.c */
-	return r < 0 ? r : guest_wait(s, &g);
+	if (r == 0)
+		r = guest_wait(s, &g);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
+		const struct ns *ns = set->root[order[i]];
+
+		if (is_made(ns) && ns->kind->restore_home)
+			r = ns->kind->restore_home(s, ns);
+	}
+	return r;
 }
 
 /* ---- the tasks' root directory ---- */

@@ -21,6 +21,7 @@ struct ns_set {
 	struct ns *root[NS_KINDS]; /* of the root task, by row; NULL unknown */
 	TaskKobjIdsEntry own;	   /* the dumper's */
 	struct guest guest;	   /* the one that dumps */
+	int go;	      /* eventfd, see ns_dump_go(); -1 */
 	int home_net; /* our own network namespace, while we are in another; else -1 */
 	int root_fd;  /* see ns_root_fd() */
 	int our_root; /* while we are in the tasks' root, else -1 */

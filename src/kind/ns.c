@@ -39,7 +39,7 @@ struct ns_set *ns_set(struct session *s)
 
 	if (!set) {
 		set = xalloc(sizeof(*set));
-		set->home_net = set->root_fd = set->proc = set->our_root = -1;
+		set->go = set->home_net = set->root_fd = set->proc = set->our_root = -1;
 		task_kobj_ids_entry__init(&set->own);
 		map_put(m, 1, set);
 	}
@@ -51,6 +51,8 @@ void ns_set_clear(struct session *s)
 	struct ns_set *set = ns_set(s);
 
 	guest_kill(s, &set->guest);
+	fd_close(set->go);
+	set->go = -1;
 	ns_enter_net(s, 0);
 	for (size_t i = 0; i < set->all.n; i++) {
 		fd_close(set->all.v[i]->fd);
@@ -137,6 +139,16 @@ struct ns *ns_find(struct session *s, uint32_t id)
 
 	for (size_t i = 0; i < set->all.n; i++)
 		if (set->all.v[i]->id == id)
+			return set->all.v[i];
+	return NULL;
+}
+
+struct ns *ns_by_ino(struct session *s, ino_t ino)
+{
+	struct ns_set *set = ns_set(s);
+
+	for (size_t i = 0; i < set->all.n; i++)
+		if (set->all.v[i]->ino == ino)
 			return set->all.v[i];
 	return NULL;
 }

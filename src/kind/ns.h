@@ -26,10 +26,14 @@ struct ns {
 struct ns_kind {
 	const char *name; /* as in /proc/PID/ns: pid, net, ipc, uts, time, mnt, user, cgroup */
 	uint64_t flag;	  /* CLONE_NEW* */
+	/** dump, supervisor: it is the root task's own; what others must know of it at once. May be NULL */
+	int (*note)(struct session *s, const struct ns *ns);
 	/** write the images of ns->id; runs in a guest inside all of ns->task's namespaces */
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */
 	int (*restore)(struct session *s, const struct ns *ns);
+	/** supervisor, after restore(): what must not read the tasks' files. May be NULL */
+	int (*restore_home)(struct session *s, const struct ns *ns);
 	/** supervisor, before any namespace exists: open what must be found from outside (sources of
 	 * external mounts...), check the images. May be NULL */
 	int (*prepare)(struct session *s, const struct ns *ns);
@@ -45,6 +49,8 @@ extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */
 
 /** ns_find - by image id */
 struct ns *ns_find(struct session *s, uint32_t id);
+/** ns_by_ino - dump: one that a task of the tree, or the dumper, is in; NULL */
+struct ns *ns_by_ino(struct session *s, ino_t ino);
 /** ns_of - the root task's namespace of that kind; NULL if the kernel has none or nothing is known */
 struct ns *ns_of(struct session *s, uint64_t flag);
 /** ns_is_own - is the root task's namespace of that kind another than the dumper's? */
@@ -69,6 +75,8 @@ int ns_preflight_all(struct session *s, struct tree *tree);
 int ns_note(struct session *s, struct tree *tree);
 /** ns_dump_start - contents of all own namespaces, by a guest that runs while we go on */
 int ns_dump_start(struct session *s);
+/** ns_dump_go - nothing is made in the tasks' files any more (--link-remap): their contents can be read */
+int ns_dump_go(struct session *s);
 int ns_dump_wait(struct session *s);
 /** ns_own_ids - the dumper's own ids, for the inventory */
 const TaskKobjIdsEntry *ns_own_ids(struct session *s);

@@ -9,6 +9,7 @@
 #include "kind/ns.h"
 #include "task/lend.h"
 #include "task/note.h"
+#include "task/spawn.h"
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -22,37 +23,14 @@
 
 /* ---- dump ---- */
 
-static int refuse_sharing(struct session *s, const struct tree *tree, const uint32_t *ids,
-			  const char *what)
-{
-	for (size_t i = 0; i < tree->n; i++)
-		for (size_t k = i + 1; ids[i] && k < tree->n; k++)
-			if (ids[i] == ids[k])
-				return session_fail(s, -ENOTSUP,
-						    "task %d: shares its %s with task %d (clone without CLONE_THREAD), which cannot be checkpointed yet",
-						    tree->all[k]->vpid, what, tree->all[i]->vpid);
-	return 0;
-}
-
 int pstree_note_ids(struct session *s, struct tree *tree)
 {
-	static const struct {
-		int type;
-		const char *what; /* refused when shared; NULL: kept */
-	} kinds[] = {
-		{ KCMP_VM, "memory" },
-		{ KCMP_FILES, NULL },
-		{ KCMP_FS, "working directory (CLONE_FS)" },
-		{ KCMP_SIGHAND, "signal handlers" },
-	};
+	static const int kinds[] = { KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND };
 	own_mem uint32_t *ids = xalloc((tree->n + 1) * 4 * sizeof(*ids));
 	int r = 0;
 
-	for (unsigned k = 0; r == 0 && k < 4; k++) {
-		r = note_shared(s, tree, kinds[k].type, FIRST_ID, ids + k * tree->n);
-		if (r == 0 && kinds[k].what)
-			r = refuse_sharing(s, tree, ids + k * tree->n, kinds[k].what);
-	}
+	for (unsigned k = 0; r == 0 && k < 4; k++)
+		r = note_shared(s, tree, kinds[k], FIRST_ID, ids + k * tree->n);
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		struct task *t = tree->all[i];
 
@@ -67,7 +45,7 @@ int pstree_note_ids(struct session *s, struct tree *tree)
 		t->ids->fs_id = ids[2 * tree->n + i];
 		t->ids->sighand_id = ids[3 * tree->n + i];
 	}
-	return r;
+	return r < 0 ? r : spawn_check(s, tree);
 }
 
 static int pstree_put(struct image *img, const struct task *k)

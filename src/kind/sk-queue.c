@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "image/record.h"
 #include "kind/fd.h"
+#include "kind/ids.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -123,11 +124,12 @@ static int peek_at(struct session *s, int fd, struct peek *p, int64_t off, size_
 
 static void packet_cred(struct session *s, SkPacketEntry *e, const struct ucred *c)
 {
-	e->has_uid = e->has_gid = true;
-	e->uid = c->uid;
-	e->gid = c->gid;
+	e->uid = uid_in(s, c->uid);
+	e->gid = gid_in(s, c->gid);
+	/* somebody from outside is nobody inside: as if it had not been told */
+	e->has_uid = e->has_gid = !ids_mapped(s) || (e->uid != ID_NONE && e->gid != ID_NONE);
 	for (size_t i = 0; i < s->tree->n; i++)
-		if (s->tree->all[i]->pid == c->pid) {
+		if (s->tree->all[i]->tgid == c->pid) {
 			e->has_pid = true;
 			e->pid = s->tree->all[i]->vpid;
 		}
@@ -497,7 +499,7 @@ static void control_cred(struct session *s, struct msghdr *m, struct cmsghdr **a
 			 const SkPacketEntry *e)
 {
 	struct task *k = e->has_pid ? task_find(s->tree, e->pid) : NULL;
-	struct ucred c = { .pid = k ? k->pid : getpid(), .uid = e->uid, .gid = e->gid };
+	struct ucred c = { .pid = k ? k->pid : getpid(), .uid = uid_out(s, e->uid), .gid = gid_out(s, e->gid) };
 
 	if (e->has_uid && e->has_gid)
 		control_add(m, at, SCM_CREDENTIALS, &c, sizeof(c));

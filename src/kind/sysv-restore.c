@@ -101,7 +101,6 @@ static int raw_fill(struct session *s, struct image *img, const IpcShmEntry *e, 
 static int segment_fill(struct session *s, struct image *img, const IpcShmEntry *e)
 {
 	uint32_t id = e->desc->id;
-	own_mem char *path = NULL;
 	own_fd int fd = -1;
 	char *p = shmat(id, NULL, 0);
 	int r;
@@ -111,10 +110,8 @@ static int segment_fill(struct session *s, struct image *img, const IpcShmEntry 
 	if (!e->has_in_pagemaps || !e->in_pagemaps) {
 		r = raw_fill(s, img, e, p);
 	} else {
-		path = xprintf("self/map_files/%lx-%lx", (unsigned long)p,
-			       (unsigned long)p + page_up(e->size));
-		fd = fd_high(openat(ns_proc(s), path, O_RDWR | O_CLOEXEC));
-		r = fd < 0 ? session_fail(s, -errno, "shared memory segment %u: open it", id)
+		fd = sysv_attached_file(s, p, e->size, O_RDWR);
+		r = fd < 0 ? session_fail(s, fd, "shared memory segment %u: open it", id)
 			   : shmem_restore(s, id, fd, e->size);
 	}
 	shmdt(p);

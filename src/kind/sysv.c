@@ -65,12 +65,13 @@ static void desc_of(IpcDescEntry *e, const struct ipc_perm *p, int id)
 /* ---- dump: segments ---- */
 
 /* Mappings of a segment below a task's /proc directory; the first is opened into *fd, if that is < 0. */
-static unsigned attached(const struct task *k, int id, int *fd)
+static unsigned attached(struct session *s, const struct task *k, int id, int *fd)
 {
+	own_fd int maps = session_openat(s, k->proc, "maps", O_RDONLY, 0);
 	own_mem char *text = NULL;
 	unsigned n = 0;
 
-	if (text_read(k->proc, "maps", &text, NULL) < 0)
+	if (maps < 0 || text_read_fd(maps, &text, NULL) < 0)
 		return 0;
 	for (char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
 		unsigned long long start, end, ino;
@@ -83,19 +84,20 @@ static unsigned attached(const struct task *k, int id, int *fd)
 		n++;
 		snprintf(path, sizeof(path), "map_files/%llx-%llx", start, end);
 		if (*fd < 0)
-			*fd = openat(k->proc, path, O_RDONLY | O_CLOEXEC);
+			*fd = session_openat(s, k->proc, path, O_RDONLY, 0);
 	}
 	return n;
 }
 
-/* The file behind a segment that we have attached at p; -errno. */
-static int attached_file(struct session *s, const void *p, uint64_t size, int flags)
+int sysv_attached_file(struct session *s, const void *p, uint64_t size, int flags)
 {
-	own_mem char *path = xprintf("self/map_files/%lx-%lx", (unsigned long)p,
-				     (unsigned long)p + page_up(size));
-	int fd = fd_high(openat(ns_proc(s), path, flags | O_CLOEXEC));
+	own_mem char *self = NULL, *path = NULL;
+	int r = text_readlink(ns_proc(s), "self", &self); /* who opens it may be another */
 
-	return fd < 0 ? -errno : fd;
+	if (r < 0)
+		return r;
+	path = xprintf("%s/map_files/%lx-%lx", self, (unsigned long)p, (unsigned long)p + page_up(size));
+	return session_openat(s, ns_proc(s), path, flags, 0);
 }
 
 static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
@@ -106,7 +108,7 @@ static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
 
 	for (size_t i = 0; ds->shm_nattch && i < s->tree->n; i++)
 		if (s->tree->all[i]->state != TASK_DEAD)
-			n += attached(s->tree->all[i], id, &fd);
+			n += attached(s, s->tree->all[i], id, &fd);
 	if (n < ds->shm_nattch)
 		session_warn(s, "shared memory segment %d: is attached outside of the tree too; it will be shared no longer",
 			     id);
@@ -115,7 +117,7 @@ static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
 	p = shmat(id, NULL, SHM_RDONLY);
 	if (p == (void *)-1)
 		return session_fail(s, -errno, "shared memory segment %d: attach it", id);
-	r = attached_file(s, p, ds->shm_segsz, O_RDONLY);
+	r = sysv_attached_file(s, p, ds->shm_segsz, O_RDONLY);
 	shmdt(p);
 	return r < 0 ? session_fail(s, r, "shared memory segment %d: open it", id) : r;
 }

@@ -13,6 +13,9 @@ int sysv_preflight(struct session *s, const struct ns *ns);
 /** sysv_dump - ipcns-shm, ipcns-sem, ipcns-msg and the contents; in a guest in the namespace */
 int sysv_dump(struct session *s, const struct ns *ns);
 
+/** sysv_attached_file - the file behind a segment that we, maybe a guest, have attached at p; -errno */
+int sysv_attached_file(struct session *s, const void *p, uint64_t size, int flags);
+
 /** sysv_prepare - supervisor, before anything is made: check the images, note sizes of segments */
 int sysv_prepare(struct session *s, const struct ns *ns);
 /** sysv_restore - make the objects under their ids; in a guest in the namespace, limits raised */

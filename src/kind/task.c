@@ -2,10 +2,14 @@
 /* task: runs the kinds over all threads; cores in and out of images. */
 #include "kind/task.h"
 
+#include "arch/arch.h"
 #include "base/res.h"
+#include "base/text.h"
 #include "image/record.h"
 #include "kind/cgroup.h"
+#include "kind/mem.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #define KINDS_MAX 64
@@ -33,6 +37,8 @@ static CoreEntry *core_new(struct session *s, const struct thread *t)
 		c->tc->comm = xstrdup(t->task->comm);
 		c->tc->task_state = t->task->state;
 		c->tc->exit_code = t->task->exit_code;
+		c->tc->has_exit_signal = t->task->exit_signal != SIGCHLD;
+		c->tc->exit_signal = t->task->exit_signal;
 	}
 	if (!dead) {
 		c->thread_core = xalloc(sizeof(*c->thread_core));
@@ -69,6 +75,36 @@ static int thread_ask(struct session *s, struct thread *t, struct asking *a)
 	return r;
 }
 
+/*
+ * A main thread that has ended while others run comes back as a thread that does nothing but end: its
+ * registers stand at a system call instruction, exit(2) in them. What was another's is taken out again.
+ */
+static int core_of_dead_leader(struct session *s, struct thread *t)
+{
+	ThreadCoreEntry *tc = t->core->thread_core;
+	own_mem char *stat = NULL;
+	uint64_t insn;
+	int r = mem_exit_insn(s, t->task, &insn);
+
+	if (r < 0)
+		return r;
+	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", t->tid) == 0)
+		t->core->tc->exit_code = atoi(strrchr(stat, ' ') + 1);
+	arch_save_exit(t->core->thread_info, insn, t->core->tc->exit_code >> 8 & 0xff);
+	t->core->tc->exit_code = 0;
+	tc->futex_rla = 0;
+	tc->futex_rla_len = sizeof(struct { long a[3]; });
+	if (tc->signals_p)
+		signal_queue_entry__free_unpacked(take_mem(tc->signals_p), NULL);
+	if (tc->sas)
+		thread_sas_entry__free_unpacked(take_mem(tc->sas), NULL);
+	if (tc->rseq_entry)
+		rseq_entry__free_unpacked(take_mem(tc->rseq_entry), NULL);
+	tc->has_blk_sigset = true;
+	tc->blk_sigset = t->core->tc->blk_sigset = ~0ULL;
+	return 0;
+}
+
 static int thread_dump(struct session *s, struct thread *t, struct asking *a)
 {
 	int r = a ? batch_wait(&a->batch) : 0;
@@ -79,6 +115,8 @@ static int thread_dump(struct session *s, struct thread *t, struct asking *a)
 		if (kind->dump && kind_applies(kind, t) && (a || kind->zombies))
 			r = kind->dump(s, t, a ? &a->batch : NULL, a ? a->first[i] : 0);
 	}
+	if (r == 0 && t->task->leader_dead && t == task_leader(t->task))
+		r = core_of_dead_leader(s, t);
 	if (r == 0)
 		r = image_write_one(s, MAGIC_CORE, &t->core->base, "core-%d.img", t->vtid);
 	return r;
@@ -94,8 +132,10 @@ static int process_dump(struct session *s, struct task *k)
 		k->threads[i].core = core_new(s, &k->threads[i]);
 		if (!dead)
 			r = thread_ask(s, &k->threads[i], &a[i]);
+		if (r == 0 && i == 0 && k->leader_dead) /* another one's agent, who has its own turn yet */
+			r = thread_dump(s, &k->threads[i], &a[i]);
 	}
-	for (unsigned i = 0; r == 0 && i < k->n_threads; i++)
+	for (unsigned i = k->leader_dead; r == 0 && i < k->n_threads; i++)
 		r = thread_dump(s, &k->threads[i], dead ? NULL : &a[i]);
 	return r;
 }
@@ -150,9 +190,36 @@ static int core_check(struct session *s, const struct thread *t)
 		t->task->state = TASK_STOPPED;
 	if (leader && dead)
 		t->task->exit_code = c->tc->exit_code;
+	if (leader && c->tc->has_exit_signal && c->tc->exit_signal <= 64)
+		t->task->exit_signal = c->tc->exit_signal;
 	if (leader)
 		snprintf(t->task->comm, sizeof(t->task->comm), "%s", c->tc->comm);
 	return 0;
+}
+
+/* Images of old versions have signal actions and credentials in files of their own. */
+static int core_read_old(struct session *s, struct thread *t)
+{
+	own_image struct image img = { .fd = -1 };
+	CoreEntry *c = t->core;
+	ProtobufCMessage *m;
+	int r = 0;
+
+	if (c->thread_core && !c->thread_core->creds && c->tc && t->task->state != TASK_DEAD)
+		r = image_read_one(s, MAGIC_CREDS, &creds_entry__descriptor,
+				   (ProtobufCMessage **)&c->thread_core->creds, "creds-%d.img", t->vtid);
+	if (r < 0 || !c->tc || c->tc->n_sigactions || t->task->state == TASK_DEAD)
+		return r;
+	r = image_open(s, &img, MAGIC_SIGACTS, "sigacts-%d.img", t->vtid);
+	if (r == 1)
+		return 0;
+	while (r == 0 && (r = image_read(&img, &sa_entry__descriptor, &m)) == 1) {
+		c->tc->sigactions = xgrow(c->tc->sigactions,
+					  (c->tc->n_sigactions + 1) * sizeof(*c->tc->sigactions));
+		c->tc->sigactions[c->tc->n_sigactions++] = (SaEntry *)m;
+		r = c->tc->n_sigactions <= 62 ? 0 : session_fail(s, -EBADMSG, "%s: is too long", img.name);
+	}
+	return r;
 }
 
 int task_read_cores(struct session *s, struct tree *tree)
@@ -163,6 +230,8 @@ int task_read_cores(struct session *s, struct tree *tree)
 			int r = image_read_one(s, MAGIC_CORE, &core_entry__descriptor,
 					       (ProtobufCMessage **)&t->core, "core-%d.img", t->vtid);
 
+			if (r == 0)
+				r = core_read_old(s, t);
 			if (r == 0)
 				r = core_check(s, t);
 			if (r < 0)

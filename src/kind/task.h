@@ -21,6 +21,7 @@ enum task_stage {
 	STAGE_CREDS,	/* from here on the task has few rights: rlimits, ids, groups, capabilities */
 	STAGE_TIMERS,	/* armed last, so that none fires in the agent */
 	STAGE_REGS,	/* no calls: what the tracer loads in the end goes into t->tr */
+	STAGE_SLEEP,	/* the last calls: not waited for, the thread is stopped in them */
 	STAGE_END,
 };
 

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "image/record.h"
+#include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/lend.h"
 
@@ -240,7 +241,8 @@ static int slave_open(struct session *s, struct pair *p)
 	p->peer = fd_high(ioctl(p->fd, TTY_PEER, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
 	if (p->peer < 0)
 		return session_fail(s, -errno, "terminal %u: open its slave", p->index);
-	if (e->has_uid && e->has_gid && p->slave && fchown(p->peer, e->uid, e->gid) < 0)
+	if (e->has_uid && e->has_gid && p->slave &&
+	    fchown(p->peer, uid_out(s, e->uid), gid_out(s, e->gid)) < 0)
 		return session_fail(s, -errno, "terminal %u: give it to user %u", p->index, e->uid);
 	return fstat(p->peer, &p->st) < 0 ? session_fail(s, -errno, "terminal %u: stat", p->index) : 0;
 }

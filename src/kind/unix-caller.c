@@ -2,6 +2,7 @@
 #include "kind/unix-caller.h"
 
 #include "base/res.h"
+#include "kind/ids.h"
 #include "task/batch.h"
 
 #include <fcntl.h>
@@ -11,23 +12,23 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* Numbers of users are the tasks' own: told only where their user namespace is ours. */
 void unix_caller_note(struct session *s, const struct task *task, int fd, UnixSkEntry *e)
 {
 	struct ucred c;
 	socklen_t len = sizeof(c);
-	struct stat its, own;
+	uint32_t uid, gid;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0 || c.uid == (uid_t)-1)
 		return;
-	if (fstatat(task->proc, "ns/user", &its, 0) == 0 && stat("/proc/self/ns/user", &own) == 0 &&
-	    its.st_ino == own.st_ino) {
+	uid = uid_in(s, c.uid);
+	gid = gid_in(s, c.gid);
+	if (uid != ID_NONE && gid != ID_NONE) { /* else somebody from outside, who is nobody inside */
 		e->has_peer_uid = e->has_peer_gid = true;
-		e->peer_uid = c.uid;
-		e->peer_gid = c.gid;
+		e->peer_uid = uid;
+		e->peer_gid = gid;
 	}
 	for (size_t i = 0; i < s->tree->n; i++)
-		if (s->tree->all[i]->pid == c.pid) {
+		if (s->tree->all[i]->tgid == c.pid) {
 			e->has_peer_pid = true;
 			e->peer_pid = s->tree->all[i]->vpid;
 		}

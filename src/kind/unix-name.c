@@ -8,6 +8,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ids.h"
 #include "kind/ns.h"
 
 #include <fcntl.h>
@@ -182,6 +183,9 @@ int unix_name_note(struct session *s, const struct task *task, int fd, UnixSkEnt
 	e->file_perms->mode = st.st_mode;
 	e->file_perms->uid = st.st_uid;
 	e->file_perms->gid = st.st_gid;
+	if (owner_in(s, &e->file_perms->uid, &e->file_perms->gid, "unix socket %s: its file",
+		     unix_name_text(e, text)) < 0)
+		return -ENOTSUP;
 	if (note_place(s, task, file, &st, e))
 		return 0;
 	if (st.st_nlink)
@@ -222,6 +226,7 @@ static int bind_here(struct session *s, int fd, const UnixSkEntry *e)
 	socklen_t len = addr_of(e, &a);
 	int r = bind(fd, (struct sockaddr *)&a, len);
 	bool taken = r < 0 && errno == EADDRINUSE;
+	uint32_t uid, gid;
 
 	unix_name_text(e, text);
 	if (taken && is_path(e) && is_stale(&a, len)) {
@@ -237,8 +242,13 @@ static int bind_here(struct session *s, int fd, const UnixSkEntry *e)
 	if (!is_path(e) || !e->file_perms)
 		return 0;
 	memcpy(path, e->name.data, name_len(e));
+	uid = e->file_perms->uid;
+	gid = e->file_perms->gid;
+	r = owner_out(s, &uid, &gid, "unix socket %s: its file", text);
+	if (r < 0)
+		return r;
 	/* the owner first: changing it may take bits from the mode */
-	if (lchown(path, e->file_perms->uid, e->file_perms->gid) < 0 ||
+	if (lchown(path, uid, gid) < 0 ||
 	    chmod(path, e->file_perms->mode & 07777) < 0)
 		return session_fail(s, -errno, "unix socket %s: set owner and mode of its file", text);
 	return 0;

@@ -191,3 +191,20 @@ int inherit_find(const struct session *s, const char *key)
 			return s->opts->inherit_fd[i]->fd;
 	return -ENOENT;
 }
+
+int session_openat(struct session *s, int dir, const char *path, int flags, mode_t mode)
+{
+	int fd = s->open_outside ? s->open_outside(s, dir, path, flags | O_CLOEXEC, mode)
+				 : openat(dir, path, flags | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return s->open_outside ? fd : -errno;
+	return fd_high(fd);
+}
+
+int session_unlinkat(struct session *s, int dir, const char *path)
+{
+	if (s->open_outside)
+		return s->open_outside(s, dir, path, OPEN_TO_UNLINK, 0);
+	return unlinkat(dir, path, 0) < 0 ? -errno : 0;
+}

@@ -56,6 +56,8 @@ struct session {
 	struct tree *tree;    /* the tasks; owned by flow */
 	struct warden *warden; /* the tracer; owned by flow */
 	struct guest *guest;   /* in a guest: itself, else NULL */
+	/* in a guest in a user namespace: openat() by who is still outside; -errno. Else NULL */
+	int (*open_outside)(struct session *s, int dir, const char *path, int flags, mode_t mode);
 };
 
 void session_init(struct session *s, const CriuOpts *opts, int images, int work);
@@ -99,6 +101,15 @@ struct map *session_map(struct session *s, const char *name);
 
 /** session_notify - tell the caller a step; 0 or -errno with the reason said */
 int session_notify(struct session *s, const char *step, pid_t pid, int fd);
+
+/**
+ * session_openat - openat() with the supervisor's rights, in guests too; close-on-exec and above 2
+ * Return: descriptor, or -errno; no reason is said.
+ */
+int session_openat(struct session *s, int dir, const char *path, int flags, mode_t mode);
+/** session_unlinkat - the same for unlinkat() of a file */
+int session_unlinkat(struct session *s, int dir, const char *path);
+#define OPEN_TO_UNLINK (-1) /* flags of open_outside() */
 
 /**
  * external_find - look an --external style entry up: "mnt[KEY]:VALUE"

@@ -112,6 +112,11 @@ void batch_send(struct batch *b)
 	syscall(SYS_futex, &b->slot->cmd, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+bool batch_done(const struct batch *b)
+{
+	return __atomic_load_n(&b->slot->done, __ATOMIC_ACQUIRE) == b->slot->cmd;
+}
+
 static int batch_await(struct batch *b)
 {
 	const struct timespec tick = { .tv_nsec = 50000000 };

@@ -60,6 +60,8 @@ void *batch_local(const struct batch *b, int64_t addr);
 
 /** batch_send - start it without waiting */
 void batch_send(struct batch *b);
+/** batch_done - has a batch that was sent come to its end? */
+bool batch_done(const struct batch *b);
 /** batch_wait - wait for the end; checks every call that has a what. 0 or -errno with the reason */
 int batch_wait(struct batch *b);
 /** batch_run - send and wait, then the batch is empty for new calls but its results stay readable */

@@ -3,6 +3,9 @@
  * A guest dies with the supervisor (parent death signal). Why it failed, and how, stands in a page that
  * both map; descriptors come through a socket pair.
  *
+ * Before a guest enters a user namespace it leaves a doorkeeper outside: a child that opens what it asks for
+ * and ends with it.
+ *
  * Kernel: setns(CLONE_NEWPID) only says where children are born; it is taken back after the fork, so
  * that the supervisor's other children are born at home.
  */
@@ -11,6 +14,7 @@
 #include "base/res.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -21,6 +25,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+union guest_control {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(sizeof(int))];
+};
 
 /* what a guest leaves behind; written by it before it exits */
 struct guest_page {
@@ -50,11 +59,149 @@ static void guest_tie(int parent)
 		_exit(1);
 }
 
+/* ---- the doorkeeper ---- */
+
+struct door_ask {
+	int flags;
+	mode_t mode;
+	char path[256];
+};
+
+/* One message with a number or a question, and maybe a descriptor; -errno */
+static int door_send(int sock, void *what, size_t n, int fd)
+{
+	union guest_control c = { 0 };
+	struct iovec iov = { what, n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		m.msg_control = &c;
+		m.msg_controllen = sizeof(c);
+		c.head.cmsg_level = SOL_SOCKET;
+		c.head.cmsg_type = SCM_RIGHTS;
+		c.head.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&c.head), &fd, sizeof(int));
+	}
+	return sendmsg(sock, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int door_take(int sock, void *what, size_t n, int *fd)
+{
+	union guest_control c = { 0 };
+	struct iovec iov = { what, n };
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &c,
+		.msg_controllen = sizeof(c),
+	};
+	ssize_t got;
+
+	*fd = -1;
+	do
+		got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got != (ssize_t)n)
+		return got < 0 ? -errno : -EPIPE;
+	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && c.head.cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(&c.head), sizeof(int));
+	return 0;
+}
+
+static void __attribute__((noreturn)) door_keep(int sock)
+{
+	struct door_ask ask;
+	int dir;
+
+	while (door_take(sock, &ask, sizeof(ask), &dir) == 0) {
+		own_fd int fd = -1, at = dir;
+		int r = -EINVAL;
+
+		if (!memchr(ask.path, 0, sizeof(ask.path)))
+			r = -ENAMETOOLONG;
+		else if (ask.flags == OPEN_TO_UNLINK)
+			r = unlinkat(at, ask.path, 0) < 0 ? -errno : 0;
+		else
+			r = (fd = openat(at, ask.path, ask.flags, ask.mode)) < 0 ? -errno : 0;
+		if (door_send(sock, &r, sizeof(r), fd) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+static int door_open(struct session *s, int dir, const char *path, int flags, mode_t mode)
+{
+	struct door_ask ask = { .flags = flags, .mode = mode };
+	int r, fd, answer;
+
+	if (strlen(path) >= sizeof(ask.path))
+		return -ENAMETOOLONG;
+	strcpy(ask.path, path);
+	r = door_send(s->guest->door, &ask, sizeof(ask), dir);
+	if (r == 0)
+		r = door_take(s->guest->door, &answer, sizeof(answer), &fd);
+	if (r < 0 || answer < 0)
+		return r < 0 ? r : answer;
+	if (flags == OPEN_TO_UNLINK)
+		return 0;
+	return fd < 0 ? -EMFILE : fd;
+}
+
+static int door_start(struct session *s, struct guest *g)
+{
+	own_fd int self = syscall(SYS_pidfd_open, getpid(), 0);
+	int pair[2];
+
+	if (self < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return session_fail(s, -errno, "guest: make a pair of sockets");
+	g->door = fd_high(pair[0]);
+	g->keeper = fork();
+	if (g->keeper < 0)
+		return session_fail(s, -errno, "guest: leave a doorkeeper outside");
+	if (g->keeper == 0) {
+		guest_tie(self);
+		fd_close(g->door);
+		door_keep(pair[1]);
+	}
+	fd_close(pair[1]);
+	s->open_outside = door_open;
+	return 0;
+}
+
+static void door_end(struct guest *g)
+{
+	if (g->keeper <= 0)
+		return;
+	fd_close(g->door);
+	while (waitpid(g->keeper, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* ---- entering ---- */
+
+/* As its root: files that it makes belong to that one. */
+static int guest_enter_user(struct session *s, int user)
+{
+	if (setns(user, CLONE_NEWUSER) < 0)
+		return session_fail(s, -errno, "guest: enter the user namespace");
+	setgroups(0, NULL); /* maybe forbidden there: then they stay, and lend nothing inside */
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return session_fail(s, -errno, "guest: become root of the user namespace");
+	return 0;
+}
+
+/* The user namespace last: the way into others may need rights that only the supervisor has. */
 static int guest_enter(struct session *s, const struct guest_where *w)
 {
-	for (size_t i = 0; i < w->n; i++)
+	int r = w->user ? door_start(s, s->guest) : 0;
+
+	for (size_t i = 0; r == 0 && i < w->n; i++)
 		if (setns(w->ns[i], 0) < 0)
 			return session_fail(s, -errno, "guest: enter namespace %zu of %zu", i + 1, w->n);
+	if (r == 0 && w->user)
+		r = guest_enter_user(s, w->user);
+	if (r < 0)
+		return r;
 	if (w->unshare && unshare(w->unshare) < 0)
 		return session_fail(s, -errno, "guest: make namespaces 0x%llx",
 				    (unsigned long long)w->unshare);
@@ -78,6 +225,7 @@ guest_main(struct session *s, struct guest *g, const struct guest_where *w, int 
 	}
 	if (r < 0)
 		session_undo_all(s);
+	door_end(g);
 	log_flush(&s->log);
 	g->page->r = r;
 	g->page->why_r = s->why_r;
@@ -209,11 +357,6 @@ int guest_run(struct session *s, const struct guest_where *w,
 
 	return r < 0 ? r : guest_wait(s, &g);
 }
-
-union guest_control {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(sizeof(int))];
-};
 
 int guest_give_fd(struct session *s, int tag, int fd)
 {

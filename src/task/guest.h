@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guest: a child of the supervisor that entered namespaces and runs ordinary C there. It is forked
- * with everything the supervisor has; what it changes in memory stays its own.
+ * with everything the supervisor has; what it changes in memory stays its own. In a user namespace it has
+ * lost the supervisor's rights outside: session_openat() has them still.
  */
 #ifndef TASK_GUEST_H
 #define TASK_GUEST_H
@@ -12,6 +13,9 @@ struct guest {
 	pid_t pid;
 	struct guest_page *page; /* shared: the reason of a failure, what was told */
 	int sock;		 /* SEQPACKET to the guest: descriptors come through it */
+	/* in the guest: who stayed outside of its user namespace, and the way to it */
+	pid_t keeper;
+	int door;
 };
 
 struct guest_where {
@@ -20,6 +24,7 @@ struct guest_where {
 	const int *ns; /* namespace descriptors to enter with setns(), n of them, in this order */
 	size_t n;
 	uint64_t unshare; /* CLONE_NEW* to unshare after that */
+	int user;	/* descriptor of a user namespace to enter last, as its root; 0: none */
 };
 
 /**

@@ -88,6 +88,9 @@ static int inject_task(struct session *s, struct task *k)
 		t->tr->entry = area_entry(a);
 		t->tr->slot = area_slot(a, i);
 	}
+	for (unsigned i = 1; k->leader_dead && i < k->n_threads; i++)
+		if (k->threads[i].tr == k->threads[0].tr)
+			k->threads[0].slot = i;
 	return 0;
 }
 

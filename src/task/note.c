@@ -116,6 +116,20 @@ static int task_numbers(struct noting *n, struct task *k, const char *status)
 	return 0;
 }
 
+/* Field 38 of stat; it ends a list of fields of which the name, in brackets, may hold anything. */
+static void exit_signal_note(struct task *k)
+{
+	own_mem char *stat = NULL;
+	const char *p;
+
+	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", k->pid) < 0 || !(p = strrchr(stat, ')')))
+		return;
+	for (int field = 2; field < 38 && p; field++)
+		p = strchr(p + 1, ' ');
+	if (p && atoi(p) >= 0)
+		k->exit_signal = atoi(p);
+}
+
 static int zombie_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpid,
 		       const char *status)
 {
@@ -127,6 +141,7 @@ static int zombie_note(struct noting *n, struct task *parent, pid_t pid, pid_t v
 	k->threads[0].tid = pid;
 	k->threads[0].vtid = vpid;
 	task_numbers(n, k, status);
+	exit_signal_note(k);
 	/* the wait status is the last field of stat */
 	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", pid) == 0 && (p = strrchr(stat, ' ')))
 		k->exit_code = atoi(p + 1);
@@ -139,15 +154,57 @@ static int task_open(struct noting *n, struct task *k)
 
 	snprintf(path, sizeof(path), "/proc/%d", k->pid);
 	k->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
-	k->pidfd = fd_high(syscall(SYS_pidfd_open, k->pid, 0));
+	k->pidfd = fd_high(syscall(SYS_pidfd_open, k->pid, k->leader_dead ? O_EXCL /* PIDFD_THREAD */ : 0));
 	if (k->proc < 0 || k->pidfd < 0)
 		return session_fail(n->s, errno == ENOENT ? -ESRCH : -errno, "task %d: open /proc/%d",
 				    k->vpid, k->pid);
 	return 0;
 }
 
+/*
+ * The main thread has ended, others run: it stands first in the list all the same, with the tracee of the
+ * next one, which answers for the process.
+ */
+static unsigned leader_dead_first(struct tracee **tr, pid_t *tid, unsigned n, pid_t pid)
+{
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (tid[i] != pid) {
+			tr[k] = tr[i];
+			tid[k++] = tid[i];
+		}
+	if (!k || k + 1 >= TRACE_MAX)
+		return 0;
+	memmove(tr + 1, tr, k * sizeof(*tr));
+	memmove(tid + 1, tid, k * sizeof(*tid));
+	tid[0] = pid;
+	return k + 1;
+}
+
+static void leader_dead_stand_in(struct task *k)
+{
+	for (unsigned i = 1; i < k->n_threads; i++)
+		if (k->threads[i].tid == k->pid)
+			k->threads[0].tr = k->threads[i].tr;
+}
+
+static bool others_run(pid_t pid)
+{
+	char path[64];
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	bool others = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d)))
+		others |= atoi(e->d_name) > 0 && atoi(e->d_name) != pid;
+	return others;
+}
+
 static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpid,
-		     const char *status, struct task **ret)
+		     const char *status, bool dead, struct task **ret)
 {
 	own_mem struct tracee **tr = xalloc(TRACE_MAX * sizeof(*tr));
 	own_mem pid_t *tid = xalloc(TRACE_MAX * sizeof(*tid));
@@ -155,10 +212,16 @@ static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpi
 	struct task *k;
 	int r;
 
+	if (dead)
+		nt = leader_dead_first(tr, tid, nt, pid);
 	if (!nt)
 		return session_fail(n->s, -ESRCH, "task %d: ended meanwhile", pid);
 	k = task_new(n->tree, parent, pid, vpid, nt);
 	task_numbers(n, k, status);
+	exit_signal_note(k);
+	k->leader_dead = dead;
+	if (dead)
+		k->pid = tid[1];
 	r = task_open(n, k);
 	for (unsigned i = 0; r == 0 && i < nt; i++) {
 		k->threads[i].tid = tid[i];
@@ -172,11 +235,12 @@ static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpi
 		}
 	}
 	if (r == 0 && k->threads[0].tid != pid)
-		return session_fail(n->s, n->running ? -ESRCH : -ENOTSUP,
-				    "task %d: its main thread has ended while others run; this cannot be checkpointed yet",
-				    pid);
+		return session_fail(n->s, n->running ? -ESRCH : -EBADMSG,
+				    "task %d: its main thread ended just now", pid);
 	if (r == 0)
 		qsort(k->threads + 1, nt - 1, sizeof(*k->threads), by_vtid);
+	if (r == 0 && dead)
+		leader_dead_stand_in(k);
 	if (r == 0 && k->threads[0].tr && k->threads[0].tr->group_stop)
 		k->state = TASK_STOPPED;
 	*ret = k;
@@ -192,13 +256,13 @@ static int children_note(struct noting *n, struct task *k, unsigned depth)
 	struct dirent *e;
 	int r = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", k->pid);
+	snprintf(path, sizeof(path), "/proc/%d/task", k->tgid);
 	d = opendir(path);
 	while (r == 0 && d && (e = readdir(d))) {
 		own_mem char *kids = NULL;
 
 		if (atoi(e->d_name) <= 0 ||
-		    text_readf(AT_FDCWD, &kids, "/proc/%d/task/%s/children", k->pid, e->d_name) < 0)
+		    text_readf(AT_FDCWD, &kids, "/proc/%d/task/%s/children", k->tgid, e->d_name) < 0)
 			continue;
 		for (char *p = kids, *end; r == 0 && *p; p = end) {
 			pid_t kid = strtol(p, &end, 10);
@@ -218,6 +282,7 @@ static int note_below(struct noting *n, struct task *parent, pid_t pid, unsigned
 	own_mem char *status = NULL;
 	struct task *k = NULL;
 	const char *state;
+	bool dead;
 	pid_t vpid;
 	int r = text_readf(AT_FDCWD, &status, "/proc/%d/status", pid);
 
@@ -237,10 +302,11 @@ static int note_below(struct noting *n, struct task *parent, pid_t pid, unsigned
 	state = text_after(status, "State:");
 	if (!vpid || !state)
 		return session_fail(n->s, -EBADMSG, "task %d: its status is not understood", pid);
-	if (*state == 'Z' || *state == 'X')
+	dead = *state == 'Z' || *state == 'X';
+	if (dead && !others_run(pid))
 		return parent ? zombie_note(n, parent, pid, vpid, status)
 			      : session_fail(n->s, -ESRCH, "task %d: has already ended", pid);
-	r = live_note(n, parent, pid, vpid, status, &k);
+	r = live_note(n, parent, pid, vpid, status, dead, &k);
 	return r < 0 ? r : children_note(n, k, depth);
 }
 

@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define PID_SPARE 32768 /* pids below are free in every pid namespace, if nobody has them */
+
 unsigned spawn_slots(const struct tree *tree)
 {
 	return tree->n_threads + tree->n + 8; /* and room for leaders of dead sessions and groups */
@@ -69,7 +71,7 @@ static int task_opened(struct session *s, struct task *k)
 		r = text_u64(info, "Pid:", 10, &pid);
 	if (r < 0)
 		return session_fail(s, r, "task %d: find its pid", k->vpid);
-	k->pid = pid;
+	k->pid = k->tgid = pid;
 	k->threads[0].tid = pid;
 	snprintf(path, sizeof(path), "/proc/%d", k->pid);
 	k->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -125,6 +127,7 @@ int spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 	if (pid < 0)
 		return session_fail(s, -e, "task %d: clone it", k->vpid);
 	k->pidfd = fd_high(pidfd);
+	k->in_session = k->sid == k->vpid ? 0 : k->sid;
 	return task_opened(s, k);
 }
 
@@ -141,7 +144,7 @@ static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t fla
 		ca.pidfd = *pidfd_at;
 	}
 	if (!(flags & (CLONE_THREAD | CLONE_PARENT)))
-		ca.exit_signal = SIGCHLD;
+		ca.exit_signal = t->task->exit_signal;
 	n = call3(b, NULL, SYS_clone3, batch_mem(b, &ca, sizeof(ca), NULL), sizeof(ca),
 		  area_slot(t->area, t->slot));
 	b->calls[n].flags |= AGENT_CLONE;
@@ -176,9 +179,10 @@ static int clone_by(struct session *s, struct task *by, struct task *child, uint
 	return r < 0 ? r : task_opened(s, child);
 }
 
-int spawn_child(struct session *s, struct task *child, bool share_files)
+static int spawn_child(struct session *s, struct task *child, uint64_t flags)
 {
-	return clone_by(s, child->parent, child, share_files ? CLONE_FILES : 0);
+	child->in_session = child->parent->in_session;
+	return clone_by(s, child->parent, child, flags);
 }
 
 /* A task that only takes a pid, beside member and like it; the agents of dead tasks are not reused. */
@@ -193,28 +197,198 @@ static struct task *helper_new(struct tree *tree, struct task *parent, pid_t vpi
 	return h;
 }
 
-int spawn_foreign(struct session *s, struct tree *tree, struct task *child, bool share_files)
+/* ---- who clones ---- */
+
+/* What tasks may have in common without being threads of one another. */
+static const struct {
+	uint64_t flag;
+	size_t at;
+	const char *what;
+} shares[] = {
+	{ CLONE_VM, offsetof(TaskKobjIdsEntry, vm_id), "memory" },
+	{ CLONE_FILES, offsetof(TaskKobjIdsEntry, files_id), "descriptors" },
+	{ CLONE_FS, offsetof(TaskKobjIdsEntry, fs_id), "working directory" },
+	{ CLONE_SIGHAND, offsetof(TaskKobjIdsEntry, sighand_id), "signal handlers" },
+};
+#define N_SHARES (sizeof(shares) / sizeof(shares[0]))
+
+static uint64_t common(const struct task *a, const struct task *b)
 {
-	uint64_t flags = share_files ? CLONE_FILES : 0;
-	struct task *leader = task_find(tree, child->sid), *up = child->parent;
+	uint64_t flags = 0;
+
+	for (size_t i = 0; a->ids && b->ids && i < N_SHARES; i++)
+		if (!memcmp((char *)a->ids + shares[i].at, (char *)b->ids + shares[i].at, sizeof(uint32_t)))
+			flags |= shares[i].flag;
+	return flags;
+}
+
+/*
+ * Can x bear k for its parent? As the parent; as a sibling (CLONE_PARENT); or, below the parent, by a child
+ * that ends at once and leaves k to the parent, as orphans are left: the lower the better, 0 not.
+ */
+enum { KIN_NONE, KIN_PARENT, KIN_SIBLING, KIN_BELOW };
+
+static int kin(const struct task *k, const struct task *x)
+{
+	if (x == k->parent)
+		return KIN_PARENT;
+	if (x->parent == k->parent)
+		return KIN_SIBLING;
+	for (const struct task *p = x->parent; p; p = p->parent)
+		if (p == k->parent)
+			return KIN_BELOW;
+	return KIN_NONE;
+}
+
+/* Among the first n of the tree that exist: who can clone k, with everything they have in common. */
+static struct task *cloner(const struct tree *tree, size_t n, const struct task *k, bool session,
+			   uint64_t *ret_flags, int *ret_kin)
+{
+	struct task *best = NULL;
+	uint64_t needs = 0;
+
+	*ret_kin = 4;
+	for (size_t i = 0; i < n; i++)
+		if (tree->all[i] != k && tree->all[i]->pidfd >= 0)
+			needs |= common(tree->all[i], k);
+	for (size_t i = 0; i < n; i++) {
+		struct task *x = tree->all[i];
+		int how = kin(k, x);
+
+		if (x == k || x->pidfd < 0 || x->helper || !how || how >= *ret_kin ||
+		    (common(x, k) & needs) != needs)
+			continue;
+		if (session && k->sid != k->vpid && x->in_session != k->sid)
+			continue;
+		best = x;
+		*ret_kin = how;
+	}
+	*ret_flags = needs;
+	return best;
+}
+
+static int no_cloner(struct session *s, const struct task *k, uint64_t flags)
+{
+	for (size_t i = 0; i < N_SHARES; i++)
+		if (flags & shares[i].flag)
+			return session_fail(s, -ENOTSUP,
+					    "task %d: shares its %s with a task that it cannot be born from again; end one of them first",
+					    k->vpid, shares[i].what);
+	return session_fail(s, -ENOTSUP,
+			    "task %d: is in the session of task %d, in which no task is left that it could be born from",
+			    k->vpid, k->sid);
+}
+
+int spawn_check(struct session *s, const struct tree *tree)
+{
+	uint64_t flags;
+	int how;
+
+	for (size_t i = 1; i < tree->n; i++)
+		if (tree->all[i]->state != TASK_DEAD &&
+		    !cloner(tree, i, tree->all[i], false, &flags, &how))
+			return no_cloner(s, tree->all[i], flags);
+	return 0;
+}
+
+static bool pid_free(struct session *s, struct task *x, pid_t pid)
+{
+	struct batch b;
+
+	batch_start(s, &b, task_leader(x));
+	call1(&b, NULL, SYS_getsid, pid);
+	return batch_run(&b) == 0 && batch_ret(&b, 0) == -ESRCH;
+}
+
+/* A pid for a moment that nobody of the tree is to have. */
+static pid_t spare_pid(const struct tree *tree, pid_t below)
+{
+	for (pid_t pid = below - 1; pid > 300; pid--) {
+		bool used = task_find(tree, pid);
+
+		for (size_t i = 0; !used && i < tree->n; i++)
+			used = tree->all[i]->pgid == pid || tree->all[i]->sid == pid;
+		for (size_t i = 0; !used && i < tree->n; i++)
+			for (unsigned t = 1; t < tree->all[i]->n_threads; t++)
+				used |= tree->all[i]->threads[t].vtid == pid;
+		if (!used)
+			return pid;
+	}
+	return 0;
+}
+
+static int helper_end(struct session *s, struct task *h);
+
+/* x's child bears k and ends; the parent, a subreaper meanwhile, gets the orphan. */
+static int clone_orphan(struct session *s, struct tree *tree, struct task *x, struct task *k, uint64_t flags)
+{
+	struct task *h = NULL;
+	struct batch b;
+	pid_t pid;
+	int r;
+
+	batch_start(s, &b, task_leader(k->parent));
+	call5(&b, "subreaper: set", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	r = batch_run(&b);
+	pid = spare_pid(tree, PID_SPARE);
+	while (r == 0 && pid && !pid_free(s, x, pid))
+		pid = spare_pid(tree, pid);
+	if (r == 0 && !pid)
+		r = session_fail(s, -EAGAIN, "task %d: no pid is free for a moment", k->vpid);
+	if (r == 0) {
+		h = helper_new(tree, x, pid, task_leader(x)->area);
+		r = spawn_child(s, h, flags);
+	}
+	if (r == 0)
+		r = clone_by(s, h, k, flags);
+	if (r == 0)
+		r = helper_end(s, h);
+	if (r == 0) {
+		batch_start(s, &b, task_leader(k->parent));
+		call5(&b, "subreaper: clear", SYS_prctl, PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+		r = batch_run(&b);
+	}
+	return r;
+}
+
+/* A leader that is dead lives again for a while, beside k. */
+static int clone_in_dead_session(struct session *s, struct tree *tree, struct task *k, uint64_t flags)
+{
+	struct task *up = k->parent, *leader = NULL;
 	int r = 0;
 
+	for (size_t i = 0; i < tree->n; i++)
+		if (tree->all[i]->helper && tree->all[i]->vpid == k->sid && tree->all[i]->parent == up)
+			leader = tree->all[i];
 	if (!leader) {
-		leader = helper_new(tree, up, child->sid, task_leader(up)->area);
-		leader->sid = leader->pgid = child->sid;
-		r = spawn_child(s, leader, share_files);
+		leader = helper_new(tree, up, k->sid, task_leader(up)->area);
+		leader->sid = leader->pgid = k->sid;
+		r = spawn_child(s, leader, flags);
 		if (r == 0)
 			r = spawn_session(s, leader);
 	}
-	if (r == 0 && (leader->parent != up || leader->pidfd < 0 || leader->state == TASK_DEAD))
-		r = session_fail(s, -ENOTSUP,
-				 "task %d: is in the session of task %d, which is neither its ancestor nor its sibling; that cannot be restored yet",
-				 child->vpid, child->sid);
-	if (r == 0)
-		r = clone_by(s, leader, child, flags | CLONE_PARENT);
-	if (!leader->helper)
-		child->origin = leader;
-	return r;
+	k->in_session = k->sid;
+	return r < 0 ? r : clone_by(s, leader, k, flags | CLONE_PARENT);
+}
+
+int spawn_task(struct session *s, struct tree *tree, struct task *k)
+{
+	uint64_t flags;
+	int how;
+	struct task *x = cloner(tree, tree->n, k, true, &flags, &how);
+	const struct task *leader = task_find(tree, k->sid);
+
+	if (!x && k->sid && (!leader || (leader->helper && leader->parent == k->parent)) &&
+	    (common(k->parent, k) & flags) == flags)
+		return clone_in_dead_session(s, tree, k, flags);
+	if (!x)
+		return no_cloner(s, k, flags);
+	k->in_session = x->in_session;
+	if (how == KIN_PARENT)
+		return clone_by(s, x, k, flags);
+	k->origin = x;
+	return how == KIN_SIBLING ? clone_by(s, x, k, flags | CLONE_PARENT)
+				  : clone_orphan(s, tree, x, k, flags);
 }
 
 int spawn_session(struct session *s, struct task *k)
@@ -225,6 +399,7 @@ int spawn_session(struct session *s, struct task *k)
 		return 0;
 	batch_start(s, &b, task_leader(k));
 	call1(&b, "session: lead", SYS_setsid, 0);
+	k->in_session = k->vpid;
 	return batch_run(&b);
 }
 
@@ -320,6 +495,7 @@ static int helper_end(struct session *s, struct task *h)
 	batch_send(&b);
 	batch_start(s, &b, task_leader(h->parent));
 	call4(&b, "wait for a helper", SYS_wait4, h->vpid, 0, 0, 0);
+	h->state = TASK_DEAD;
 	return batch_run(&b);
 }
 
@@ -331,7 +507,7 @@ static int lead_dead_group(struct session *s, struct tree *tree, struct task *me
 
 	h->pgid = member->pgid;
 	h->sid = member->sid;
-	r = spawn_child(s, h, false);
+	r = spawn_child(s, h, 0);
 	if (r == 0)
 		r = set_group(s, h);
 	if (r == 0)
@@ -365,7 +541,7 @@ int spawn_groups(struct session *s, struct tree *tree)
 			r = set_group(s, k);
 	}
 	for (size_t i = 0; r == 0 && i < n; i++) /* leaders of dead sessions */
-		if (tree->all[i]->helper)
+		if (tree->all[i]->helper && tree->all[i]->state != TASK_DEAD)
 			r = helper_end(s, tree->all[i]);
 	return r;
 }

@@ -16,13 +16,15 @@ void spawn_plan(struct tree *tree, struct area *a);
  * The task dies with the supervisor until it is released.
  */
 int spawn_root(struct session *s, struct tree *tree, uint64_t flags);
-/** spawn_child - the parent's agent clones it */
-int spawn_child(struct session *s, struct task *child, bool share_files);
 /**
- * spawn_foreign - a task in a session that its parent never was in: its leader clones it as a sibling;
- * if that is dead, a helper takes its place until spawn_groups()
+ * spawn_task - a task other than the root, cloned so that it has the right parent and session and shares
+ * (CLONE_VM, CLONE_FILES, CLONE_FS, CLONE_SIGHAND) what its ids say: by its parent, a sibling, or a
+ * descendant of its parent. When its session's leader is dead a helper takes that one's place until
+ * spawn_groups().
  */
-int spawn_foreign(struct session *s, struct tree *tree, struct task *child, bool share_files);
+int spawn_task(struct session *s, struct tree *tree, struct task *k);
+/** spawn_check - dump: can everybody who shares something be born so again? */
+int spawn_check(struct session *s, const struct tree *tree);
 /** spawn_session - make the task lead a session, if it is to */
 int spawn_session(struct session *s, struct task *k);
 /** spawn_groups - when all tasks exist: process groups, those of dead leaders too */

@@ -17,8 +17,10 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/rseq.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -40,6 +42,8 @@
 #ifndef PTRACE_O_SUSPEND_SECCOMP
 #define PTRACE_O_SUSPEND_SECCOMP (1 << 21)
 #endif
+
+#define STOP_TICK_MS 5 /* how often a thread that does not stop is looked at */
 
 struct rseq_config { /* struct ptrace_rseq_configuration; not in every libc */
 	uint64_t pointer;
@@ -332,8 +336,6 @@ static int trace_take_process(struct trace_table *tt, pid_t pid, pid_t ppid, uns
 	struct dirent *e;
 	int r;
 
-	if (zombie_known(tt, pid))
-		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	d = opendir(path);
 	if (!d)
@@ -348,7 +350,7 @@ static int trace_take_process(struct trace_table *tt, pid_t pid, pid_t ppid, uns
 			return r;
 		*found += r;
 	}
-	if (tracee_find(tt, pid))
+	if (tracee_find(tt, pid) || zombie_known(tt, pid))
 		return 0;
 	r = trace_take(tt, pid, pid, ppid);
 	if (r < 0)
@@ -395,23 +397,137 @@ static int trace_walk(struct trace_table *tt, pid_t pid, pid_t ppid, unsigned *f
 	return 0;
 }
 
-static int trace_wait_all(struct trace_table *tt, unsigned timeout_ms)
+/* ---- vfork ---- */
+
+/*
+ * A thread in vfork() stops for nobody until its child, which runs in its memory, has executed a program
+ * or ended. So that child is let go on, and stopped again afterwards.
+ */
+static void vfork_run_child(struct tracee *c)
 {
+	long opts = PTRACE_O_TRACESYSGOOD; /* it runs its own program: under its own filters */
+
+	if (c->group_stop || do_ptrace(PTRACE_SETOPTIONS, c->tid, NULL, (void *)opts) < 0)
+		return;
+	if (do_ptrace(PTRACE_CONT, c->tid, NULL, NULL) < 0)
+		return;
+	c->state = TRACEE_SEIZED;
+	c->runs_on = true;
+}
+
+/* What happens to it meanwhile: signals are delivered, its end is noted. */
+static void vfork_serve_child(struct tracee *c)
+{
+	int status;
+
+	while (waitpid(c->tid, &status, __WALL | WNOHANG) == c->tid) {
+		int sig = WSTOPSIG(status);
+
+		if (!WIFSTOPPED(status)) {
+			c->state = TRACEE_GONE;
+			return;
+		}
+		if (stop_event(status)) /* stopped by job control: so it stays */
+			do_ptrace(PTRACE_LISTEN, c->tid, NULL, NULL);
+		else
+			do_ptrace(PTRACE_CONT, c->tid, NULL, (void *)(long)sig);
+	}
+}
+
+/* The child for whose sake t does not stop, or NULL. */
+static struct tracee *vfork_child(struct trace_table *tt, const struct tracee *t)
+{
+	own_mem char *kids = NULL;
+
+	if (text_readf(AT_FDCWD, &kids, "/proc/%d/task/%d/children", t->tgid, t->tid) < 0)
+		return NULL;
+	for (char *p = kids, *end;; p = end) {
+		pid_t kid = strtol(p, &end, 10);
+		struct tracee *c;
+
+		if (end == p)
+			return NULL;
+		c = tracee_find(tt, kid);
+		if (c && syscall(SYS_kcmp, t->tid, kid, KCMP_VM, 0, 0) == 0)
+			return c;
+	}
+}
+
+/* One step on the way out of a vfork(), should that be what t hangs in. */
+static void vfork_help(struct trace_table *tt, struct tracee *t, unsigned depth)
+{
+	struct tracee *c = vfork_child(tt, t);
+
+	if (!c || depth > 64)
+		return;
+	if (c->runs_on) {
+		vfork_serve_child(c);
+		return;
+	}
+	if (c->state == TRACEE_SEIZED) {
+		int r = trace_wait_stop(c, true);
+
+		if (r < 0) /* it is in a vfork() itself */
+			vfork_help(tt, c, depth + 1);
+		if (r == 1)
+			c->state = TRACEE_STOPPED;
+	}
+	if (c->state == TRACEE_STOPPED)
+		vfork_run_child(c);
+}
+
+/* Those that went on are stopped again; the count of them. */
+static unsigned vfork_end(struct trace_table *tt)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < tt->n; i++) {
+		struct tracee *t = &tt->t[i];
+
+		if (!t->runs_on)
+			continue;
+		n++;
+		t->runs_on = false;
+		if (t->state == TRACEE_SEIZED && do_ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) == -ESRCH)
+			t->state = TRACEE_GONE;
+	}
+	return n;
+}
+
+static int wait_failed(struct trace_table *tt, const struct tracee *t, unsigned timeout_ms)
+{
+	const struct tracee *c = vfork_child(tt, t);
+
+	if (c)
+		return trace_fail(tt, -ETIMEDOUT,
+				  "task %d: thread %d is in vfork(), for whose sake it cannot be stopped: its child %d has neither executed a program nor ended within %u ms; try again when it has",
+				  t->tgid, t->tid, c->tid, timeout_ms);
+	return trace_fail(tt, -ETIMEDOUT,
+			  "task %d: thread %d did not stop within %u ms; it hangs in the kernel", t->tgid,
+			  t->tid, timeout_ms);
+}
+
+/* Wait until all are stopped. 1: some went on meanwhile and may have children, look again. */
+static int trace_wait_all(struct trace_table *tt, uint64_t end, unsigned timeout_ms)
+{
+	unsigned again = 0;
+
 	for (uint32_t i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
 		int r;
 
-		if (t->state != TRACEE_SEIZED)
+		if (t->state != TRACEE_SEIZED || t->runs_on)
 			continue;
-		r = trace_wait_stop(t, true);
-		if (r < 0)
-			return trace_fail(tt, -ETIMEDOUT,
-					  "task %d: thread %d did not stop within %u ms; it hangs in the kernel",
-					  t->tgid, t->tid, timeout_ms);
+		while ((r = trace_wait_stop(t, true)) < 0) { /* the alarm rang */
+			if (now_ns() > end)
+				return wait_failed(tt, t, timeout_ms);
+			vfork_help(tt, t, 0);
+		}
 		if (r == 1)
 			t->state = TRACEE_STOPPED;
 	}
-	return 0;
+	again = vfork_end(tt);
+	return again ? 1 : 0;
 }
 
 /* ---- notes ---- */
@@ -460,8 +576,8 @@ static void note_rseq(struct tracee *t)
 		return;
 }
 
-/* The queue of the thread, or of its process: read without being emptied. */
-static int note_pending(struct trace_table *tt, struct tracee *t, unsigned shared)
+/* The queue of the thread, or of its process: read without being emptied. Its head, when it is long. */
+static int note_pending(struct tracee *t, unsigned shared)
 {
 	struct __ptrace_peeksiginfo_args args = {
 		.flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0,
@@ -469,9 +585,6 @@ static int note_pending(struct trace_table *tt, struct tracee *t, unsigned share
 	};
 	int r = do_ptrace(PTRACE_PEEKSIGINFO, t->tid, &args, t->pending[shared]);
 
-	if (r == TRACEE_PENDING)
-		return trace_fail(tt, -ENOTSUP, "task %d: thread %d: more than %d signals are pending",
-				  t->tgid, t->tid, TRACEE_PENDING - 1);
 	t->n_pending[shared] = r > 0 ? r : 0;
 	return r < 0 ? r : 0;
 }
@@ -490,9 +603,9 @@ static int trace_note(struct trace_table *tt, struct tracee *t)
 	if (r == 0)
 		r = do_ptrace(PTRACE_GETSIGMASK, t->tid, (void *)8, &t->sigmask);
 	if (r == 0)
-		r = note_pending(tt, t, 0);
-	if (r == 0 && t->tid == t->tgid)
-		r = note_pending(tt, t, 1);
+		r = note_pending(t, 0);
+	if (r == 0 && (t->tid == t->tgid || zombie_known(tt, t->tgid)))
+		r = note_pending(t, 1);
 	if (r == -ESRCH) {
 		t->state = TRACEE_GONE;
 		return 0;
@@ -516,11 +629,12 @@ static void on_alarm(int sig)
 {
 }
 
-static void alarm_set(unsigned ms)
+/* again_ms: how long after the first ring it rings again, should that have been between two waits */
+static void alarm_every(unsigned ms, unsigned again_ms)
 {
 	struct itimerval it = {
 		.it_value = { ms / 1000, ms % 1000 * 1000 },
-		.it_interval = { ms ? 1 : 0, 0 }, /* again, should it ring between two waits */
+		.it_interval = { again_ms / 1000, again_ms % 1000 * 1000 },
 	};
 	struct sigaction sa = { .sa_handler = on_alarm }; /* no SA_RESTART */
 
@@ -528,9 +642,30 @@ static void alarm_set(unsigned ms)
 	setitimer(ITIMER_REAL, &it, NULL);
 }
 
+static void alarm_set(unsigned ms)
+{
+	alarm_every(ms, ms ? 1000 : 0);
+}
+
+/* Of a process whose leader has ended: are there others? */
+static bool threads_left(pid_t pid)
+{
+	char path[64];
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	bool left = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d)))
+		left |= atoi(e->d_name) > 0 && atoi(e->d_name) != pid;
+	return left;
+}
+
 int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms)
 {
 	unsigned found;
+	uint64_t end;
 	pid_t ppid;
 	int r = freezer_open(tt);
 
@@ -539,7 +674,7 @@ int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms)
 	r = stat_state(root, &ppid);
 	if (r < 0)
 		return trace_fail(tt, -ESRCH, "task %d: there is no such process", root);
-	if (r == 'Z')
+	if (r == 'Z' && !threads_left(root))
 		return trace_fail(tt, -ESRCH, "task %d: has already ended", root);
 	if (tt->freezer) {
 		r = freezer_freeze(tt, timeout_ms);
@@ -553,19 +688,20 @@ int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms)
 			return trace_fail(tt, r, "freezer cgroup %s: thaw: %s", tt->freezer_path,
 					  strerror(-r));
 	}
-	alarm_set(timeout_ms);
+	end = now_ns() + timeout_ms * 1000000ULL;
+	alarm_every(STOP_TICK_MS, STOP_TICK_MS);
 	do {
 		found = 0;
 		r = trace_walk(tt, root, ppid, &found, 0);
 		if (r == 0)
-			r = trace_wait_all(tt, timeout_ms);
-	} while (r == 0 && found);
+			r = trace_wait_all(tt, end, timeout_ms);
+	} while (r == 1 || (r == 0 && found));
 	alarm_set(0);
 	tt->stopped_ns = now_ns();
 	for (uint32_t i = 0; r == 0 && i < tt->n; i++)
 		if (tt->t[i].state == TRACEE_STOPPED)
 			r = trace_note(tt, &tt->t[i]);
-	if (r == 0 && !tracee_find(tt, root))
+	if (r == 0 && !tracee_find(tt, root) && !(zombie_known(tt, root) && threads_left(root)))
 		r = trace_fail(tt, -ESRCH, "task %d: ended while it was being stopped", root);
 	return r;
 }
@@ -790,7 +926,7 @@ static int trace_cure_stopped(struct trace_table *tt, enum trace_how how)
 			put_back(&tt->t[i]);
 	alarm_set(0);
 	for (i = 0; how == TRACE_STOP && i < tt->n; i++)
-		if (tt->t[i].tid == tt->t[i].tgid && !tt->t[i].zombie)
+		if (tt->t[i].tid == tt->t[i].tgid ? !tt->t[i].zombie : zombie_known(tt, tt->t[i].tgid))
 			kill(tt->t[i].tgid, SIGSTOP);
 	if (tt->was_frozen)
 		freezer_set(tt, true);
@@ -877,7 +1013,8 @@ int trace_kill(struct trace_table *tt)
 	for (uint32_t i = 0; i < tt->n; i++) {
 		const struct tracee *t = &tt->t[i];
 
-		if (t->tid == t->tgid && t->state != TRACEE_GONE && t->state != TRACEE_FREE)
+		if ((t->tid == t->tgid || zombie_known(tt, t->tgid)) && t->state != TRACEE_GONE &&
+		    t->state != TRACEE_FREE)
 			kill(t->tgid, SIGKILL);
 	}
 	await_all(tt);
@@ -913,8 +1050,13 @@ int trace_seize(struct trace_table *tt)
 static int load_state(struct trace_table *tt, struct tracee *t)
 {
 	struct iovec iov = { t->xstate, t->xstate_size };
+	struct user_regs_struct now;
 	int r = 0;
 
+	/* the agent sleeps on behalf of the thread; when it has woken meanwhile, the sleep is over */
+	if (arch_resumes(&t->regs) &&
+	    (note_regset(t, NT_PRSTATUS, &now, &(size_t){ sizeof(now) }) < 0 || !arch_resumes(&now)))
+		arch_end_call(&t->regs, 0);
 	if (t->xstate_size)
 		r = do_ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &iov);
 	if (r == 0)

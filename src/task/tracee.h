@@ -13,7 +13,7 @@
 #include <sys/user.h>
 
 #define XSTATE_MAX 11264 /* bytes; AVX-512 with AMX needs 11008 */
-#define TRACEE_PENDING 64 /* pending signals kept of each queue; more are refused */
+#define TRACEE_PENDING 64 /* pending signals kept here of each queue; the rest is asked for */
 
 enum tracee_state {
 	TRACEE_NONE = 0,
@@ -31,6 +31,7 @@ struct tracee {
 	bool noted;	     /* regs and sigmask hold what was found */
 	bool blocked;	     /* its signals were blocked by us */
 	bool at_call;	     /* at a system call stop of ours */
+	bool runs_on;	     /* goes on while we stop the others, so that its parent's vfork() ends */
 	bool filtered;	     /* its seccomp filters are suspended while it is ours */
 	bool group_stop;     /* stopped by a job control signal before we came */
 	int stop_signo;	     /* that signal */

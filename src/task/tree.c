@@ -14,9 +14,10 @@ struct task *task_new(struct tree *t, struct task *parent, pid_t pid, pid_t vpid
 	} all = { t->all, t->n, t->max };
 
 	k->parent = parent;
-	k->pid = pid;
+	k->pid = k->tgid = pid;
 	k->vpid = vpid;
 	k->state = TASK_ALIVE;
+	k->exit_signal = SIGCHLD;
 	k->proc = -EBADF;
 	k->pidfd = -EBADF;
 	k->n_threads = n_threads;
@@ -53,7 +54,7 @@ static void task_free(struct task *k)
 		task_kobj_ids_entry__free_unpacked(k->ids, NULL);
 	if (k->fs)
 		fs_entry__free_unpacked(k->fs, NULL);
-	if (k->mm)
+	if (k->mm && !k->mm_of)
 		mm_entry__free_unpacked(k->mm, NULL);
 	free(k);
 }

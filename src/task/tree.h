@@ -30,6 +30,9 @@ struct thread {
 struct task {
 	struct task *parent, *next, *first_child, *last_child; /* next: sibling, in creation order */
 	pid_t pid, vpid, pgid, sid;			       /* pgid, sid: virtual; 0 outside */
+	pid_t tgid;	  /* pid, but for: */
+	bool leader_dead; /* dump: its main thread has ended; pid and proc are those of another, threads[0]
+			     has that one's agent */
 	enum task_state state;
 	int exit_code; /* zombies: wait status */
 	int proc;      /* /proc/PID directory, -1 for planned ones */
@@ -38,12 +41,15 @@ struct task {
 	unsigned n_threads;
 	TaskKobjIdsEntry *ids; /* owned */
 	FsEntry *fs;	       /* restore: owned */
-	MmEntry *mm;	       /* dump: filled by mem_note(); restore: as read. Owned */
+	MmEntry *mm;	       /* dump: filled by mem_note(); restore: as read. Owned, unless mm_of is set */
+	struct task *mm_of;    /* CLONE_VM: the task whose mm (and mem) this one has too; NULL: its own */
 	struct fd_table *files; /* descriptors; shared by tasks of one files_id */
 	void *mem;		/* mem family's notes */
 	char comm[16];
 	bool helper; /* restore: made only to lead a session or group; it ends before release */
 	struct task *origin; /* restore: who cloned it, if that was not its parent */
+	pid_t in_session;    /* restore: the session it is in at the moment */
+	int exit_signal;     /* what its parent gets when it ends; 0 none */
 };
 
 struct tree {
@@ -63,6 +69,11 @@ struct task *task_find(const struct tree *t, pid_t vpid);
 static inline struct task *task_origin(const struct task *k)
 {
 	return k->origin ? k->origin : k->parent;
+}
+/** thread_pid - whom to look at for a thread's attributes: itself, unless it is a leader that has ended */
+static inline pid_t thread_pid(const struct thread *t)
+{
+	return t->task->leader_dead && t == t->task->threads ? t->task->pid : t->tid;
 }
 static inline struct thread *task_leader(const struct task *k)
 {

@@ -8,7 +8,7 @@ load ../kit/helper
 setup() {
 	IMG=$(mktemp -d)
 	mkdir "$IMG/img"
-	G=stasis-test-$$
+	G=stasis-test-$$-$RANDOM
 	V1=$(awk '$(NF-2) == "cgroup" && $NF ~ /(^|,)pids(,|$)/ { print $5; exit }' /proc/self/mountinfo)
 	V2=$(awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
 	[ -n "$V1$V2" ]

@@ -11,6 +11,7 @@ setup() {
 teardown() {
 	[ -z "${COPY:-}" ] || rm -rf "$COPY"
 	[ ! -e "/tmp/corpus-$N.pid" ] || kill -9 "$(cat "/tmp/corpus-$N.pid")" 2>/dev/null || true
+	umount "/opt/corpus/$N/root" 2>/dev/null || true
 	rm -rf "/tmp/corpus-$N.pid" "/tmp/corpus-$N-restore.log" "/tmp/corpus-$N-dump.log" "/opt/corpus/$N"
 }
 
@@ -30,6 +31,8 @@ cycle() {
 	COPY=$(mktemp -d)
 	cp -r "$CORPUS/tools" "$CORPUS/$N" "$COPY"
 	chmod -R u+w "$COPY"
+	# rules of iptables-legacy are refused
+	[ ! -e "$COPY/$N/conf" ] || sed -i '/^iptables-legacy/d' "$COPY/$N/conf"
 	rm -f "/tmp/corpus-$N.pid"
 	for step in prepare dump restore verify; do
 		bash "$COPY/tools/corpus.sh" "$step" "$N"
@@ -73,3 +76,18 @@ cycle() {
 @test "pty, dumped by us" { cycle pty; }
 @test "netns: links, addresses, routes, rules, switches" { corpus netns; }
 @test "netns, dumped by us" { cycle netns; }
+@test "userns: an own user namespace" { corpus userns; }
+@test "userns, dumped by us" { cycle userns; }
+@test "misc: netlink, pidfds, a namespace file, guard pages" { corpus misc; }
+@test "misc, dumped by us" { cycle misc; }
+@test "legacy: images in the forms of old versions" { corpus legacy; }
+
+@test "incr: a chain of parents" {
+	COPY=$(mktemp -d)
+	cp -r "$CORPUS/tools" "$CORPUS/incr" "$COPY"
+	chmod -R u+w "$COPY"
+	# links, where a copy of the corpus has lost them
+	[ -L "$COPY/incr/img/parent" ] || ln -sf ../img1 "$COPY/incr/img/parent"
+	[ -L "$COPY/incr/img1/parent" ] || ln -sf ../img0 "$COPY/incr/img1/parent"
+	CORPUS=$COPY corpus incr
+}

@@ -93,5 +93,15 @@ refused() { # refused TEXT [OPTION...]
 }
 
 @test "a lease that is being broken is refused" { start breaking; refused "breaking the lease" -l; }
-@test "a flock on a file that is only mapped is refused" { start mapped; refused "without a descriptor" -l; }
+@test "a flock on a file that is only mapped is refused without --file-locks" { start mapped; refused "use --file-locks"; }
+@test "a flock on a file that is only mapped, through two generations" {
+	start mapped
+	dump -R -l
+	for g in 1 2; do
+		dump -l
+		until_true gone "$PID"
+		restore -l
+	done
+	verify
+}
 @test "a flock on a file in a socket's queue is refused" { start queued; refused "is locked, but" -l; }

@@ -58,3 +58,31 @@ says() { # says TEXT COMMAND...: fails, and the text is in what it prints
 	[ -z "$(ls "$IMG/img")" ]
 	verify
 }
+
+@test "a full disk: the dump fails and the tasks run on" {
+	mount -t tmpfs -o size=256k tmpfs "$IMG/img"
+	says "No space left on device" dump
+	umount "$IMG/img"
+	was=$(beat)
+	until_true beats_on "$was"
+	[ ! -e "$IMG/img/inventory.img" ]
+	verify
+}
+
+@test "a pid held by a zombie" {
+	mkdir "$IMG/z"
+	# its parent does not wait for it
+	bash -c '"$0/tests/kit/idle" & echo $! > "$1"; exec sleep 1000' "$BUILD" "$IMG/pid" </dev/null >/dev/null 2>&1 3>&- &
+	KEEPER=$!
+	until_true test -s "$IMG/pid"
+	pid=$(cat "$IMG/pid")
+	until_true grep -q idle "/proc/$pid/comm"
+	"$BUILD/stasis" dump -t "$pid" -D "$IMG/z"
+	until_true grep -q '^State:.Z' "/proc/$pid/status"
+	says "is held by a zombie" "$BUILD/stasis" restore -D "$IMG/z" -d
+	kill -9 "$KEEPER"
+	until_true gone "$pid"
+	"$BUILD/stasis" restore -D "$IMG/z" -d
+	kill -9 "$pid"
+	verify
+}

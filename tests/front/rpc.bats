@@ -184,6 +184,12 @@ assert dump(config_file="/nonexistent/runc.conf")[0].success
 bad = write(home + "/bad.conf", "no-such-thing\n")
 resp, status, w = dump(config_file=bad)
 assert resp.cr_errno == 56 and "no-such-thing" in resp.cr_errmsg and not resp.success
+open(bad, "wb").write(b"h\xc3\xa4h-\xff\xc3\n")
+resp, status, w = dump(config_file=bad)
+assert "h\u00e4h-??" in resp.cr_errmsg, resp
+open(bad, "w").write("x" * 5000)
+resp, status, w = dump(config_file=bad)
+assert resp.cr_errno == 56 and 300 < len(resp.cr_errmsg) <= 1023
 assert dump(env={"CRIU_CONFIG_FILE": bad})[1] == 1
 env = write(home + "/env.conf", "log-file env.log\n")
 assert dump(env={"CRIU_CONFIG_FILE": env})[0].success and logs() == ["env.log"]

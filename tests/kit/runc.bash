@@ -5,7 +5,7 @@ load ../kit/helper
 setup_runc() {
 	PATH=$BUILD:$PATH
 	DIR=$(mktemp -d)
-	ID=stasis-$$-$BATS_TEST_NUMBER
+	ID=stasis-$$-$RANDOM-$BATS_TEST_NUMBER
 	STATE=$DIR/state
 	IDS=$ID
 }
@@ -56,3 +56,17 @@ resume() { # resume BUNDLE ID IMAGES OPTIONS...
 }
 number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
 counts_beyond() { [ "$(number "$1")" -gt "$2" ]; }
+
+# kill_criu: end the criu that does the job as soon as it is there and some milliseconds old
+kill_criu() {
+	local n pid
+	for n in $(seq 200); do
+		pid=$(pgrep -o -f 'criu swrk 3') && break # the first: its warden has that name for a moment
+		read -rt 0.002 <> <(:) || true
+	done
+	read -rt "0.00$((RANDOM % 10))" <> <(:) || true
+	for pid in $pid; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+}
+no_criu() { ! pgrep -x criu >/dev/null && ! pgrep -x stasis-warden >/dev/null; }

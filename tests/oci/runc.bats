@@ -249,20 +249,6 @@ shm" ]
 	is "$ID" running
 }
 
-# kill_criu: end the criu that does the job as soon as it is there and some milliseconds old
-kill_criu() {
-	local n pid
-	for n in $(seq 200); do
-		pid=$(pgrep -f 'criu swrk 3') && break
-		read -rt 0.002 <> <(:) || true
-	done
-	read -rt "0.00$((RANDOM % 10))" <> <(:) || true
-	for pid in $pid; do
-		kill -9 "$pid" 2>/dev/null || true
-	done
-}
-no_criu() { ! pgrep -x criu >/dev/null && ! pgrep -x stasis-warden >/dev/null; }
-
 @test "kill -9 of criu in a checkpoint: the container runs on, thawed" {
 	counter b
 	start b "$ID"

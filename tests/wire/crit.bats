@@ -16,3 +16,9 @@ teardown() { teardown_work; }
 	crit decode -i "$IMG/img/pstree.img" | grep -q "\"pid\": $PID"
 	verify
 }
+
+@test "our messages have the fields of CRIU's, number by number" {
+	TABLE=${STASIS_CORPUS:-$BATS_TEST_DIRNAME/../../../shared/corpus}/../spec/images.tsv
+	[ -e "$TABLE" ] || skip "no corpus"
+	python3 "$BATS_TEST_DIRNAME/compare.py" "$TABLE"
+}

@@ -6,6 +6,7 @@
 
 #include <cpuid.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define XSAVE_HDR 512 /* xstate_bv; the legacy area stands before it */
 #define XSAVE_EXT 576
@@ -23,7 +24,54 @@ enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_R
 	X(orig_ax, orig_rax) X(ip, rip) X(cs, cs) X(flags, eflags) X(sp, rsp) X(ss, ss)            \
 	X(fs_base, fs_base) X(gs_base, gs_base) X(ds, ds) X(es, es) X(fs, fs) X(gs, gs)
 
-void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r)
+/* "mov $nr,%eax" somewhere before the syscall instruction, the nearest */
+static long code_number(const unsigned char code[ARCH_CALL_CODE])
+{
+	for (int i = ARCH_CALL_CODE - 7; i >= 0; i--) {
+		uint32_t nr;
+
+		if (code[i] != 0xb8)
+			continue;
+		memcpy(&nr, code + i + 1, sizeof(nr));
+		if (nr < 1000)
+			return nr;
+	}
+	return -1;
+}
+
+long arch_restarting(const struct user_regs_struct *r, const unsigned char code[ARCH_CALL_CODE])
+{
+	if ((int64_t)r->orig_rax < 0 || (int64_t)r->rax != -ERESTART_RESTARTBLOCK)
+		return -1;
+	/* it has been resumed once: its own number is gone */
+	return r->orig_rax == SYS_restart_syscall ? code_number(code) : (long)r->orig_rax;
+}
+
+uint64_t arch_call_arg(const struct user_regs_struct *r, unsigned n)
+{
+	const uint64_t args[] = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 };
+
+	return args[n];
+}
+
+void arch_resume_call(struct user_regs_struct *r, long nr)
+{
+	r->rax = -ERESTART_RESTARTBLOCK;
+	r->orig_rax = nr;
+}
+
+bool arch_resumes(const struct user_regs_struct *r)
+{
+	return (int64_t)r->orig_rax >= 0 && (int64_t)r->rax == -ERESTART_RESTARTBLOCK;
+}
+
+void arch_end_call(struct user_regs_struct *r, long ret)
+{
+	r->rax = ret;
+	r->orig_rax = -1UL;
+}
+
+void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long again)
 {
 	UserX86RegsEntry *g = xalloc(sizeof(*g));
 
@@ -42,11 +90,20 @@ void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r)
 			g->ip -= 2;
 			break;
 		case ERESTART_RESTARTBLOCK:
-			g->ax = -EINTR;
+			g->ax = again >= 0 ? again : -EINTR;
+			g->ip -= again >= 0 ? 2 : 0;
 			break;
 		}
 	}
 	ti->gpregs = g;
+}
+
+void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code)
+{
+	ti->clear_tid_addr = 0;
+	ti->gpregs->ip = insn;
+	ti->gpregs->ax = 60; /* exit */
+	ti->gpregs->di = code;
 }
 
 void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r)

@@ -168,8 +168,11 @@ static int targets_run(struct session *s, struct fd_obj *o, struct batch *b, siz
 	return r;
 }
 
-/* By the owner, as the numbers are those of its table. */
-static int eventpoll_in_task(struct session *s, struct fd_obj *o, struct batch *b, int num)
+/*
+ * By the owner, as the numbers are those of its table; and late, as what repair mode puts into a TCP
+ * connection's queue wakes nobody: only who begins to watch afterwards sees it.
+ */
+static int eventpoll_watch(struct session *s, struct fd_obj *o, struct batch *b, int num)
 {
 	const EventpollFileEntry *e = o->entry->epfd;
 	size_t first = 0;
@@ -194,5 +197,5 @@ const struct fd_kind fd_kind_eventpoll = {
 	.is = eventpoll_is,
 	.dump = eventpoll_dump,
 	.restore = eventpoll_restore,
-	.in_task = eventpoll_in_task,
+	.watch = eventpoll_watch,
 };

@@ -3,8 +3,8 @@
  * memfd: files that live in memory, made by memfd_create(2). Images also hold MAP_SHARED|MAP_ANONYMOUS
  * memory of CRIU's dumps as such, named "/dev/zero".
  *
- * Kept:   name, size, contents, seals, mode, position.
- * Lost:   hugetlb ones are refused; owner.
+ * Kept:   name, size, contents, seals, owner, mode, position.
+ * Lost:   hugetlb ones are refused.
  * Kernel: mm/memfd.c; contents by reading the object.
  */
 #include "kind/fd.h"
@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "images/memfd.pb-c.h"
+#include "kind/ids.h"
 #include "kind/shmem.h"
 
 #include <fcntl.h>
@@ -52,6 +53,9 @@ static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_
 	e.name = name;
 	e.uid = v->st.st_uid;
 	e.gid = v->st.st_gid;
+	r = owner_in(s, &e.uid, &e.gid, "memfd %s", name);
+	if (r < 0)
+		return r;
 	e.size = v->st.st_size;
 	e.shmid = shmem_id(v->st.st_ino);
 	e.seals = seals < 0 ? 0 : seals;
@@ -83,6 +87,7 @@ static int memfd_dump_end(struct session *s)
 
 static int inode_make(struct session *s, const MemfdInodeEntry *e)
 {
+	uint32_t uid = e->uid, gid = e->gid;
 	int fd, r;
 
 	if (e->size > SIZE_MAX_MEMFD || strlen(e->name) > 240 || e->has_hugetlb_flag)
@@ -95,7 +100,11 @@ static int inode_make(struct session *s, const MemfdInodeEntry *e)
 	fd = fd_high(memfd_create(e->name, MFD_CLOEXEC | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING)));
 	if (fd < 0 || ftruncate(fd, e->size) < 0)
 		return session_fail(s, -errno, "memfd %s: make", e->name);
-	r = e->size ? shmem_restore(s, e->shmid, fd, e->size) : 0;
+	r = owner_out(s, &uid, &gid, "memfd %s", e->name);
+	if (r == 0 && fchown(fd, uid, gid) < 0)
+		r = session_fail(s, -errno, "memfd %s: set its owner", e->name);
+	if (r == 0 && e->size)
+		r = shmem_restore(s, e->shmid, fd, e->size);
 	if (r == 0 && e->has_mode && fchmod(fd, e->mode & 07777) < 0)
 		r = session_fail(s, -errno, "memfd %s: set its mode", e->name);
 	if (r == 0 && e->seals && e->seals != F_SEAL_SEAL && fcntl(fd, F_ADD_SEALS, e->seals) < 0)

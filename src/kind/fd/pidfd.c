@@ -31,7 +31,7 @@ static pid_t virtual_of(const struct tree *tree, pid_t pid)
 {
 	for (size_t i = 0; i < tree->n; i++)
 		for (unsigned n = 0; n < tree->all[i]->n_threads; n++)
-			if (tree->all[i]->threads[n].tid == pid || (n == 0 && tree->all[i]->pid == pid))
+			if (tree->all[i]->threads[n].tid == pid || (n == 0 && tree->all[i]->tgid == pid))
 				return n ? tree->all[i]->threads[n].vtid : tree->all[i]->vpid;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/ids.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -242,10 +243,12 @@ static struct side *side_new(struct session *s, const struct fd_view *v, uint32_
 	d->e.id = id;
 	d->e.type = type;
 	d->e.rdev = v->st.st_rdev;
-	d->e.has_dev = d->e.has_uid = d->e.has_gid = true;
+	d->e.has_dev = true;
 	d->e.dev = v->st.st_dev;
-	d->e.uid = v->st.st_uid;
-	d->e.gid = v->st.st_gid;
+	d->e.uid = uid_in(s, v->st.st_uid);
+	d->e.gid = gid_in(s, v->st.st_gid);
+	/* one that came from outside may be nobody's inside: whoever passes it in again has given it */
+	d->e.has_uid = d->e.has_gid = d->e.uid != ID_NONE && d->e.gid != ID_NONE;
 	d->index = index_of(v);
 	d->fd = fd_high(fcntl(v->fd, F_DUPFD_CLOEXEC, 3));
 	side_modes(d, v->fd);

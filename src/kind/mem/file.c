@@ -7,6 +7,7 @@
  * Kernel: mm/mmap.c; /proc/PID/map_files.
  */
 #include "kind/fd.h"
+#include "kind/filelock.h"
 #include "kind/mem.h"
 
 #include "base/res.h"
@@ -105,12 +106,18 @@ static int file_open(struct session *s, struct task *task, const VmaEntry *e, in
 	return 0;
 }
 
+static int file_map(struct session *s, struct mem_map *m, struct batch *b)
+{
+	filelock_mapping(s, b->t->task, m->e->start, m->num, b);
+	return mem_mmap(s, m, b);
+}
+
 const struct mem_kind mem_kind_file = {
 	.name = "file",
 	.is = file_is,
 	.dump = file_dump,
 	.owns = file_owns,
 	.open = file_open,
-	.map = mem_mmap,
+	.map = file_map,
 	.pages = true,
 };

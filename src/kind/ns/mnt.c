@@ -11,6 +11,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ids.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-tar.h"
 
@@ -21,10 +22,39 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+/*
+ * "uid=100000": as the first user namespace counts, in file systems that are made anew inside.
+ * Source: shmem_show_options(), devpts_show_options().
+ */
+static int options_inside(struct session *s, MntEntry *e)
+{
+	own_mem char *old = e->options;
+	char *save = NULL, *out = xalloc(2 * strlen(old) + 32), *at = out;
+
+	for (char *o = strtok_r(old, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
+		bool uid = text_starts(o, "uid="), gid = text_starts(o, "gid=");
+		uint32_t v = strtoul(uid || gid ? o + 4 : "0", NULL, 10);
+
+		v = uid ? uid_in(s, v) : gid_in(s, v);
+		if ((uid || gid) && v == ID_NONE) {
+			free(out);
+			e->options = xstrdup("");
+			return session_fail(s, -ENOTSUP,
+					    "mount %s: its option %s names nobody of the tasks' user namespace; remount it with another",
+					    e->mountpoint, o);
+		}
+		at += uid || gid ? sprintf(at, "%s%.4s%u", at == out ? "" : ",", o, v)
+				 : sprintf(at, "%s%s", at == out ? "" : ",", o);
+	}
+	e->options = out;
+	return 0;
+}
+
 static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
 	own_mem char *text = NULL;
-	int r = text_read(ns->task->proc, "mountinfo", &text, NULL);
+	own_fd int fd = session_openat(s, ns->task->proc, "mountinfo", O_RDONLY, 0);
+	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL);
 
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its mounts", ns->task->vpid);
@@ -35,6 +65,9 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l)
 
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
+		if (!key && l->v[i] != l->root && ids_mapped(s) &&
+		    (e->fstype == FSTYPE__TMPFS || e->fstype == FSTYPE__DEVPTS))
+			r = options_inside(s, e);
 	}
 	return r;
 }
@@ -142,8 +175,8 @@ static int dump_all_contents(struct session *s, const struct mnt_list *l)
 
 static int mnt_dump(struct session *s, const struct ns *ns)
 {
-	own_fd int root = openat(ns->task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	own_fd int there = openat(ns->task->proc, "ns/mnt", O_RDONLY | O_CLOEXEC);
+	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+	own_fd int there = session_openat(s, ns->task->proc, "ns/mnt", O_RDONLY, 0);
 	struct mnt_list l = { 0 };
 	int r;
 

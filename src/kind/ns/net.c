@@ -3,8 +3,9 @@
  * net: what is in a network namespace, or the label of one that the caller has made.
  *
  * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
- *         addresses, neighbours, routes and rules (net-raw.c), numbers of other namespaces.
- * Lost:   with --empty-ns net, all but the state of lo, as the caller asked; tracked connections.
+ *         addresses, neighbours, routes and rules (net-raw.c), numbers of other namespaces, nftables
+ *         (net-nft.c), tracked connections.
+ * Lost:   with --empty-ns net, all but the state of lo, as the caller asked.
  * Kernel: rtnetlink(7); /proc/sys/net.
  */
 #include "kind/ns.h"
@@ -41,7 +42,9 @@ static int net_check(struct session *s, const struct ns *ns)
 	return r < 0 ? r : nft_check(s, ns->id, ns->task->proc);
 }
 
-static int net_preflight(struct session *s, const struct ns *ns)
+/* The supervisor goes there and comes back. */
+static int net_there(struct session *s, const struct ns *ns,
+		     int (*fn)(struct session *s, const struct ns *ns))
 {
 	int r, back;
 
@@ -49,9 +52,28 @@ static int net_preflight(struct session *s, const struct ns *ns)
 		return 0;
 	r = ns_enter_net(s, ns->id);
 	if (r == 0)
-		r = net_check(s, ns);
+		r = fn(s, ns);
 	back = ns_enter_net(s, 0);
 	return r < 0 ? r : back;
+}
+
+static int net_preflight(struct session *s, const struct ns *ns)
+{
+	return net_there(s, ns, net_check);
+}
+
+/* ---- rules: loaded by the supervisor, since a guest at restore has the tasks' files before it ---- */
+
+static int rules_restore(struct session *s, const struct ns *ns)
+{
+	int r = nft_restore(s, ns->id);
+
+	return r < 0 ? r : track_files_restore(s, ns->id);
+}
+
+static int net_restore_rules(struct session *s, const struct ns *ns)
+{
+	return net_there(s, ns, rules_restore);
 }
 
 /* ---- lo alone ---- */
@@ -139,6 +161,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = rtnl_files_dump(s, &n, ns->id);
 	if (r == 0)
 		r = nft_dump(s, ns->id);
+	if (r == 0)
+		r = track_files_dump(s, ns->id);
 	return r;
 }
 
@@ -221,8 +245,6 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
 	if (r == 0)
-		r = nft_restore(s, ns->id);
-	if (r == 0)
 		r = net_restore_dad(s, env->proc, e, l);
 	return r;
 }
@@ -249,6 +271,7 @@ const struct ns_kind ns_kind_net = {
 	.flag = CLONE_NEWNET,
 	.dump = net_dump,
 	.restore = net_restore,
+	.restore_home = net_restore_rules,
 	.prepare = net_prepare,
 	.preflight = net_preflight,
 	.end = net_env_end,

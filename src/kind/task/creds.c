@@ -12,6 +12,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ids.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -71,6 +72,25 @@ static void groups(CredsEntry *e, const char *line)
 	e->n_groups = n;
 }
 
+/* What /proc shows us are numbers outside. */
+static int ids_inside(struct session *s, const struct thread *t, CredsEntry *e)
+{
+	uint32_t *const pairs[][2] = {
+		{ &e->uid, &e->gid }, { &e->euid, &e->egid }, { &e->suid, &e->sgid }, { &e->fsuid, &e->fsgid },
+	};
+	uint32_t root = uid_out(s, 0);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(pairs); i++)
+		r = owner_in(s, pairs[i][0], pairs[i][1], "thread %d", t->vtid);
+	for (size_t i = 0; r == 0 && i < e->n_groups; i++) {
+		uint32_t u = root;
+
+		r = owner_in(s, &u, &e->groups[i], "thread %d: one of its groups", t->vtid);
+	}
+	return r;
+}
+
 static int creds_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
 	own_mem char *status = NULL;
@@ -101,7 +121,7 @@ static int creds_dump(struct session *s, struct thread *t, struct batch *b, unsi
 	text_u64(status, "NoNewPrivs:", 10, &nnp);
 	if (nnp)
 		e->has_no_new_privs = e->no_new_privs = true;
-	return 0;
+	return ids_inside(s, t, e);
 }
 
 static uint64_t cap_value(size_t n, const uint32_t *w)
@@ -137,8 +157,9 @@ static int creds_restore(struct session *s, struct thread *t, struct batch *b)
 
 	if (e->n_groups > 4096)
 		return session_fail(s, -ENOTSUP, "thread %d: more than 4096 groups", t->vtid);
-	call2(b, "set groups", SYS_setgroups, e->n_groups,
-	      e->n_groups ? batch_mem(b, e->groups, e->n_groups * sizeof(uint32_t), NULL) : 0);
+	if (!ids_groups_fixed(s))
+		call2(b, "set groups", SYS_setgroups, e->n_groups,
+		      e->n_groups ? batch_mem(b, e->groups, e->n_groups * sizeof(uint32_t), NULL) : 0);
 	call5(b, "keep capabilities", SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
 	call3(b, "set gids", SYS_setresgid, e->gid, e->egid, e->sgid);
 	call1(b, NULL, SYS_setfsgid, e->fsgid);

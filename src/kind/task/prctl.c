@@ -11,6 +11,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ids.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -53,8 +54,8 @@ static int leader_dump(struct session *s, struct thread *t, struct batch *b, uns
 	}
 	free(take_mem(text));
 	if (text_read(t->task->proc, "loginuid", &text, NULL) == 0 && strtoul(text, NULL, 10) != UINT32_MAX) {
-		tc->has_loginuid = true;
-		tc->loginuid = strtoul(text, NULL, 10);
+		tc->loginuid = uid_in(s, strtoul(text, NULL, 10));
+		tc->has_loginuid = tc->loginuid != ID_NONE;
 	}
 	if (t->tr->stop_signo && t->task->state == TASK_STOPPED) {
 		tc->has_stop_signo = true;
@@ -113,7 +114,7 @@ static void leader_restore(struct session *s, struct thread *t, struct batch *b)
 		if (tc->has_membarrier_registration_mask && tc->membarrier_registration_mask >> i & 1)
 			call3(b, NULL, SYS_membarrier, 1 << i, 0, 0);
 	if (tc->has_loginuid)
-		loginuid_restore(s, t->task, tc->loginuid);
+		loginuid_restore(s, t->task, uid_out(s, tc->loginuid));
 	if (tc->has_oom_score_adj) {
 		snprintf(text, sizeof(text), "%d", tc->oom_score_adj);
 		if (text_write(t->task->proc, "oom_score_adj", text) < 0)

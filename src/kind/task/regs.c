@@ -3,8 +3,7 @@
  * regs: general and floating point registers, and the signal mask.
  *
  * Kept:   all general registers, x87, SSE, AVX and PKRU state, fs and gs base, the blocked signals.
- * Lost:   the remaining time of an interrupted nanosleep(), which returns EINTR after a restore;
- *         AVX-512 and AMX contents (reported).
+ * Lost:   AVX-512 and AMX contents (reported).
  * Kernel: PTRACE_GETREGSET NT_PRSTATUS, NT_X86_XSTATE; layout by CPUID leaf 0xD.
  */
 #include "kind/task.h"
@@ -13,12 +12,30 @@
 #include "base/res.h"
 
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+/*
+ * Calls with a timeout that the kernel resumes by a note of its own (restart_syscall): poll and futex are made
+ * again, with their whole timeout; sleeps are kept by sleep.c.
+ */
+static long call_again(const struct thread *t)
+{
+	unsigned char code[ARCH_CALL_CODE] = { 0 };
+	struct iovec l = { code, sizeof(code) };
+	struct iovec m = { (void *)(uintptr_t)(arch_ip(&t->tr->regs) - sizeof(code)), sizeof(code) };
+	long nr;
+
+	process_vm_readv(t->task->pid, &l, 1, &m, 1, 0);
+	nr = arch_restarting(&t->tr->regs, code);
+	return nr == SYS_poll || nr == SYS_futex ? nr : -1;
+}
 
 static int regs_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
 	ThreadInfoX86 *ti = t->core->thread_info;
 
-	arch_save_regs(ti, &t->tr->regs);
+	arch_save_regs(ti, &t->tr->regs, call_again(t));
 	if (arch_save_xstate(ti, t->tr->xstate, t->tr->xstate_size) == 1)
 		session_warn(s, "thread %d: has register state (AVX-512 or AMX) that is not kept", t->vtid);
 	t->core->thread_core->has_blk_sigset = true;

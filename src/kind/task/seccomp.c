@@ -58,19 +58,19 @@ static int chain_fetch(struct session *s, const struct thread *t, struct chain *
 		} meta = { .filter_off = i };
 		void *scratch = warden_scratch(s);
 		struct filter *f;
-		long n = warden_ptrace(s, PTRACE_SECCOMP_GET_FILTER, t->tid, i, false), m;
+		long n = warden_ptrace(s, PTRACE_SECCOMP_GET_FILTER, thread_pid(t), i, false), m;
 
 		if (n == -ENOENT)
 			return 0;
 		if (n > 0 && n <= INSNS_MAX)
-			m = warden_ptrace(s, PTRACE_SECCOMP_GET_FILTER, t->tid, i, true);
+			m = warden_ptrace(s, PTRACE_SECCOMP_GET_FILTER, thread_pid(t), i, true);
 		if (n <= 0 || n > INSNS_MAX || m != n)
 			return session_fail(s, n < 0 ? n : -EINVAL, "thread %d: read its seccomp filter %u",
 					    t->vtid, i);
 		f = vec_add(c);
 		*f = (struct filter){ xmemdup(scratch, n * INSN), n, 0 };
 		memcpy(scratch, &meta, sizeof(meta));
-		if (warden_ptrace(s, PTRACE_SECCOMP_GET_METADATA, t->tid, sizeof(meta), true) > 0)
+		if (warden_ptrace(s, PTRACE_SECCOMP_GET_METADATA, thread_pid(t), sizeof(meta), true) > 0)
 			f->flags = ((struct seccomp_metadata *)scratch)->flags;
 	}
 	return session_fail(s, -E2BIG, "thread %d: has more than %d seccomp filters", t->vtid, CHAIN_MAX);
@@ -89,7 +89,7 @@ static bool chain_same(const struct chain *a, const struct chain *b)
 
 static struct chain *chain_of(struct session *s, const struct thread *t)
 {
-	return map_get(session_map(s, "seccomp"), t->tid);
+	return map_get(session_map(s, "seccomp"), thread_pid(t));
 }
 
 static int seccomp_note(struct session *s, struct thread *t)
@@ -97,7 +97,7 @@ static int seccomp_note(struct session *s, struct thread *t)
 	own_mem char *status = NULL;
 	struct chain *c;
 	uint64_t mode = 0;
-	int r = text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", t->task->pid, t->tid);
+	int r = text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", t->task->pid, thread_pid(t));
 
 	if (r < 0)
 		return session_fail(s, r, "thread %d: read its status", t->vtid);
@@ -106,7 +106,7 @@ static int seccomp_note(struct session *s, struct thread *t)
 		return 0;
 	c = xalloc(sizeof(*c));
 	c->mode = mode;
-	map_put(session_map(s, "seccomp"), t->tid, c);
+	map_put(session_map(s, "seccomp"), thread_pid(t), c);
 	return mode == SECCOMP_MODE_FILTER ? chain_fetch(s, t, c) : 0;
 }
 

@@ -8,33 +8,96 @@
  */
 #include "kind/task.h"
 
+#include "base/list.h"
 #include "base/res.h"
+#include "task/warden.h"
 
+#include <assert.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-static SignalQueueEntry *queue_dump(const struct tracee *tr, unsigned shared)
+#define PIECE 256u /* signals asked for at once */
+
+/* what the tracer's table had no room for */
+struct rest {
+	struct queue {
+		struct info {
+			unsigned char siginfo[128];
+		} *v;
+		size_t n, max;
+	} queue[2]; /* private, shared */
+};
+
+static int rest_note(struct session *s, struct thread *t, unsigned shared, struct queue *q)
 {
+	struct info *scratch = warden_scratch(s);
+	struct __ptrace_peeksiginfo_args *args = (void *)(scratch + PIECE);
+	long r;
+
+	static_assert(PIECE * sizeof(struct info) + sizeof(*args) <= TRACE_SCRATCH, "scratch is too small");
+	do {
+		args->flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0;
+		args->off = TRACEE_PENDING + q->n;
+		args->nr = PIECE;
+		r = warden_ptrace(s, PTRACE_PEEKSIGINFO, t->tid, (uintptr_t)args, true);
+		if (r < 0)
+			return session_fail(s, r, "task %d: thread %d: read its pending signals",
+					    t->task->vpid, t->vtid);
+		for (long i = 0; i < r; i++)
+			*vec_add(q) = scratch[i];
+	} while (r == PIECE);
+	return 0;
+}
+
+static int sigpending_note(struct session *s, struct thread *t)
+{
+	struct rest *rest = NULL;
+	int r = 0;
+
+	for (unsigned shared = 0; r == 0 && shared < 2; shared++) {
+		if (t->tr->n_pending[shared] < TRACEE_PENDING)
+			continue;
+		if (!rest) {
+			rest = xalloc(sizeof(*rest));
+			map_put(session_map(s, "pending signals"), t->tid, rest);
+		}
+		r = rest_note(s, t, shared, &rest->queue[shared]);
+	}
+	return r;
+}
+
+static void signal_add(SignalQueueEntry *q, const unsigned char *info)
+{
+	SiginfoEntry *e = xalloc(sizeof(*e));
+
+	siginfo_entry__init(e);
+	e->siginfo.len = 128;
+	e->siginfo.data = xmemdup(info, 128);
+	q->signals[q->n_signals++] = e;
+}
+
+static SignalQueueEntry *queue_dump(struct session *s, const struct thread *t, unsigned shared)
+{
+	const struct tracee *tr = t->tr;
+	const struct rest *rest = map_get(session_map(s, "pending signals"), t->tid);
+	const struct queue none = { 0 }, *more = rest ? &rest->queue[shared] : &none;
 	SignalQueueEntry *q = xalloc(sizeof(*q));
 
 	signal_queue_entry__init(q);
-	q->signals = xalloc((tr->n_pending[shared] + 1) * sizeof(*q->signals));
-	for (uint32_t i = 0; i < tr->n_pending[shared]; i++) {
-		SiginfoEntry *e = xalloc(sizeof(*e));
-
-		siginfo_entry__init(e);
-		e->siginfo.len = 128;
-		e->siginfo.data = xmemdup(tr->pending[shared][i], 128);
-		q->signals[q->n_signals++] = e;
-	}
+	q->signals = xalloc((tr->n_pending[shared] + more->n + 1) * sizeof(*q->signals));
+	for (uint32_t i = 0; i < tr->n_pending[shared]; i++)
+		signal_add(q, tr->pending[shared][i]);
+	for (size_t i = 0; i < more->n; i++)
+		signal_add(q, more->v[i].siginfo);
 	return q;
 }
 
 static int sigpending_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
-	t->core->thread_core->signals_p = queue_dump(t->tr, 0);
+	t->core->thread_core->signals_p = queue_dump(s, t, 0);
 	if (t->core->tc)
-		t->core->tc->signals_s = queue_dump(t->tr, 1);
+		t->core->tc->signals_s = queue_dump(s, t, 1);
 	return 0;
 }
 
@@ -87,6 +150,7 @@ const struct task_kind task_kind_sigpending = {
 	.name = "pending signals",
 	.stage = STAGE_PENDING,
 	.per_thread = true,
+	.note = sigpending_note,
 	.dump = sigpending_dump,
 	.restore = sigpending_restore,
 };

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ids: numbers of users and groups. Images hold them as they are seen inside the root task's user
+ * namespace; the supervisor sees those outside. Without an own user namespace they are the same.
+ */
+#ifndef KIND_IDS_H
+#define KIND_IDS_H
+
+#include "images/userns.pb-c.h"
+#include "session/session.h"
+
+#define ID_NONE UINT32_MAX /* no number on that side; for chown(2): as it is */
+
+/** ids_use - from now on that namespace's maps hold; copied. NULL: outside and inside are the same */
+void ids_use(struct session *s, const UsernsEntry *maps);
+/** ids_mapped - is there an own user namespace? */
+bool ids_mapped(struct session *s);
+
+/** ids_groups_fixed - may nobody in the user namespace set groups? Then all have the root task's */
+bool ids_groups_fixed(struct session *s);
+
+/** uid_in - number inside of a number outside, or ID_NONE; uid_out - the other way */
+uint32_t uid_in(struct session *s, uint32_t uid);
+uint32_t gid_in(struct session *s, uint32_t gid);
+uint32_t uid_out(struct session *s, uint32_t uid);
+uint32_t gid_out(struct session *s, uint32_t gid);
+/**
+ * owner_in - both numbers of an owner, in place
+ * Return: 0, or -ENOTSUP with the reason "WHAT: belongs to ..." if one has no number inside.
+ */
+int owner_in(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/** owner_out - from an image; -EBADMSG with the reason if one has no number outside */
+int owner_out(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/**
+ * ids_assume - what the supervisor makes in file systems belongs to the tasks' root from now on, until
+ * ids_resign(); it keeps its capabilities. A file system of a user namespace takes no other owners.
+ */
+int ids_assume(struct session *s);
+void ids_resign(struct session *s);
+
+#endif

@@ -1,0 +1,365 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Contents of a network namespace, compared by what ip and nft show before and after. $OUT is in the
+# namespace of whoever dumps, $PID in the one that is dumped.
+load ../kit/helper
+
+setup() {
+	IMG=$(mktemp -d)
+	mkdir "$IMG/img"
+	unshare -n "$BUILD/tests/kit/idle" </dev/null >"$IMG/out" 2>/dev/null 3>&- &
+	OUT=$!
+	until_true test -s "$IMG/out"
+	own_net "$OUT"
+	start 1
+}
+
+# no test works in the network of the machine
+own_net() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
+
+start() { # start MIB
+	: >"$IMG/in"
+	# by its path, as a function in the background would be a shell
+	nsenter -t "$OUT" -n unshare -n "$BUILD/tests/kit/idle" "$1" </dev/null >"$IMG/in" 2>/dev/null 3>&- &
+	PID=$!
+	until_true test -s "$IMG/in"
+	own_net "$PID"
+}
+
+teardown() {
+	local pid
+	for pid in $PID $OUT ${MON:-} ${CLIENT:-} ${DUMP:-} ${OLD:-}; do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	rm -rf "$IMG"
+}
+
+outside() { own_net "$OUT" && nsenter -t "$OUT" -n "$@"; }
+inside() { own_net "$PID" && nsenter -t "$PID" -n "$@"; }
+dump() { outside "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
+restore() {
+	outside "$BUILD/stasis" restore -D "$IMG/img" -d --pidfile "$IMG/pid" "$@"
+	PID=$(cat "$IMG/pid")
+}
+
+# devices are up for good, and no address is tentative
+settled() {
+	! inside ip -o link show up | grep -v ' lo:' | grep -q 'state DOWN' &&
+		! inside ip addr | grep -q tentative
+}
+
+# all there is, without what counts time, the index of a peer outside, and routes of the kernel's in the
+# order in which devices came up
+view() {
+	local v
+	inside ip -d link
+	inside ip -d addr
+	for v in -4 -6; do
+		inside ip $v -d route show table all | sed '/proto kernel/d'
+		inside ip $v -d route show table all | sed '/proto kernel/!d' | sort
+		inside ip $v -d rule
+	done
+	inside ip neigh show nud permanent
+	inside ip nexthop
+	inside ip netns list-id
+	inside nft list ruleset
+	inside sh -c 'grep -rs . /proc/sys/net/ipv[46]/conf /proc/sys/net/unix /proc/sys/net/ipv4/ping_group_range'
+}
+seen() {
+	view 2>&1 | sed -E 's/_lft [0-9]+sec/_lft N/g; s/expires [0-9a-z]+/expires N/g; s/_timer +[0-9.]+/_timer N/g
+		s/@if[0-9]+/@outside/'
+}
+
+# dumped, gone, restored: everything is as it was
+cycle() { # cycle DUMP-OPTIONS -- RESTORE-OPTIONS
+	local opts=()
+	until_true settled
+	seen >"$IMG/before"
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do opts+=("$1"); shift; done
+	dump "${opts[@]}"
+	until_true gone "$PID"
+	[ $# -eq 0 ] || shift
+	restore "$@"
+	until_true same
+}
+same() { seen >"$IMG/after"; diff "$IMG/before" "$IMG/after" >"$IMG/diff" || { cat "$IMG/diff" >&2; return 1; }; }
+
+pair() {
+	inside sh -e <<-'X'
+	ip link set lo up
+	ip link add v0 index 11 address 02:00:00:00:77:01 type veth peer name v1 index 12 address 02:00:00:00:77:02
+	ip link add br0 index 13 address 02:00:00:00:77:03 type bridge forward_delay 300 ageing_time 4000
+	ip link set v1 master br0
+	ip link set v1 type bridge_slave cost 7 isolated on
+	ip link set v0 mtu 1400
+	for d in v0 v1 br0; do ip link set $d up; done
+	ip addr add 10.77.0.1/24 brd 10.77.0.255 dev v0
+	ip addr add 10.77.0.2/24 dev v0
+	ip addr add 10.77.1.1/24 dev br0 label br0:x
+	ip addr add fd77::1/64 dev v0 nodad
+	ip addr add fd77::2/64 dev v0 valid_lft 4000 preferred_lft 3000
+	X
+}
+
+@test "net: devices, bridge and ports, addresses, routes of all tables, rules, neighbours" {
+	pair
+	inside sh -e <<-'X'
+	ip route add 10.99.0.0/16 via 10.77.0.9 metric 44
+	ip route add default via 10.77.1.9 table 77
+	ip route add 10.98.0.0/16 nexthop via 10.77.0.9 weight 2 nexthop via 10.77.1.9
+	ip route add blackhole 10.97.0.0/16
+	ip rule add from 10.77.1.0/24 lookup 77 pref 700
+	ip rule del pref 32767
+	ip -6 rule add from fd77::/64 lookup 77 pref 701
+	ip -6 route add fd78::/64 via fd77::9 dev v0
+	ip -6 route add default nexthop via fd77::9 dev v0 nexthop via fd77::8 dev v0
+	ip -6 route add unreachable fd79::/64 table 77
+	ip neigh add 10.77.0.77 lladdr 02:01:01:01:01:01 nud permanent dev v0
+	ip nexthop add id 7 via 10.77.0.9 dev v0
+	ip route add 10.95.0.0/16 nhid 7
+	X
+	cycle
+}
+
+@test "net: switches of the namespace and of devices" {
+	pair
+	inside sh -e <<-'X'
+	cd /proc/sys/net
+	echo 1 >ipv4/conf/v0/forwarding
+	echo 2 >ipv4/conf/br0/rp_filter
+	echo 1 >ipv4/conf/default/rp_filter
+	echo 1 >ipv4/conf/all/forwarding
+	echo 0 >ipv6/conf/v0/accept_ra
+	echo 1 >ipv6/conf/br0/forwarding
+	echo 1 >ipv6/conf/v1/accept_redirects
+	echo 37 >unix/max_dgram_qlen
+	echo 5 77 >ipv4/ping_group_range
+	X
+	cycle
+}
+
+@test "net: macvlan, vxlan, tun, tap, ifb; names, aliases, groups" {
+	pair
+	inside sh -e <<-'X'
+	ip link add mv0 link v0 type macvlan mode bridge
+	ip link set mv0 up
+	ip link add vx0 type vxlan id 42 dstport 4789 remote 10.77.0.77 dev v0
+	ip link set vx0 mtu 1300
+	ip link add vx1 type vxlan id 43 dstport 4789 local 10.77.0.1 nolearning
+	ip tuntap add tap0 mode tap user 33 vnet_hdr
+	ip tuntap add tun0 mode tun multi_queue
+	ip link set tun0 mtu 1234
+	ip addr add 10.5.5.5 peer 10.5.5.6 dev tun0
+	ip link add ifb7 type ifb
+	ip link set dev ifb7 alias "some thing"
+	ip link property add dev ifb7 altname another-name-of-it
+	ip link set dev ifb7 txqueuelen 77 group 5
+	X
+	cycle
+}
+
+@test "net: a veth and a device of whoever dumps are attached again" {
+	outside ip link add outer type veth peer name eth0 address 02:00:00:00:88:01 netns "$PID"
+	outside ip link add hw type veth peer name hwp
+	outside ip link set hw netns "$PID"
+	inside sh -e <<-'X'
+	ip link set eth0 up
+	ip link set hw name wan
+	ip link set wan up
+	ip addr add 10.8.0.1/24 dev eth0
+	ip addr add 10.9.0.1/24 dev wan
+	ip route add default via 10.8.0.254
+	X
+	outside sh -e <<-'X'
+	ip link add br9 type bridge
+	for d in br9 outer hwp; do ip link set $d up; done
+	ip link add hw2 type veth peer name hw2p
+	ip link set hw2p up
+	X
+	cycle --external 'netdev[wan]' -- --external 'veth[eth0]:outer2@br9' --external 'netdev[wan]:hw2'
+	outside ip link show master br9 | grep -q 'outer2@'
+	outside ip link show up dev outer2 | grep -q outer2
+}
+
+@test "net: a device that cannot be made again is refused before anything stops" {
+	pair
+	inside ip link add mt link v0 type macvtap
+	run dump
+	[ "$status" -ne 0 ]
+	[[ $output == *"network link mt (macvtap)"*"netdev[mt]"* ]]
+	[ ! -e "$IMG/img/netns-9.img" ]
+}
+
+@test "net: nftables: sets, maps, counters, NAT; CRIU's lock is left out" {
+	pair
+	inside nft -f - <<-'X'
+	table inet f {
+		set s { type ipv4_addr; flags timeout; elements = { 10.1.1.1 timeout 1h } }
+		set big { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 22-80 } }
+		map m { type inet_service : verdict; elements = { 22 : accept, 23 : drop } }
+		counter c { packets 5 bytes 50 }
+		quota q { over 10 mbytes }
+		chain in {
+			type filter hook input priority filter; policy drop;
+			iif lo accept
+			tcp dport vmap @m
+			ip saddr @s counter name c log prefix "include xt " accept comment "a b"
+		}
+		chain out {
+			type filter hook output priority 5
+			meta skuid 0 counter packets 77 bytes 99 ct state established accept
+			limit rate 5/second burst 9 packets accept
+		}
+	}
+	table ip nat {
+		chain post {
+			type nat hook postrouting priority srcnat
+			oifname "v9" masquerade
+			ip saddr 10.1.0.0/16 snat to 1.2.3.4
+		}
+	}
+	X
+	until_true settled
+	inside nft list ruleset | sed -E 's/expires [0-9a-z]+/expires N/' >"$IMG/before"
+	dump
+	until_true gone "$PID"
+	cat >>"$IMG"/img/nftables-9.img <<'X' # its tabs are the image's
+table ip filter {
+	chain CRIU {
+		meta mark 0x0000c114 counter packets 0 bytes 0 accept
+		counter packets 0 bytes 0 drop
+	}
+
+	chain INPUT {
+		type filter hook input priority filter; policy accept;
+		counter packets 0 bytes 0 jump CRIU
+	}
+}
+table inet CRIU-00000000-0000-0000-0000-00000000000a {
+	chain input {
+		type filter hook input priority 0; policy drop;
+	}
+}
+X
+	restore
+	inside nft list ruleset | sed -E 's/expires [0-9a-z]+/expires N/' >"$IMG/after"
+	run grep CRIU "$IMG/after"
+	[ "$status" -eq 1 ]
+	grep -q 'chain INPUT' "$IMG/after"
+	inside nft delete table ip filter
+	inside nft list ruleset | sed -E 's/expires [0-9a-z]+/expires N/' | diff "$IMG/before" -
+}
+
+@test "net: a ruleset that would read files is refused" {
+	dump
+	until_true gone "$PID"
+	echo 'include "/etc/hostname"' >"$IMG"/img/nftables-9.img
+	run outside "$BUILD/stasis" restore -D "$IMG/img" -d
+	[ "$status" -ne 0 ]
+	[[ $output == *"nftables-9.img: is not a ruleset"* ]]
+}
+
+monitor() {
+	nsenter -t "$PID" -n nft monitor </dev/null >"$IMG/mon" 2>/dev/null 3>&- &
+	MON=$!
+	# it listens once it tells of something
+	until_true eval 'inside nft add table ip probe; grep -q probe "$IMG/mon"'
+	inside nft delete table ip probe
+}
+
+@test "net: locked during the dump, unlocked afterwards; the lock is in no image" {
+	pair
+	monitor
+	dump --leave-running
+	until_true grep -q 'delete table inet CRIU-' "$IMG/mon"
+	grep -q 'output { type filter hook output .* policy drop' "$IMG/mon"
+	grep -q 'input { type filter hook input .* policy drop' "$IMG/mon"
+	[ -z "$(inside nft list ruleset)" ]
+	[ ! -e "$IMG/img/nftables-9.img" ]
+	: >"$IMG/mon"
+	dump --leave-running --network-lock skip
+	inside nft add table ip probe
+	until_true grep -q 'table ip probe' "$IMG/mon"
+	run grep CRIU "$IMG/mon"
+	[ "$status" -eq 1 ]
+}
+
+@test "net: killed in a dump, the lock goes too" {
+	kill -9 "$PID"
+	start 600 # takes a while to write
+	pair
+	monitor
+	nsenter -t "$OUT" -n "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" </dev/null >/dev/null 2>&1 3>&- &
+	DUMP=$!
+	until_true grep -q 'create table inet CRIU-' "$IMG/mon"
+	kill -STOP "$DUMP"
+	inside nft list ruleset | grep -q CRIU-
+	kill -9 "$DUMP"
+	until_true eval '[ -z "$(inside nft list ruleset)" ]'
+	grep -q 'create table inet CRIU-' "$IMG/mon"
+	[ ! -e "$IMG/img/inventory.img" ]
+	until_true grep -q 'State:.S' "/proc/$PID/status"
+}
+
+@test "net: a connection from outside goes on, behind a filter that tracks it" {
+	command -v python3 || skip "no python3"
+	outside ip link add outer type veth peer name eth0 address 02:00:00:00:88:01 netns "$PID"
+	outside sh -e <<-'X'
+	ip link add br9 type bridge
+	ip link set outer master br9
+	ip link set br9 up
+	ip link set outer up
+	ip addr add 10.8.0.254/24 dev br9
+	X
+	inside sh -e <<-'X'
+	ip link set eth0 up
+	ip addr add 10.8.0.1/24 dev eth0
+	# no packet passes but those of connections that are known
+	nft -f - <<-'N'
+	table inet f {
+		chain in {
+			type filter hook input priority 0; policy drop;
+			ct state established,related accept
+			meta l4proto { icmp, ipv6-icmp } accept
+			tcp dport 7 tcp flags syn / syn,ack,rst,fin ct state new accept
+		}
+	}
+	N
+	X
+	OLD=$PID
+	nsenter -t "$PID" -n setsid "$(python3 -c 'import sys; print(sys.executable)')" -c '
+import socket, sys
+l = socket.create_server(("10.8.0.1", 7))
+c, _ = l.accept()
+while True:
+    d = c.recv(65536)
+    if not d:
+        break
+    c.sendall(d)' </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true eval 'nsenter -t "$OLD" -n ss -ltn | grep -q 10.8.0.1:7'
+	kill -9 "$OLD"
+	nsenter -t "$OUT" -n "$(python3 -c 'import sys; print(sys.executable)')" -c '
+import socket, sys, os
+c = socket.create_connection(("10.8.0.1", 7))
+n = 0
+while not os.path.exists(sys.argv[1] + ".stop"):
+    d = os.urandom(5000)
+    c.sendall(d)
+    got = b""
+    while len(got) < len(d):
+        got += c.recv(65536)
+    assert got == d
+    n += 1
+    open(sys.argv[1], "w").write(str(n))
+open(sys.argv[1], "w").write("OK")' "$IMG/client" </dev/null >/dev/null 2>"$IMG/said" 3>&- &
+	CLIENT=$!
+	until_true test -s "$IMG/client"
+	dump --tcp-established
+	until_true gone "$PID"
+	n=$(cat "$IMG/client")
+	restore --tcp-established --external 'veth[eth0]:outer@br9'
+	until_true eval '[ "$(cat "$IMG/client")" -gt $((n + 3)) ]'
+	touch "$IMG/client.stop"
+	until_true grep -q OK "$IMG/client"
+}
