@@ -579,15 +579,15 @@ void cgroup_freeze(struct session *s)
 	for (size_t i = 0; c->e && i < c->dirs.n; i++) {
 		const struct cg_dir *d = &c->dirs.v[i];
 
-		for (size_t k = 0; d->e && props_wanted(c, d) && k < d->e->n_properties; k++) {
+		for (size_t k = 0; d->e && k < d->e->n_properties; k++) {
 			const CgroupPropEntry *p = d->e->properties[k];
 
 			if ((strcmp(p->name, "freezer.state") || strcmp(p->value, "FROZEN")) &&
 			    (strcmp(p->name, "cgroup.freeze") || strcmp(p->value, "1")))
 				continue;
-			if (we_are_in(d))
-				session_warn(s, "cgroup %s: was frozen when dumped; runs now, as we are in it ourselves",
-					     d->path);
+			if (!props_wanted(c, d) || we_are_in(d))
+				session_warn(s, "cgroup %s: was frozen when dumped; runs now: it %s", d->path,
+					     we_are_in(d) ? "is our own, too" : "was there before");
 			else
 				prop_write(s, d, p);
 		}

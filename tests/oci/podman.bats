@@ -135,12 +135,13 @@ in volume" ]
 	address() { p inspect -f '{{.NetworkSettings.IPAddress}}' web; }
 	a=$(address)
 	until_true hello "http://$a"
-	hello "http://$a:8099" || hello http://127.0.0.1:8099
+	until_true hello http://127.0.0.1:8099
 	p container checkpoint --tcp-established web >/dev/null
 	run ! hello "http://$a"
 	p container restore --tcp-established web >/dev/null
 	[ "$(address)" = "$a" ]
 	until_true hello "http://$a"
+	until_true hello http://127.0.0.1:8099
 }
 
 @test "in a pod, with its network, IPC and host name; restored, and restored into another pod" {
