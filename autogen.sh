@@ -25,6 +25,7 @@ list() { # list VARIABLE GLOB...: one variable of all files that match
 	list ENGINE src/base/*.[ch] src/image/*.[ch] src/session/*.[ch] src/agent/batch.h \
 		src/task/*.[ch] src/kind/*.[ch] src/flow/*.[ch] src/arch/*.h
 	list FRONT src/front/*.[ch]
+	list OCI oci/*.[ch]
 	list CAPI src/front/capi/*.c
 	list CAPI_H src/front/capi/*.h
 	list ARCH_X86_64 src/arch/x86_64/*.[chS]
@@ -33,7 +34,7 @@ list() { # list VARIABLE GLOB...: one variable of all files that match
 	list KIT tests/kit/*.c
 	list LINTS tests/lint/*.sh tests/unit/*.sh
 	list BATS tests/*/*.bats tests/kind/*/*.bats
-	list TEST_FILES tests/kit/*.bash tests/kit/*.py tests/kit/*.sh tests/bench/* tests/wire/* tests/front/*.c tests/front/*.bash
+	list TEST_FILES tests/kit/*.bash tests/kit/*.py tests/kit/*.sh tests/kit/programs/* tests/bench/* tests/wire/* tests/front/*.c tests/front/*.bash
 	list DOCS docs/*.md
 } > lists.am
 

@@ -17,6 +17,7 @@
 #include "kind/pstree.h"
 #include "kind/sysv.h"
 #include "kind/task.h"
+#include "kind/tty.h"
 #include "task/inject.h"
 #include "task/spawn.h"
 #include "task/warden.h"
@@ -126,6 +127,8 @@ static int flow_task(struct session *s, struct task *k)
 {
 	int r = k->parent ? spawn_task(s, s->tree, k) : 0;
 
+	if (r == 0 && k->parent && k->state != TASK_DEAD)
+		r = ns_enter_task(s, k, flow_birth(k) == BIRTH_FOREIGN);
 	if (r < 0 || k->state == TASK_DEAD)
 		return r < 0 || k->sid != k->vpid ? r : spawn_session(s, k);
 	r = mem_build(s, k);
@@ -232,6 +235,8 @@ static int flow_attributes(struct session *s, const struct area *area)
 		r = task_restore_stage(s, s->tree, STAGE_PENDING);
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
+	if (r == 0)
+		r = tty_keep(s);
 	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
 	return r;

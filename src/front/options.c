@@ -647,6 +647,18 @@ int options_parse(struct request *q, int argc, char **argv, int *first, char *wh
 	return r;
 }
 
+const char *options_operand(int argc, char **argv, int which)
+{
+	own_mem struct words *w = xalloc(sizeof(*w));
+	own_mem char **copy = xmemdup(argv, (argc + 1) * sizeof(*argv)); /* getopt moves them */
+
+	words_make(w);
+	optind = 0;
+	while (getopt_long(argc, copy, w->letters, w->longs, NULL) != -1)
+		;
+	return optind + which < argc ? copy[optind + which] : NULL;
+}
+
 void options_early(struct request *q, int argc, char **argv)
 {
 	own_mem struct words *w = xalloc(sizeof(*w));

@@ -3,6 +3,7 @@
 
 #include "base/list.h"
 #include "base/res.h"
+#include "base/text.h"
 #include "flow/flow.h"
 #include "image/record.h"
 #include "images/stats.pb-c.h"
@@ -107,6 +108,14 @@ static bool given(const char *text)
 	return text && *text;
 }
 
+/* A security module that labels tasks, and so would have a profile to set. */
+static bool lsm_active(void)
+{
+	own_mem char *text = NULL;
+
+	return text_read(AT_FDCWD, "/proc/self/attr/current", &text, NULL) == 0 && *text;
+}
+
 const char *request_refuse(const struct request *q)
 {
 	const CriuOpts *o = q->opts;
@@ -117,10 +126,8 @@ const char *request_refuse(const struct request *q)
 	       o->track_mem		      ? "track-mem" :
 	       q->stream		      ? "stream" :
 	       o->tls			      ? "tls" :
-	       given(o->lsm_profile)	      ? "lsm-profile" :
+	       given(o->lsm_profile) && lsm_active() ? "lsm-profile" :
 	       given(o->lsm_mount_context)    ? "lsm-mount-context" :
-	       o->n_skip_mnt		      ? "skip-mnt" :
-	       o->n_enable_fs		      ? "enable-fs" :
 	       given(o->cgroup_props)	      ? "cgroup-props" :
 	       given(o->cgroup_props_file)    ? "cgroup-props-file" :
 	       o->n_cgroup_dump_controller    ? "cgroup-dump-controller" :
@@ -134,8 +141,9 @@ static void warn_ignored(struct request *q, struct session *s)
 {
 	const CriuOpts *o = q->opts;
 
-	if (o->auto_ext_mnt || o->ext_sharing || o->ext_masters)
-		session_warn(s, "ext-mount-map auto: mounts from outside are not recognised by themselves yet; name them with --external 'mnt[PATH]:NAME'");
+	if (given(o->lsm_profile))
+		session_warn(s, "lsm-profile %s: no security module with profiles is active here; tasks run without, as they did",
+			     o->lsm_profile);
 	if (o->evasive_devices)
 		session_warn(s, "evasive-devices: a device is opened by its path only");
 	if (q->libdir)

@@ -32,6 +32,9 @@ struct request {
 	uid_t uid;
 	gid_t gid;
 
+	/* a caller in this process: told every step before the scripts; negative fails the job */
+	int (*watch)(void *arg, const char *step);
+	void *watch_arg;
 	int rpc;	/* socket to tell steps on, or -1; borrowed */
 	pid_t root;	/* root task once it is known, for scripts */
 	bool dumping;

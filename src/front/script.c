@@ -96,6 +96,8 @@ int step_tell(void *arg, const char *step, pid_t pid, int fd)
 	}
 	if (r == 0 && q->rpc >= 0)
 		r = rpc_notify(q, step, pid, fd);
+	if (r == 0 && q->watch)
+		r = q->watch(q->watch_arg, step);
 	if (r == 0 && !rpc_only)
 		r = script_run(q, step);
 	if (r < 0 && !strcmp(step, "post-dump"))

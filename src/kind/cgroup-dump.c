@@ -244,10 +244,61 @@ static bool below(const char *path, const char *top)
 	return !strncmp(path, top, n) && (!path[n] || path[n] == '/');
 }
 
-/* Directories of one hierarchy in which a foreign set stands; none that holds another of them. */
+static int dir_add(struct session *s, struct hier *own, CgControllerEntry *c, const char *path)
+{
+	int r = hier_open(s, own);
+
+	if (r < 0)
+		return r;
+	c->dirs = xgrow(c->dirs, (c->n_dirs + 1) * sizeof(*c->dirs));
+	r = dir_read(s, own, own->fd, path + 1, path + 1, &c->dirs[c->n_dirs]);
+	c->n_dirs++;
+	return r;
+}
+
+/* How much of the root task's path in a hierarchy its cgroup namespace hides; 0: none of it */
+static size_t hidden(struct session *s, const char *name)
+{
+	const struct cg_dump *d = state(s);
+	struct hiers inside = { 0 };
+	const struct hier *root = d->root ? hiers_find(&d->root->h, name) : NULL, *in;
+	size_t n = root ? strlen(root->own) : 0, k = 0;
+
+	if (!d->inside || !root || hiers_parse(s, d->inside, &inside) < 0)
+		return 0;
+	in = hiers_find(&inside, name);
+	k = in && strcmp(in->own, "/") ? strlen(in->own) : 0;
+	/* "/a/b" read as "/b" inside: the namespace begins at "/a" */
+	n = in && n > k && !strcmp(root->own + n - k, k ? in->own : "") ? n - k : 0;
+	hiers_free(&inside);
+	return n;
+}
+
+/* --cgroup-root of the caller, or where the cgroup namespace begins; owned by the caller, NULL if neither */
+static char *top_of(struct session *s, const struct hier *h)
+{
+	const struct hier *root = state(s)->root ? hiers_find(&state(s)->root->h, h->name) : NULL;
+	size_t n = hidden(s, h->name);
+
+	for (size_t i = 0; i < s->opts->n_cg_root; i++) {
+		const CgroupRoot *r = s->opts->cg_root[i];
+
+		if (r->path[0] == '/' && r->path[1] && r->ctrl &&
+		    (!strcmp(r->ctrl, h->name) || (*r->ctrl && hier_has(h, r->ctrl))))
+			return xstrdup(r->path);
+	}
+	return n ? xprintf("%.*s", (int)n, root->own) : NULL;
+}
+
+/*
+ * Directories of one hierarchy in which a foreign set stands; none that holds another of them. Below the
+ * container's top all of them, those without tasks too.
+ */
 static int hier_read(struct session *s, struct hier *own, CgControllerEntry *c)
 {
 	struct cg_dump *d = state(s);
+	own_mem char *top = top_of(s, own);
+	bool top_done = false;
 	int r = 0;
 
 	for (size_t i = 1; r == 0 && i < d->sets.n; i++) {
@@ -257,20 +308,20 @@ static int hier_read(struct session *s, struct hier *own, CgControllerEntry *c)
 		/* where we are too, or in the top, nothing is the container's own */
 		if (!h || !strcmp(h->own, own->own) || !strcmp(h->own, "/"))
 			continue;
+		if (top && below(h->own, top) && !below(own->own, top)) {
+			if (!top_done)
+				r = dir_add(s, own, c, top);
+			top_done = true;
+			continue;
+		}
 		for (size_t k = 1; k < d->sets.n; k++) {
 			const struct hier *o = hiers_find(&d->sets.v[k]->h, own->name);
 
 			seen |= k != i && o && strcmp(o->own, "/") && strcmp(o->own, own->own) &&
 				below(h->own, o->own) && (strcmp(h->own, o->own) || k < i);
 		}
-		if (seen)
-			continue;
-		r = hier_open(s, own);
-		if (r < 0)
-			return r;
-		c->dirs = xgrow(c->dirs, (c->n_dirs + 1) * sizeof(*c->dirs));
-		r = dir_read(s, own, own->fd, h->own + 1, h->own + 1, &c->dirs[c->n_dirs]);
-		c->n_dirs++;
+		if (!seen)
+			r = dir_add(s, own, c, h->own);
 	}
 	return r;
 }
@@ -317,33 +368,22 @@ static int member_cmp(const void *a, const void *b)
 static CgSetEntry *set_entry(struct session *s, const struct cg_set *set)
 {
 	CgSetEntry *e = xalloc(sizeof(*e));
-	struct hiers inside = { 0 };
 
 	cg_set_entry__init(e);
 	e->id = set->id;
 	e->ctls = xalloc((set->h.n + 1) * sizeof(*e->ctls));
-	if (state(s)->inside && hiers_parse(s, state(s)->inside, &inside) < 0)
-		inside.n = 0;
 	for (size_t i = 0; i < set->h.n; i++) {
 		CgMemberEntry *m = xalloc(sizeof(*m));
-		const struct hier *in = hiers_find(&inside, set->h.v[i].name);
-		const struct hier *root = hiers_find(&state(s)->root->h, set->h.v[i].name);
-		size_t n = root ? strlen(root->own) : 0, k = in ? strlen(in->own) : 0;
+		size_t n = hidden(s, set->h.v[i].name);
 
 		cg_member_entry__init(m);
 		m->name = xstrdup(set->h.v[i].name);
 		m->path = xstrdup(set->h.v[i].own);
-		/* "/a/b" read as "/b" inside: the namespace begins at "/a" */
-		if (in && root && !strcmp(in->own, "/"))
-			k = 0;
-		if (in && root && n > k && !strcmp(root->own + n - k, k ? in->own : "")) {
-			m->has_cgns_prefix = true;
-			m->cgns_prefix = n - k;
-		}
+		m->has_cgns_prefix = n > 0;
+		m->cgns_prefix = n <= strlen(m->path) ? n : 0;
 		e->ctls[e->n_ctls++] = m;
 	}
 	qsort(e->ctls, e->n_ctls, sizeof(*e->ctls), member_cmp);
-	hiers_free(&inside);
 	return e;
 }
 

@@ -173,6 +173,16 @@ static const char *member_path(const CgSetEntry *set, const char *name)
 	return NULL;
 }
 
+/* How long the part of the root task's path is that was the container's top. */
+static size_t old_root(const CgSetEntry *set, const char *name)
+{
+	for (size_t i = 0; set && i < set->n_ctls; i++)
+		if (!strcmp(set->ctls[i]->name, name))
+			return set->ctls[i]->has_cgns_prefix ? set->ctls[i]->cgns_prefix :
+							       strlen(set->ctls[i]->path);
+	return 0;
+}
+
 /* --cgroup-root of a hierarchy; one without a controller is for all that have none of their own. */
 static const char *new_root(const struct session *s, const struct hier *h)
 {
@@ -195,7 +205,7 @@ static char *path_here(struct session *s, const struct task *root, const struct 
 	const struct cg_restore *c = state(s);
 	const char *old = member_path(set_find(c, set_of(c, task_leader(root))), h->name);
 	const char *new = new_root(s, h);
-	size_t n = old ? strlen(old) : 0;
+	size_t n = old_root(set_find(c, set_of(c, task_leader(root))), h->name);
 	char *p;
 
 	if (new && old && n > 1 && !strncmp(path, old, n) && (!path[n] || path[n] == '/'))

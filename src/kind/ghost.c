@@ -52,14 +52,36 @@ static bool leads_from(int root, const char *path, const struct stat *st)
 	return now.st_dev == st->st_dev && now.st_ino == st->st_ino;
 }
 
+/* Is it in another mount namespace than the root task? */
+static bool in_nested(const struct task *k)
+{
+	const struct task *root = k;
+
+	while (root->parent)
+		root = root->parent;
+	return k->ids && root->ids && k->ids->has_mnt_ns_id && k->ids->mnt_ns_id != root->ids->mnt_ns_id;
+}
+
+uint32_t ghost_mount(const struct task *k, int fd)
+{
+	struct statx sx;
+
+	if (!in_nested(k) || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
+		return 0;
+	return sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0;
+}
+
 /*
  * From where the names that /proc shows begin: our own root in a mount namespace that we share, else that
- * of the root task. Not the task's own: it may be in a chroot, and its files were opened before.
+ * of the root task, or the task's in a nested one. Not the task's own else: it may be in a chroot, and its
+ * files were opened before.
  */
 static int names_root(const struct task *k)
 {
 	struct stat its, ours;
 
+	if (in_nested(k))
+		return fd_high(openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	while (k->parent)
 		k = k->parent;
 	if (fstatat(k->proc, "ns/mnt", &its, 0) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 &&
@@ -72,7 +94,11 @@ static bool leads_to(const struct task *k, const char *path, const struct stat *
 {
 	own_fd int root = names_root(k);
 
-	return leads_from(root, path, st);
+	if (leads_from(root, path, st) || !in_nested(k))
+		return leads_from(root, path, st);
+	while (k->parent) /* opened before it went into its own */
+		k = k->parent;
+	return leads_to(k, path, st);
 }
 
 bool ghost_outside(const struct task *k, const char *path, const struct stat *st)
@@ -327,6 +353,8 @@ static int linked_dump(struct session *s, const struct task *k, int fd, const ch
 	e.id = fd_new_id(s);
 	e.fown = &fown;
 	e.name = path;
+	e.mnt_id = ghost_mount(k, t->dir);
+	e.has_mnt_id = e.mnt_id > 0;
 	r = fd_put_id(s, FD_TYPES__REG, e.id, &e.base);
 	return r < 0 ? r : remap_write(s, id, e.id, REMAP_TYPE__LINKED);
 }
@@ -623,12 +651,12 @@ static int carried_make(struct session *s, const char *name, uint32_t id, int *r
 }
 
 /* Its temporary link goes at the end, if it looks like one. */
-static void linked_note(struct session *s, const char *name)
+static void linked_note(struct session *s, int root, const char *name)
 {
 	struct map *m = session_map(s, "ghost links");
 	const char *base;
 	struct temp_name *t;
-	int dir = open_parent(ns_root_fd(s), name, &base);
+	int dir = open_parent(root, name, &base);
 
 	if (dir < 0 || !text_starts(base, LINK_PREFIX) || strlen(base) > NAME_MAX) {
 		fd_close(dir);
@@ -649,17 +677,18 @@ static int linked_make(struct session *s, const char *name, uint32_t link_id, in
 	struct stat a, b;
 	const char *base;
 	char self[32];
-	int named;
+	int named, root;
 
 	if (!l || !l->reg || l->reg->name[0] != '/')
 		return session_fail(s, -EBADMSG, "remap-fpath.img: link 0x%x is missing", link_id);
-	if (ns_root_fd(s) < 0)
+	root = ns_root_of(s, l->reg->has_mnt_id && l->reg->mnt_id > 0 ? l->reg->mnt_id : 0);
+	if (root < 0)
 		return -EIO;
-	fd = fd_high(syscall(SYS_openat2, ns_root_fd(s), l->reg->name, &how, sizeof(how)));
+	fd = fd_high(syscall(SYS_openat2, root, l->reg->name, &how, sizeof(how)));
 	if (fd < 0 || fstat(fd, &a) < 0)
 		return session_fail(s, -errno, "file %s: open the link that --link-remap made", l->reg->name);
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	dir = open_parent(ns_root_fd(s), name, &base);
+	dir = open_parent(root, name, &base);
 	if (dir >= 0 && linkat(AT_FDCWD, self, dir, base, AT_SYMLINK_FOLLOW) == 0) {
 		named = fd_high(openat(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC));
 		if (named >= 0 && fstat(named, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev) {
@@ -670,7 +699,7 @@ static int linked_make(struct session *s, const char *name, uint32_t link_id, in
 			fd_close(named);
 		}
 	}
-	linked_note(s, l->reg->name);
+	linked_note(s, root, l->reg->name);
 	*ret_fd = take_fd(fd);
 	fd_keep(s, *ret_fd);
 	return 0;

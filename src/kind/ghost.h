@@ -24,6 +24,8 @@ enum ghost_how {
  */
 int ghost_check(struct session *s, const struct task *task, const struct stat *st, const char *link,
 		int num, char **ret_name);
+/** ghost_mount - dump: number of the mount fd is on, for a task in a nested mount namespace; else 0 */
+uint32_t ghost_mount(const struct task *k, int fd);
 /** ghost_outside - does the name lead to the file from our root, but not from the task's? */
 bool ghost_outside(const struct task *task, const char *path, const struct stat *st);
 /**

@@ -627,17 +627,33 @@ static int drop_missing(struct filler *f)
 	return r < 0 ? r : drained(f->b);
 }
 
-static bool vdso_page(const struct mem_task *mt, uint64_t at, uint64_t *end)
+struct spans {
+	struct span *v;
+	size_t n, max;
+};
+
+/* Where the vdso and its data are: a few spans among thousands of areas. */
+static void vdso_spans(const struct mem_task *mt, struct spans *ret)
 {
 	for (size_t i = 0; i < mt->n; i++) {
 		const VmaEntry *e = mt->maps[i].e;
 
-		if ((e->status & (VMA_VDSO | VMA_VVAR)) && e->start <= at && at < e->end) {
-			*end = e->end;
+		if (e->status & (VMA_VDSO | VMA_VVAR))
+			*vec_add(ret) = (struct span){ e->start, e->end };
+	}
+}
+
+static bool vdso_page(const struct spans *vdso, uint64_t at, uint64_t *end)
+{
+	for (size_t i = 0; i < vdso->n; i++) {
+		const struct span *v = &vdso->v[i];
+
+		if (v->start <= at && at < v->end) {
+			*end = v->end;
 			return true;
 		}
-		if ((e->status & (VMA_VDSO | VMA_VVAR)) && e->start > at && e->start < *end)
-			*end = e->start;
+		if (v->start > at && v->start < *end)
+			*end = v->start;
 	}
 	return false;
 }
@@ -646,9 +662,11 @@ static int fill_pages(struct session *s, struct task *k, struct batch *b, const 
 {
 	struct mem_task *mt = mem_of(k);
 	struct filler f = { .s = s, .task = k, .b = b, .nums = nums };
+	struct spans vdso = { 0 };
 	size_t ki = 0;
 	int r = 0;
 
+	vdso_spans(mt, &vdso);
 	if (mt->inherits)
 		r = drop_missing(&f);
 	for (size_t i = 0; r == 0 && i < mt->pages.n; i++) {
@@ -658,7 +676,7 @@ static int fill_pages(struct session *s, struct task *k, struct batch *b, const 
 		while (r == 0 && at < end) {
 			uint64_t stop = end, kept_end;
 
-			if (vdso_page(mt, at, &stop)) {
+			if (vdso_page(&vdso, at, &stop)) {
 				at = stop;
 				continue;
 			}
@@ -678,6 +696,7 @@ static int fill_pages(struct session *s, struct task *k, struct batch *b, const 
 		r = fill_run(&f);
 	s->stats.pages_restored += mt->pages.total;
 	free(f.want.v);
+	free(vdso.v);
 	return r;
 }
 

@@ -5,9 +5,15 @@
 
 #include "kind/mnt-list.h"
 
-/** mnt_sources - supervisor, before the namespace exists: take clones of the root and of externals */
-int mnt_sources(struct session *s, struct mnt_list *l);
-/** mnt_build - in a guest inside the namespace: mount everything and make it the root */
+/**
+ * mnt_sources - supervisor, before the namespace exists: take clones of the root and of externals
+ * @main: nested: the root task's mounts, from which the rest will be taken; else NULL
+ */
+int mnt_sources(struct session *s, struct mnt_list *l, const struct mnt_list *main);
+/**
+ * mnt_build - in a guest inside the root task's namespace: mount everything and make it the root; make the
+ * nested namespaces as well and give them to the supervisor (NS_TAG)
+ */
 int mnt_build(struct session *s, struct mnt_list *l);
 
 #endif

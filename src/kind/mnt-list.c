@@ -40,6 +40,7 @@ static const struct {
 	{ "bpf", FSTYPE__AUTO, true },
 	{ "configfs", FSTYPE__AUTO, true },
 	{ "efivarfs", FSTYPE__AUTO, true },
+	{ "ramfs", FSTYPE__AUTO, true },
 };
 
 const char *mnt_fsname(const MntEntry *e)
@@ -50,12 +51,25 @@ const char *mnt_fsname(const MntEntry *e)
 		if (e->fstype != FSTYPE__AUTO && e->fstype == types[i].type)
 			return types[i].made ? types[i].name : NULL;
 	}
-	return NULL;
+	return e->fstype == FSTYPE__AUTO ? e->fsname : NULL; /* of --enable-fs, see fs_enabled() */
+}
+
+/* May the kernel be asked for a file system of that type, by its name alone? */
+static bool fs_enabled(const struct session *s, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (!strcmp(types[i].name, name))
+			return types[i].made;
+	for (size_t i = 0; i < s->opts->n_enable_fs; i++)
+		if (!strcmp(s->opts->enable_fs[i], name) || !strcmp(s->opts->enable_fs[i], "all"))
+			return true;
+	return false;
 }
 
 bool mnt_has_contents(const MntEntry *e)
 {
-	return e->fstype == FSTYPE__TMPFS;
+	return e->fstype == FSTYPE__TMPFS ||
+	       (e->fstype == FSTYPE__AUTO && e->fsname && !strcmp(e->fsname, "ramfs"));
 }
 
 const char *mnt_below(const char *path, const char *above)
@@ -86,7 +100,7 @@ static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
 	struct mnt *m = xalloc(sizeof(*m));
 
 	m->e = e;
-	m->fd = m->source = -1;
+	m->fd = m->source = m->ns = -1;
 	*vec_add(l) = m;
 	return m;
 }
@@ -173,9 +187,9 @@ static void parse_groups(MntEntry *e, char **save)
 		e->flags |= MS_PRIVATE;
 }
 
-static void parse_type(MntEntry *e, const char *name)
+static void parse_type(const struct session *s, MntEntry *e, const char *name)
 {
-	e->fstype = FSTYPE__UNSUPPORTED;
+	e->fstype = fs_enabled(s, name) ? FSTYPE__AUTO : FSTYPE__UNSUPPORTED;
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (!strcmp(types[i].name, name))
 			e->fstype = types[i].type;
@@ -202,7 +216,7 @@ static char *next_word(char **save)
 	return w;
 }
 
-static MntEntry *parse_line(char *line)
+static MntEntry *parse_line(const struct session *s, char *line)
 {
 	MntEntry *e = xalloc(sizeof(*e));
 	unsigned id, parent, major, minor;
@@ -231,7 +245,7 @@ static MntEntry *parse_line(char *line)
 	w = next_word(&save);
 	if (!w)
 		goto bad;
-	parse_type(e, w);
+	parse_type(s, e, w);
 	w = next_word(&save);
 	x = next_word(&save);
 	if (!w || !x)
@@ -299,17 +313,34 @@ static int list_link(struct session *s, struct mnt_list *l)
 
 int mnt_parse(struct session *s, const char *text, struct mnt_list *ret)
 {
+	int r = mnt_parse_flat(s, text, ret);
+
+	return r < 0 ? r : list_link(s, ret);
+}
+
+int mnt_parse_flat(struct session *s, const char *text, struct mnt_list *ret)
+{
 	own_mem char *copy = xstrdup(text);
 	char *save = NULL;
 
 	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		MntEntry *e = parse_line(line);
+		MntEntry *e = parse_line(s, line);
 
 		if (!e)
 			return session_fail(s, -EBADMSG, "mountinfo: a line cannot be read");
 		mnt_add(ret, e);
 	}
-	return list_link(s, ret);
+	return 0;
+}
+
+void mnt_drop(struct mnt_list *l, size_t i)
+{
+	struct mnt *m = l->v[i];
+
+	memmove(l->v + i, l->v + i + 1, (l->n - i - 1) * sizeof(*l->v));
+	l->n--;
+	mnt_entry__free_unpacked(m->e, NULL);
+	free(m);
 }
 
 int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
@@ -322,7 +353,7 @@ int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
 	return r < 0 ? r : image_close(&img);
 }
 
-static int check(struct session *s, uint32_t ns_id, const MntEntry *e)
+static int check(struct session *s, uint32_t ns_id, MntEntry *e)
 {
 	if (e->mountpoint[0] != '/' || (e->root[0] != '/' && !text_starts(e->root, "CRIU:")) ||
 	    strlen(e->mountpoint) >= 4096 || strlen(e->root) >= 4096)
@@ -332,6 +363,8 @@ static int check(struct session *s, uint32_t ns_id, const MntEntry *e)
 		return session_fail(s, -ENOTSUP,
 				    "mount %s: its root directory was deleted; that cannot be restored yet",
 				    e->mountpoint);
+	if (e->fstype == FSTYPE__AUTO && e->fsname && !fs_enabled(s, e->fsname))
+		e->fstype = FSTYPE__UNSUPPORTED;
 	if (e->with_plugin)
 		return session_fail(s, -ENOTSUP, "mount %s: needs a plugin of CRIU's", e->mountpoint);
 	return 0;
@@ -353,4 +386,14 @@ int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret)
 		mnt_add(ret, (MntEntry *)m);
 	}
 	return r < 0 ? r : list_link(s, ret);
+}
+
+uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id)
+{
+	const struct map *all = session_map(s, "mnt");
+
+	for (size_t i = 0; i < all->max; i++)
+		if (all->rows[i].value && find_id(all->rows[i].value, mnt_id))
+			return all->rows[i].key;
+	return 0;
 }

@@ -11,7 +11,9 @@ struct mnt {
 	struct mnt *parent; /* NULL: the root mount */
 	int fd;		    /* restore: its root directory, once mounted; else -1 */
 	int source;	    /* restore: detached clone of an external mount, or -1 */
+	int ns;		    /* restore: the nested namespace it is in; borrowed; -1: the root task's */
 	bool slave_outside; /* restore: slave of a group of the host's */
+	bool peer_outside;  /* restore: member of one */
 };
 
 struct mnt_list {
@@ -22,11 +24,17 @@ struct mnt_list {
 
 /** mnt_parse - from the text of a mountinfo file */
 int mnt_parse(struct session *s, const char *text, struct mnt_list *ret);
+/** mnt_parse_flat - the same, parents not looked for: those of our own namespace may be out of sight */
+int mnt_parse_flat(struct session *s, const char *text, struct mnt_list *ret);
+/** mnt_drop - forget a mount that has no children left */
+void mnt_drop(struct mnt_list *l, size_t i);
 /** mnt_read - from mountpoints-N.img, checked */
 int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret);
 /** mnt_write - into mountpoints-N.img */
 int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l);
 void mnt_free(struct mnt_list *l);
+/** mnt_ns_of - restore: id of the mount namespace whose image has that mount, or 0 */
+uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id);
 /** mnt_below - what of a mount's path lies below another's; NULL if it does not, "" if equal */
 const char *mnt_below(const char *path, const char *above);
 /** mnt_fsname - name for fsopen(), or NULL if such file systems are never made anew */

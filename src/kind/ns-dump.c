@@ -3,7 +3,10 @@
  * Namespaces at dump: numbering, obstacles, and one guest in all of the root task's own namespaces that
  * writes their images while the supervisor goes on.
  *
- * Lost:   nothing; what cannot be restored yet is refused: tasks that differ from the root task.
+ * Tasks may be in other mnt, uts and net namespaces than the root task: those follow when it is done with
+ * the root task's.
+ *
+ * Lost:   nothing; what cannot be restored yet is refused: tasks that differ in other namespaces.
  * Kernel: /proc/PID/ns.
  */
 #include "kind/ns-set.h"
@@ -16,6 +19,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -106,7 +110,12 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		return obstacle(s,
 				"task %d: its children would be born in another %s namespace; this cannot be checkpointed yet",
 				k->vpid, name);
-	if (k->parent && ns != set->root[row])
+	if (k->parent && ns != set->root[row] && ns_rows[row].nested && !ns->own)
+		return obstacle(s,
+				"task %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
+				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
+	if (k->parent && ns != set->root[row] &&
+	    (!ns_rows[row].nested || (ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)))
 		return obstacle(s,
 				"task %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
 				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
@@ -168,11 +177,11 @@ int ns_preflight_all(struct session *s, struct tree *tree)
 	set->running = true;
 	r = ns_note(s, tree);
 	set->running = false;
-	for (size_t i = 0; i < NS_KINDS; i++) {
-		struct ns *ns = set->root[i];
+	for (size_t i = 0; i < set->all.n; i++) {
+		struct ns *ns = set->all.v[i];
 		int one = 0;
 
-		if (ns && ns->own && !ns->external && ns->kind->preflight)
+		if (ns->own && !ns->external && ns->kind->preflight)
 			one = ns->kind->preflight(s, ns);
 		r = r < 0 ? r : one;
 	}
@@ -186,6 +195,25 @@ const TaskKobjIdsEntry *ns_own_ids(struct session *s)
 }
 
 /* ---- contents ---- */
+
+/* Those that the root task is not in: the guest goes from one to the other. */
+static int dump_nested(struct session *s, uint64_t flag)
+{
+	struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
+		own_mem char *path = xprintf("ns/%s", ns->kind->name);
+		own_fd int fd = session_openat(s, ns->task->proc, path, O_RDONLY, 0);
+
+		if (fd < 0 || setns(fd, flag) < 0)
+			return session_fail(s, -errno, "task %d: enter its %s namespace", ns->task->vpid,
+					    ns->kind->name);
+		if (ns->kind->dump)
+			r = ns->kind->dump(s, ns);
+	}
+	return r;
+}
 
 /* mnt last: it leaves the host's files behind. */
 static int dump_guest(struct session *s, void *arg)
@@ -201,6 +229,9 @@ static int dump_guest(struct session *s, void *arg)
 		if (ns && ns != mnt && ns->own && ns->kind->dump)
 			r = ns->kind->dump(s, ns);
 	}
+	for (size_t i = 0; r == 0 && i < NS_KINDS; i++)
+		if (ns_rows[i].nested && ns_rows[i].bare.flag != CLONE_NEWNS)
+			r = dump_nested(s, ns_rows[i].bare.flag);
 	if (r < 0 || !mnt || !mnt->own)
 		return r;
 	if (read(set->go, &go, sizeof(go)) != sizeof(go))
@@ -270,6 +301,7 @@ int ns_dump_start(struct session *s)
 		return r;
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
+	any |= ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWNET, 0);
 	w.ns = fds;
 	if (ns_is_own(s, CLONE_NEWUSER))
 		w.user = fds[--w.n];

@@ -14,6 +14,7 @@
 #include "images/pidns.pb-c.h"
 #include "images/timens.pb-c.h"
 #include "kind/ids.h"
+#include "kind/mnt-list.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
 
@@ -22,6 +23,8 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+
+#define NESTED_MAX 4096
 
 enum { ROW_PID, ROW_NET, ROW_IPC, ROW_UTS, ROW_TIME, ROW_MNT, ROW_USER, ROW_CGROUP };
 
@@ -117,6 +120,38 @@ static int plan_clocks(struct session *s, struct ns *ns)
 	return 0;
 }
 
+static bool ns_nested_id(struct session *s, uint32_t id)
+{
+	const struct ns *ns = ns_find(s, id);
+
+	return ns && ns->own;
+}
+
+/* Namespaces of other tasks that the root task is not in. */
+static int plan_nested(struct session *s, struct ns_set *set, const struct tree *tree,
+		       const TaskKobjIdsEntry *own)
+{
+	int r = 0;
+
+	for (size_t k = 1; r == 0 && k < tree->n; k++)
+		for (size_t i = 0; r == 0 && tree->all[k]->ids && i < NS_KINDS; i++) {
+			uint32_t id = ns_id_get(&ns_rows[i], tree->all[k]->ids);
+			struct ns *ns;
+
+			if (!ns_rows[i].nested || !id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) ||
+			    !set->root[i]->id || (i == ROW_MNT && !set->root[i]->own))
+				continue;
+			if (set->all.n >= NESTED_MAX || id > NS_TAG_ID)
+				return session_fail(s, -EBADMSG, "ids-%d.img: more than %d namespaces, or a number out of range",
+						    tree->all[k]->vpid, NESTED_MAX);
+			ns = ns_add(set, &ns_rows[i], id);
+			ns->own = true;
+			ns->task = tree->all[k];
+			r = read_label(s, ns);
+		}
+	return r;
+}
+
 static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 {
 	const struct ns *pid = set->root[ROW_PID];
@@ -134,7 +169,8 @@ static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 	for (size_t k = 1; k < tree->n; k++)
 		for (size_t i = 0; tree->all[k]->ids && i < NS_KINDS; i++)
 			if (ns_id_get(&ns_rows[i], tree->all[k]->ids) !=
-			    ns_id_get(&ns_rows[i], tree->root->ids))
+				    ns_id_get(&ns_rows[i], tree->root->ids) &&
+			    !(ns_rows[i].nested && ns_nested_id(s, ns_id_get(&ns_rows[i], tree->all[k]->ids))))
 				return session_fail(s, -ENOTSUP,
 						    "task %d: is in another %s namespace than the root task; this cannot be restored yet",
 						    tree->all[k]->vpid, ns_rows[i].bare.name);
@@ -169,14 +205,16 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 	if (!tree->root->ids)
 		return session_fail(s, -EBADMSG, "ids-%d.img: is missing", tree->root->vpid);
 	r = plan_roots(s, set, tree->root, root_ids);
+	if (r == 0)
+		r = plan_nested(s, set, tree, root_ids);
 	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
 		r = plan_join(s, set, s->opts->join_ns[i]);
 	if (r == 0)
 		r = plan_clocks(s, set->root[ROW_TIME]);
 	if (r == 0)
 		r = plan_check(s, set, tree);
-	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
-		struct ns *ns = set->root[i];
+	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
+		struct ns *ns = set->all.v[i];
 
 		session_debug(s, "%s namespace %u: %s", ns->kind->name, ns->id,
 			      !ns->own ? "ours" : ns->external ? ns->external : "new");
@@ -382,6 +420,33 @@ int ns_make(struct session *s, struct task *root)
 
 /* ---- filling ---- */
 
+/* One after the other is made, filled and handed to the supervisor; then back to the root task's. */
+static int fill_nested(struct session *s, uint64_t flag, const char *name)
+{
+	own_mem char *path = xprintf("thread-self/ns/%s", name);
+	own_fd int home = ns_nested(s, flag, 0) ? openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC) : -1;
+	struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
+		own_fd int fd = -1;
+
+		if (ns->external)
+			continue;
+		if (home < 0 || unshare(flag) < 0)
+			return session_fail(s, -errno, "%s namespace %u: make it", name, ns->id);
+		fd = openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return session_fail(s, -errno, "%s namespace %u: open it", name, ns->id);
+		r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
+		if (r == 0)
+			r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
+	}
+	if (home >= 0 && setns(home, flag) < 0 && r == 0)
+		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);
+	return r;
+}
+
 static int fill_guest(struct session *s, void *arg)
 {
 	struct ns_set *set = arg;
@@ -390,10 +455,32 @@ static int fill_guest(struct session *s, void *arg)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
-		if (is_made(ns) && ns->kind->restore)
+		if (ns->kind->flag != CLONE_NEWNS && ns_rows[order[i]].nested && r == 0)
+			r = fill_nested(s, ns->kind->flag, ns->kind->name);
+		if (r == 0 && is_made(ns) && ns->kind->restore)
 			r = ns->kind->restore(s, ns);
 	}
 	return r;
+}
+
+/* What the guest gave: masters of terminals (mnt-build.c), nested namespaces, their roots. */
+static int fill_take(struct session *s, int tag, int fd)
+{
+	struct ns *ns = tag >= NS_TAG ? ns_find(s, (tag - NS_TAG) & NS_TAG_ID) : NULL;
+
+	if (tag < NS_TAG) {
+		tty_made(s, tag, fd);
+		return 0;
+	}
+	if (!ns) {
+		fd_close(fd);
+		return session_fail(s, -EPROTO, "guest: gave descriptor %d", tag);
+	}
+	if ((tag - NS_TAG) & NS_TAG_ROOT)
+		ns->root = fd;
+	else
+		ns->fd = fd;
+	return 0;
 }
 
 /* Born in the tasks' pid namespace, so that a proc mounted there is of it. */
@@ -402,7 +489,7 @@ int ns_fill(struct session *s, struct task *root)
 	struct ns_set *set = ns_set(s);
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
-	int fds[NS_KINDS], r = ns_proc(s), fd, index;
+	int fds[NS_KINDS], r = ns_proc(s), fd, index, taken = 0;
 	struct guest g;
 	bool needed = false;
 
@@ -412,6 +499,7 @@ int ns_fill(struct session *s, struct task *root)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
+		needed |= ns_nested(s, ns->kind->flag, 0) != NULL;
 		if (!ns->own)
 			continue;
 		needed |= is_made(ns) && ns->kind->restore;
@@ -423,11 +511,12 @@ int ns_fill(struct session *s, struct task *root)
 	w.user = ns_is_own(s, CLONE_NEWUSER) ? set->root[ROW_USER]->fd : 0;
 	r = guest_start(s, &g, &w, fill_guest, set);
 	while (r == 0 && (fd = guest_take_fd(s, &g, &index)) >= 0)
-		tty_made(s, index, fd); /* see mnt-build.c */
+		taken = fill_take(s, index, fd) < 0 ? -EPROTO : taken;
 	if (r == 0)
 		r = guest_wait(s, &g);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
-		const struct ns *ns = set->root[order[i]];
+	r = r == 0 ? taken : r;
+	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
+		const struct ns *ns = set->all.v[i];
 
 		if (is_made(ns) && ns->kind->restore_home)
 			r = ns->kind->restore_home(s, ns);
@@ -479,5 +568,52 @@ int ns_leave_root(struct session *s)
 		r = session_fail(s, -errno, "return to our own root");
 	fd_close(set->our_root);
 	set->our_root = -1;
+	return r;
+}
+
+int ns_root_of(struct session *s, uint32_t mnt_id)
+{
+	const struct ns *ns = mnt_id ? ns_find(s, mnt_ns_of(s, mnt_id)) : NULL;
+
+	return ns && ns->root >= 0 ? ns->root : ns_root_fd(s);
+}
+
+/* ---- a task's own ---- */
+
+int ns_enter_task(struct session *s, struct task *k, bool foreign)
+{
+	int fds[NS_KINDS], nums[NS_KINDS], r = 0;
+	const struct ns *which[NS_KINDS];
+	struct batch b;
+	size_t n = 0;
+
+	for (size_t i = 0; k->ids && i < ARRAY_SIZE(order); i++) {
+		uint32_t id = ns_id_get(&ns_rows[order[i]], k->ids);
+		uint32_t from = k->parent->ids ? ns_id_get(&ns_rows[order[i]], k->parent->ids) : 0;
+		struct ns *ns = ns_find(s, id);
+
+		if (!ns_rows[order[i]].nested || !ns_nested(s, ns_rows[order[i]].bare.flag, 0) ||
+		    (id == from && !foreign) || !ns)
+			continue;
+		if (ns->fd < 0)
+			r = open_of_root(s, ns, s->tree->root);
+		which[n] = ns;
+		fds[n++] = ns->fd;
+	}
+	if (!n || r < 0)
+		return r;
+	r = lend_fds(s, task_leader(k), fds, n, nums);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(k));
+	for (size_t i = 0; i < n; i++) {
+		call2(&b, NULL, SYS_setns, nums[i], which[i]->kind->flag);
+		call1(&b, NULL, SYS_close, nums[i]);
+	}
+	r = batch_run(&b);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (batch_ret(&b, 2 * i) < 0)
+			r = session_fail(s, batch_ret(&b, 2 * i), "task %d: enter its %s namespace",
+					 k->vpid, which[i]->kind->name);
 	return r;
 }

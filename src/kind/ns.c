@@ -15,21 +15,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ROW(n, f, field, kids)                                                                     \
+#define ROW(n, f, field, nest, kids)                                                                     \
 	{                                                                                          \
 		.bare = { .name = n, .flag = f }, .id = offsetof(TaskKobjIdsEntry, field),         \
-		.has = offsetof(TaskKobjIdsEntry, has_##field), .children = kids                   \
+		.has = offsetof(TaskKobjIdsEntry, has_##field), .nested = nest, .children = kids                   \
 	}
 
 const struct ns_row ns_rows[NS_KINDS] = {
-	ROW("pid", CLONE_NEWPID, pid_ns_id, "pid_for_children"),
-	ROW("net", CLONE_NEWNET, net_ns_id, NULL),
-	ROW("ipc", CLONE_NEWIPC, ipc_ns_id, NULL),
-	ROW("uts", CLONE_NEWUTS, uts_ns_id, NULL),
-	ROW("time", CLONE_NEWTIME, time_ns_id, "time_for_children"),
-	ROW("mnt", CLONE_NEWNS, mnt_ns_id, NULL),
-	ROW("user", CLONE_NEWUSER, user_ns_id, NULL),
-	ROW("cgroup", CLONE_NEWCGROUP, cgroup_ns_id, NULL),
+	ROW("pid", CLONE_NEWPID, pid_ns_id, false, "pid_for_children"),
+	ROW("net", CLONE_NEWNET, net_ns_id, true, NULL),
+	ROW("ipc", CLONE_NEWIPC, ipc_ns_id, false, NULL),
+	ROW("uts", CLONE_NEWUTS, uts_ns_id, true, NULL),
+	ROW("time", CLONE_NEWTIME, time_ns_id, false, "time_for_children"),
+	ROW("mnt", CLONE_NEWNS, mnt_ns_id, true, NULL),
+	ROW("user", CLONE_NEWUSER, user_ns_id, false, NULL),
+	ROW("cgroup", CLONE_NEWCGROUP, cgroup_ns_id, false, NULL),
 };
 
 struct ns_set *ns_set(struct session *s)
@@ -56,6 +56,7 @@ void ns_set_clear(struct session *s)
 	ns_enter_net(s, 0);
 	for (size_t i = 0; i < set->all.n; i++) {
 		fd_close(set->all.v[i]->fd);
+		fd_close(set->all.v[i]->root);
 		free(set->all.v[i]->label);
 		free(set->all.v[i]);
 	}
@@ -94,7 +95,7 @@ struct ns *ns_add(struct ns_set *set, const struct ns_row *row, uint32_t id)
 
 	ns->kind = ns_kind_of(row);
 	ns->id = id;
-	ns->fd = -1;
+	ns->fd = ns->root = -1;
 	*vec_add(&set->all) = ns;
 	return ns;
 }
@@ -150,6 +151,19 @@ struct ns *ns_by_ino(struct session *s, ino_t ino)
 	for (size_t i = 0; i < set->all.n; i++)
 		if (set->all.v[i]->ino == ino)
 			return set->all.v[i];
+	return NULL;
+}
+
+struct ns *ns_nested(struct session *s, uint64_t flag, size_t n)
+{
+	struct ns_set *set = ns_set(s);
+
+	for (size_t i = 0; i < set->all.n; i++) {
+		struct ns *ns = set->all.v[i];
+
+		if (ns->kind->flag == flag && ns->own && ns != ns_of(s, flag) && n-- == 0)
+			return ns;
+	}
 	return NULL;
 }
 

@@ -19,6 +19,7 @@ struct ns {
 	/* label of the caller's --external net[..]:LABEL, or file of --join-ns: joined at restore and
 	 * not made, so restore() is not called; dump() is, and writes the label only. NULL */
 	const char *external;
+	int root; /* restore, nested mnt: its directory "/", or -1 */
 	char *label;	   /* owned: external as read from an image, or NULL */
 	struct task *task; /* a task in it; its proc can be used */
 };
@@ -28,9 +29,10 @@ struct ns_kind {
 	uint64_t flag;	  /* CLONE_NEW* */
 	/** dump, supervisor: it is the root task's own; what others must know of it at once. May be NULL */
 	int (*note)(struct session *s, const struct ns *ns);
-	/** write the images of ns->id; runs in a guest inside all of ns->task's namespaces */
+	/** write the images of ns->id; runs in a guest inside ns, and else inside all of the root task's
+	 * namespaces. mnt: called for the root task's only, and does the nested ones as well */
 	int (*dump)(struct session *s, const struct ns *ns);
-	/** fill the fresh namespace; runs in a guest inside all of the root task's namespaces */
+	/** fill the fresh namespace; runs in a guest, likewise */
 	int (*restore)(struct session *s, const struct ns *ns);
 	/** supervisor, after restore(): what must not read the tasks' files. May be NULL */
 	int (*restore_home)(struct session *s, const struct ns *ns);
@@ -45,6 +47,11 @@ struct ns_kind {
 	void (*end)(struct session *s);
 };
 
+/* tags of guest_give_fd() when namespaces are filled; below: masters of terminals, by index */
+#define NS_TAG 0x100000
+#define NS_TAG_ID 0xfffff
+#define NS_TAG_ROOT 0x1000000 /* the directory "/" of a nested mnt namespace */
+
 extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */
 
 /** ns_find - by image id */
@@ -53,6 +60,8 @@ struct ns *ns_find(struct session *s, uint32_t id);
 struct ns *ns_by_ino(struct session *s, ino_t ino);
 /** ns_of - the root task's namespace of that kind; NULL if the kernel has none or nothing is known */
 struct ns *ns_of(struct session *s, uint64_t flag);
+/** ns_nested - the n-th own namespace of that kind that the root task is not in; NULL behind the last */
+struct ns *ns_nested(struct session *s, uint64_t flag, size_t n);
 /** ns_is_own - is the root task's namespace of that kind another than the dumper's? */
 bool ns_is_own(struct session *s, uint64_t flag);
 /** ns_proc - directory /proc of the supervisor, that guests can use as well; borrowed, or -errno */
@@ -94,6 +103,10 @@ int ns_fill(struct session *s, struct task *root);
 bool ns_any(struct session *s);
 /** ns_root_fd - directory "/" of the root task's mount namespace, for opening files; borrowed */
 int ns_root_fd(struct session *s);
+/** ns_root_of - the same for the mount namespace that has that mount (reg_file.mnt_id); 0: the root task's */
+int ns_root_of(struct session *s, uint32_t mnt_id);
+/** ns_enter_task - restore: a task that was just born goes from its parent's namespaces to its own */
+int ns_enter_task(struct session *s, struct task *k, bool foreign);
 /**
  * ns_enter_root - restore: the supervisor's "/" and "." become the root task's, for bind() to a path;
  * ns_leave_root() must follow

@@ -201,11 +201,13 @@ void tty_made(struct session *s, uint32_t index, int fd)
 static int master_open(struct session *s, uint32_t index)
 {
 	intptr_t made = (intptr_t)map_get(session_map(s, "tty made"), index + 1ULL);
-	own_fd int ptmx = made ? -1 : ptmx_open(s);
+	own_fd int ptmx = made > TTY_TAKEN ? -1 : ptmx_open(s);
 	int fd;
 
-	if (made)
+	if (made > TTY_TAKEN) {
+		map_put(session_map(s, "tty made"), index + 1ULL, (void *)TTY_TAKEN);
 		return made - 1;
+	}
 	fd = ptmx < 0 ? ptmx : tty_master(ptmx, NULL, index);
 	if (fd == -EBUSY)
 		return session_fail(s, fd, "terminal %u: the number is taken in this devpts; close that terminal, or use a devpts of its own",
@@ -312,6 +314,21 @@ static bool is_orphan(const struct pair *p)
 	return !p->master && p->slave && p->slave->termios;
 }
 
+static bool hands_out(const struct session *s)
+{
+	return s->opts->has_orphan_pts_master && s->opts->orphan_pts_master;
+}
+
+static int keep_fd(struct session *s, uint32_t index, int fd)
+{
+	int copy = fd_high(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+
+	if (copy < 0)
+		return session_fail(s, -errno, "terminal %u: keep its master", index);
+	tty_made(s, index, copy);
+	return 0;
+}
+
 static int pair_make(struct session *s, struct pair *p)
 {
 	const TtyInfoEntry *e = p->master && p->master->sid ? p->master : p->slave;
@@ -325,12 +342,15 @@ static int pair_make(struct session *s, struct pair *p)
 		r = modes_set(s, p);
 	if (r == 0 && is_orphan(p) && fcntl(p->fd, F_SETFL, O_RDWR) < 0)
 		r = session_fail(s, -errno, "terminal %u: set its flags", p->index);
-	if (r == 0 && is_orphan(p))
+	if (r == 0 && is_orphan(p) && hands_out(s))
 		r = session_notify(s, "orphan-pts-master", 0, p->fd);
+	else if (r == 0 && is_orphan(p))
+		r = keep_fd(s, p->index, p->fd);
 	if (r == 0 && e && e->sid && (r = ctty_set(s, e, p->peer, &why)) == 1)
 		r = session_fail(s, why, "terminal %u: make it that of session %u, foreground group %u",
 				 p->index, e->sid, e->pgrp);
-	session_debug(s, "terminal %u: made%s", p->index, is_orphan(p) ? ", its master is handed out" : "");
+	session_debug(s, "terminal %u: made%s", p->index,
+		      !is_orphan(p) ? "" : hands_out(s) ? ", its master is handed out" : ", its master is kept");
 	return r;
 }
 

@@ -45,7 +45,11 @@ void tty_key(char buf[40], uint64_t rdev, uint64_t dev);
  * Return: a descriptor, -EBUSY the index is taken, -errno.
  */
 int tty_master(int at, const char *name, uint32_t index);
-/** tty_made - a master that was made early, as its slave is mounted somewhere; owned from here */
+/**
+ * tty_made - a master that was made early, as its slave is mounted somewhere; owned from here
+ * In map "tty made" under index + 1: the descriptor + 1, or TTY_TAKEN when a pair has taken it over.
+ */
+#define TTY_TAKEN 1L
 void tty_made(struct session *s, uint32_t index, int fd);
 
 /** tty_pair_open - descriptor of ours for one file of a pair: its master, or its slave opened anew */
@@ -56,6 +60,15 @@ int tty_pair_ctty(struct session *s, uint32_t sid, int flags, int *ret_fd);
 int tty_ctty(struct session *s, const TtyInfoEntry *e, int fd);
 /** tty_pair_finish - all files are open: data, modes; our own ends go */
 int tty_pair_finish(struct session *s, uint32_t index);
+/**
+ * tty_keep - before the tasks are let go: masters of the container's own terminals that were held outside
+ * of the tree go to a process that holds them until the root task ends
+ */
+int tty_keep(struct session *s);
+/** tty_devpts_own - dump: is the devpts of this slave one of the container's own, which is made anew? */
+bool tty_devpts_own(struct session *s, const struct fd_view *v);
+/** tty_kept - restore: is e a slave whose master will be kept so? */
+bool tty_kept(struct session *s, const TtyInfoEntry *e);
 /** tty_info - of the image, by id; NULL with the reason */
 const TtyInfoEntry *tty_info(struct session *s, uint32_t id);
 

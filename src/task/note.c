@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "task/note.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "base/text.h"
 #include "task/warden.h"
@@ -15,6 +16,8 @@ struct noting {
 	struct tree *tree;
 	unsigned level; /* which number of the NSpid line is the root's own pid namespace */
 	bool running;
+	struct tracee **rows; /* stopped: the warden's rows by process */
+	size_t n_rows;
 };
 
 /* The number of a "NSpid:\t31001\t1" line at the root's level; 0 when it is not seen there. */
@@ -72,33 +75,65 @@ static int by_vtid(const void *a, const void *b)
 	return x->vtid < y->vtid ? -1 : x->vtid > y->vtid;
 }
 
-/* Threads of a process: from the warden's table, or from /proc while it runs. */
-static unsigned thread_list(struct noting *n, pid_t pid, struct tracee **tr, pid_t *tid, unsigned max)
+static int by_tgid(const void *a, const void *b)
 {
-	unsigned k = 0;
+	const struct tracee *x = *(struct tracee *const *)a, *y = *(struct tracee *const *)b;
+
+	if (x->tgid != y->tgid)
+		return x->tgid < y->tgid ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+static void rows_sort(struct noting *n, struct trace_table *tt)
+{
+	n->rows = xalloc((tt->n + 1) * sizeof(*n->rows));
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (!tt->t[i].zombie && tt->t[i].state != TRACEE_GONE)
+			n->rows[n->n_rows++] = &tt->t[i];
+	qsort(n->rows, n->n_rows, sizeof(*n->rows), by_tgid);
+}
+
+struct found { /* a thread of a process */
+	pid_t tid;
+	struct tracee *tr;
+};
+struct threads {
+	struct found *v;
+	size_t n, max;
+};
+
+static void threads_stopped(const struct noting *n, pid_t pid, struct threads *ret)
+{
+	size_t lo = 0, hi = n->n_rows;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (n->rows[mid]->tgid < pid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < n->n_rows && n->rows[lo]->tgid == pid; lo++)
+		*vec_add(ret) = (struct found){ n->rows[lo]->tid, n->rows[lo] };
+}
+
+/* Threads of a process: from the warden's table, or from /proc while it runs. */
+static void thread_list(const struct noting *n, pid_t pid, struct threads *ret)
+{
+	char path[64];
+	own_dir DIR *d = NULL;
+	struct dirent *e;
 
 	if (!n->running) {
-		struct trace_table *tt = warden_table(n->s);
-
-		for (uint32_t i = 0; i < tt->n && k < max; i++)
-			if (tt->t[i].tgid == pid && !tt->t[i].zombie && tt->t[i].state != TRACEE_GONE) {
-				tr[k] = &tt->t[i];
-				tid[k++] = tt->t[i].tid;
-			}
-	} else {
-		char path[64];
-		own_dir DIR *d = NULL;
-		struct dirent *e;
-
-		snprintf(path, sizeof(path), "/proc/%d/task", pid);
-		d = opendir(path);
-		while (d && (e = readdir(d)) && k < max)
-			if (atoi(e->d_name) > 0) {
-				tr[k] = NULL;
-				tid[k++] = atoi(e->d_name);
-			}
+		threads_stopped(n, pid, ret);
+		return;
 	}
-	return k;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d)) && ret->n < TRACE_MAX)
+		if (atoi(e->d_name) > 0)
+			*vec_add(ret) = (struct found){ atoi(e->d_name), NULL };
 }
 
 static int task_numbers(struct noting *n, struct task *k, const char *status)
@@ -165,21 +200,19 @@ static int task_open(struct noting *n, struct task *k)
  * The main thread has ended, others run: it stands first in the list all the same, with the tracee of the
  * next one, which answers for the process.
  */
-static unsigned leader_dead_first(struct tracee **tr, pid_t *tid, unsigned n, pid_t pid)
+static void leader_dead_first(struct threads *list, pid_t pid)
 {
-	unsigned k = 0;
+	size_t k = 0;
 
-	for (unsigned i = 0; i < n; i++)
-		if (tid[i] != pid) {
-			tr[k] = tr[i];
-			tid[k++] = tid[i];
-		}
-	if (!k || k + 1 >= TRACE_MAX)
-		return 0;
-	memmove(tr + 1, tr, k * sizeof(*tr));
-	memmove(tid + 1, tid, k * sizeof(*tid));
-	tid[0] = pid;
-	return k + 1;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i].tid != pid)
+			list->v[k++] = list->v[i];
+	list->n = k;
+	if (!k)
+		return;
+	vec_add(list);
+	memmove(list->v + 1, list->v, k * sizeof(*list->v));
+	list->v[0] = (struct found){ pid, NULL };
 }
 
 static void leader_dead_stand_in(struct task *k)
@@ -206,14 +239,17 @@ static bool others_run(pid_t pid)
 static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpid,
 		     const char *status, bool dead, struct task **ret)
 {
-	own_mem struct tracee **tr = xalloc(TRACE_MAX * sizeof(*tr));
-	own_mem pid_t *tid = xalloc(TRACE_MAX * sizeof(*tid));
-	unsigned nt = thread_list(n, pid, tr, tid, TRACE_MAX);
+	struct threads list = { 0 };
+	own_mem struct found *found = NULL;
+	unsigned nt;
 	struct task *k;
 	int r;
 
+	thread_list(n, pid, &list);
 	if (dead)
-		nt = leader_dead_first(tr, tid, nt, pid);
+		leader_dead_first(&list, pid);
+	found = list.v;
+	nt = list.n;
 	if (!nt)
 		return session_fail(n->s, -ESRCH, "task %d: ended meanwhile", pid);
 	k = task_new(n->tree, parent, pid, vpid, nt);
@@ -221,13 +257,13 @@ static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpi
 	exit_signal_note(k);
 	k->leader_dead = dead;
 	if (dead)
-		k->pid = tid[1];
+		k->pid = found[1].tid;
 	r = task_open(n, k);
 	for (unsigned i = 0; r == 0 && i < nt; i++) {
-		k->threads[i].tid = tid[i];
-		k->threads[i].tr = tr[i];
+		k->threads[i].tid = found[i].tid;
+		k->threads[i].tr = found[i].tr;
 		r = thread_note(n, &k->threads[i], pid);
-		if (tid[i] == pid && i) {
+		if (found[i].tid == pid && i) {
 			struct thread first = k->threads[0];
 
 			k->threads[0] = k->threads[i];
@@ -313,8 +349,12 @@ static int note_below(struct noting *n, struct task *parent, pid_t pid, unsigned
 int note_tree(struct session *s, struct tree *tree, pid_t root)
 {
 	struct noting n = { .s = s, .tree = tree };
+	int r;
 
-	return note_below(&n, NULL, root, 0);
+	rows_sort(&n, warden_table(s));
+	r = note_below(&n, NULL, root, 0);
+	free(n.rows);
+	return r;
 }
 
 int note_running(struct session *s, struct tree *tree, pid_t root)

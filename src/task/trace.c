@@ -237,12 +237,35 @@ static int freezer_freeze(struct trace_table *tt, unsigned timeout_ms)
 		     : 0;
 }
 
+/* A number that is used again has a new row, the old one being that of a thread that is gone. */
+static struct tracee *row_of(struct trace_table *tt, pid_t tid)
+{
+	uint32_t row = tid > 0 && tid < (pid_t)TRACE_TIDS ? tt->by_tid[tid] : 0;
+
+	return row ? &tt->t[row - 1] : NULL;
+}
+
 static struct tracee *tracee_find(struct trace_table *tt, pid_t tid)
 {
-	for (uint32_t i = 0; i < tt->n; i++)
-		if (tt->t[i].tid == tid && tt->t[i].state != TRACEE_GONE)
-			return &tt->t[i];
-	return NULL;
+	struct tracee *t = row_of(tt, tid);
+
+	return t && t->state != TRACEE_GONE ? t : NULL;
+}
+
+struct tracee *trace_row(struct trace_table *tt, pid_t tid)
+{
+	struct tracee *t = &tt->t[tt->n];
+
+	if (tt->n == TRACE_MAX || tid <= 0 || tid >= (pid_t)TRACE_TIDS)
+		return NULL;
+	memset(t, 0, offsetof(struct tracee, pending));
+	t->tid = tid;
+	return t;
+}
+
+void trace_keep(struct trace_table *tt, const struct tracee *t)
+{
+	tt->by_tid[t->tid] = ++tt->n;
 }
 
 static int stat_state(pid_t tid, pid_t *ppid)
@@ -283,11 +306,9 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 
 	if (tid == tt->supervisor || tid == getpid())
 		return trace_fail(tt, -EINVAL, "The criu itself is within dumped tree");
-	if (tt->n == TRACE_MAX)
+	t = trace_row(tt, tid);
+	if (!t)
 		return trace_fail(tt, -E2BIG, "task %d: more than %u threads", tid, TRACE_MAX);
-	t = &tt->t[tt->n];
-	memset(t, 0, offsetof(struct tracee, pending));
-	t->tid = tid;
 	t->tgid = tgid;
 	t->ppid = ppid;
 	t->filtered = true;
@@ -300,7 +321,8 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 			t->zombie = state == 'Z' && tid == tgid;
 			t->ppid = pp;
 			t->state = TRACEE_GONE;
-			tt->n += t->zombie;
+			if (t->zombie)
+				trace_keep(tt, t);
 			return 0;
 		}
 		t->filtered = false;
@@ -313,19 +335,18 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 	if (!tt->stop_ns)
 		tt->stop_ns = now_ns();
 	t->state = TRACEE_SEIZED;
-	tt->n++;
+	trace_keep(tt, t);
 	r = do_ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	if (r == -ESRCH)
 		t->state = TRACEE_GONE;
 	return 1;
 }
 
-static bool zombie_known(const struct trace_table *tt, pid_t pid)
+static bool zombie_known(struct trace_table *tt, pid_t pid)
 {
-	for (uint32_t i = 0; i < tt->n; i++)
-		if (tt->t[i].zombie && tt->t[i].tid == pid)
-			return true;
-	return false;
+	const struct tracee *t = row_of(tt, pid);
+
+	return t && t->zombie;
 }
 
 /* Every thread of a process that is not ours yet; the leader comes last. *found counts them. */
@@ -510,24 +531,26 @@ static int wait_failed(struct trace_table *tt, const struct tracee *t, unsigned 
 /* Wait until all are stopped. 1: some went on meanwhile and may have children, look again. */
 static int trace_wait_all(struct trace_table *tt, uint64_t end, unsigned timeout_ms)
 {
-	unsigned again = 0;
+	int r = 0;
 
-	for (uint32_t i = 0; i < tt->n; i++) {
+	for (uint32_t i = 0; r >= 0 && i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
-		int r;
 
 		if (t->state != TRACEE_SEIZED || t->runs_on)
 			continue;
 		while ((r = trace_wait_stop(t, true)) < 0) { /* the alarm rang */
-			if (now_ns() > end)
-				return wait_failed(tt, t, timeout_ms);
+			if (now_ns() > end) {
+				r = wait_failed(tt, t, timeout_ms);
+				break;
+			}
 			vfork_help(tt, t, 0);
 		}
 		if (r == 1)
 			t->state = TRACEE_STOPPED;
 	}
-	again = vfork_end(tt);
-	return again ? 1 : 0;
+	if (vfork_end(tt) && r >= 0)
+		return 1;
+	return r < 0 ? r : 0;
 }
 
 /* ---- notes ---- */
@@ -902,9 +925,7 @@ static void detach(struct tracee *t)
 
 static void cure_park(struct tracee *t)
 {
-	if (t->state == TRACEE_SEIZED)
-		trace_wait_stop(t, true); /* registers not noted yet: nothing to put back */
-	else if (t->state == TRACEE_AGENT)
+	if (t->state == TRACEE_AGENT)
 		park(t, true);
 	else if (t->state == TRACEE_STOPPED && t->at_call)
 		park(t, false);
@@ -946,6 +967,11 @@ int trace_cure(struct trace_table *tt, enum trace_how how)
 {
 	if (tt->let_go)
 		return 0;
+	/* seized, but not stopped in time, maybe: nothing to put back. Who hangs is let go by our end */
+	alarm_every(100, 100);
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (tt->t[i].state == TRACEE_SEIZED)
+			trace_wait_stop(&tt->t[i], true);
 	alarm_set(5000);
 	for (uint32_t i = 0; i < tt->n; i++)
 		cure_park(&tt->t[i]);
@@ -1105,11 +1131,11 @@ int trace_release(struct trace_table *tt, enum trace_how how)
 	if (tt->was_frozen)
 		freezer_set(tt, true);
 	/* the first entries are the root's: a pid namespace's init keeps the others from running on
-	   should we die here */
+	   should we die here; a process' threads stand behind it */
 	for (uint32_t i = tt->n; i-- > 0;)
-		for (uint32_t k = i; tt->t[i].tid == tt->t[i].tgid && k < tt->n; k++)
-			if (tt->t[k].tgid == tt->t[i].tgid)
-				detach(&tt->t[k]);
+		for (uint32_t k = i; tt->t[i].tid == tt->t[i].tgid && k < tt->n &&
+				     tt->t[k].tgid == tt->t[i].tgid; k++)
+			detach(&tt->t[k]);
 	tt->let_go = true;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #define TRACE_MAX 65536u      /* threads; the memory is only reserved */
+#define TRACE_TIDS 4194304u   /* the kernel's PID_MAX_LIMIT; the memory is only reserved */
 #define TRACE_SCRATCH 65536u /* bytes for one request's data */
 
 enum freezer_kind { FREEZER_NONE, FREEZER_V1, FREEZER_V2 };
@@ -30,8 +31,13 @@ struct trace_table {
 	char why[1000];
 	uint32_t n;
 	unsigned char scratch[TRACE_SCRATCH] __attribute__((aligned(64)));
+	uint32_t by_tid[TRACE_TIDS]; /* 1 + the last row of that thread; 0 none */
 	struct tracee t[TRACE_MAX];
 };
+
+/** trace_row - the next row, for that thread; NULL: the table is full. It counts after trace_keep() */
+struct tracee *trace_row(struct trace_table *tt, pid_t tid);
+void trace_keep(struct trace_table *tt, const struct tracee *t);
 
 /** trace_stop - stop the tree of root until it is closed; notes registers. -errno, reason in why */
 int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms);

@@ -352,13 +352,12 @@ void *warden_scratch(struct session *s)
 struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid)
 {
 	struct trace_table *tt = s->warden->tt;
-	struct tracee *t;
+	struct tracee *t = trace_row(tt, tid);
 
-	if (tt->n == TRACE_MAX)
+	if (!t)
 		return NULL;
-	t = &tt->t[tt->n++];
-	t->tid = tid;
 	t->tgid = tgid;
+	trace_keep(tt, t);
 	return t;
 }
 

@@ -128,6 +128,14 @@ refused() { # refused TEXT: and it runs on
 	done
 }
 
+@test "a limit of the namespace is reported, as it is not kept" {
+	alone unshare -r sh -c "echo 5 > /proc/sys/user/max_net_namespaces; exec '$BUILD/tests/kit/idle'"
+	run dump -R
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"user.max_net_namespaces of 5 is not kept"* ]]
+	[ "$(grep -c 'is not kept' <<< "$output")" = 1 ]
+}
+
 @test "several tasks without a pid namespace are refused" {
 	alone unshare -r sh -c "'$BUILD/tests/kit/idle' & '$BUILD/tests/kit/idle'; :"
 	refused "no own pid namespace"

@@ -70,3 +70,4 @@ kill_criu() {
 	done
 }
 no_criu() { ! pgrep -x criu >/dev/null && ! pgrep -x stasis-warden >/dev/null; }
+ended() { is "$1" stopped || [ -z "$(status "$1")" ]; } # runc may have cleaned up already

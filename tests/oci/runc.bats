@@ -278,7 +278,7 @@ shm" ]
 		if is "$ID-$i" running; then # it was quick enough
 			again b
 			r kill "$ID-$i" KILL || true
-			until_true is "$ID-$i" stopped
+			until_true ended "$ID-$i"
 		fi
 		r delete -f "$ID-$i" 2>/dev/null || true
 		run ! pgrep -f /data/count

@@ -28,6 +28,7 @@ again() {
 	n=$(number "$FILE")
 	until_true counts_beyond "$FILE" "$((n + 3))"
 }
+no_task() { ! pgrep -f /data/count >/dev/null; }
 seen() { # what must be as before
 	local p
 	p=$(pid_of "$ID")
@@ -112,10 +113,10 @@ shm" ]
 		if is "$ID-$i" running; then # it was quick enough
 			again
 			r kill "$ID-$i" KILL || true
-			until_true is "$ID-$i" stopped
+			until_true ended "$ID-$i"
 		fi
 		r delete -f "$ID-$i" 2>/dev/null || true
-		run ! pgrep -f /data/count
+		until_true no_task
 	done
 	resume b "$ID" "$DIR/img"
 	again

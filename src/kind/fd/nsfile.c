@@ -43,13 +43,17 @@ static int nsfile_dump(struct session *s, const struct fd_view *v)
 static int nsfile_restore(struct session *s, struct fd_obj *o)
 {
 	const NsFileEntry *e = o->entry->nsf;
-	const struct ns *ns = e ? ns_of(s, e->ns_cflag) : NULL;
+	const struct ns *ns = e ? ns_of(s, e->ns_cflag) : NULL, *nested = e ? ns_find(s, e->ns_id) : NULL;
 	own_mem char *path = NULL;
 	int proc = ns_proc(s);
 
 	if (!ns || proc < 0)
 		return proc < 0 ? proc : session_fail(s, -EBADMSG, "files.img: namespace file 0x%x is damaged",
 						      o->id);
+	if (nested && nested->fd >= 0) {
+		o->fd = fd_high(fcntl(nested->fd, F_DUPFD_CLOEXEC, 3));
+		return o->fd < 0 ? session_fail(s, -errno, "namespace file 0x%x: copy it", o->id) : 0;
+	}
 	if (ns->id == e->ns_id && ns->task && ns->task->pid > 0)
 		path = xprintf("%d/ns/%s", ns->task->pid, ns->kind->name);
 	else

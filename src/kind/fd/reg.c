@@ -65,6 +65,8 @@ static int reg_put(struct session *s, struct task *task, RegFileEntry *e, int fd
 	if (how < 0)
 		return how;
 	reg_describe(e, st, name);
+	e->mnt_id = ghost_mount(task, fd);
+	e->has_mnt_id = e->mnt_id > 0;
 	e->has_outside = e->outside = how == GHOST_OUTSIDE;
 	if ((e->flags & O_ACCMODE) == O_WRONLY && (e->flags & O_APPEND) && how != GHOST_CARRIED)
 		e->has_size = false; /* logs grow */
@@ -138,7 +140,7 @@ static int reg_check(struct session *s, const RegFileEntry *e, int fd)
 /* By its name, or once more what was made for it. */
 static int reg_open_any(struct session *s, uint32_t id, const RegFileEntry *e, struct open_how *how)
 {
-	int root = ns_root_fd(s), held, fd, r = ghost_get(s, id, &held);
+	int root = ns_root_of(s, e->has_mnt_id && e->mnt_id > 0 ? e->mnt_id : 0), held, fd, r = ghost_get(s, id, &held);
 
 	if (root < 0 || r < 0)
 		return root < 0 ? root : r;

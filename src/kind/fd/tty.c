@@ -163,7 +163,8 @@ static int tty_preflight(struct session *s, const struct fd_view *v)
 				    "task %d: descriptor %d is terminal %d; terminals above %d cannot be checkpointed",
 				    v->task->vpid, v->num, (int)index, PTY_INDEX_MAX);
 	if (what_of(v->st.st_rdev) != MASTER && !is_hung_up(v) && !may_be_orphan(s) &&
-	    !master_inside(s, v->task, index))
+	    !master_inside(s, v->task, index) &&
+	    !(what_of(v->st.st_rdev) == SLAVE && tty_devpts_own(s, v)))
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is terminal %s, whose other side is outside of the tree; use --shell-job to have the restorer's terminal in its place, or --external '%s' to pass one in",
 				    v->task->vpid, v->num, v->link, key);
@@ -279,13 +280,49 @@ static int64_t terminal_of(const struct task *k, int *ret_group)
 	return slave_index(dev_of(tty));
 }
 
+/* Has k a slave of that index open, in the devpts dev? 1 yes, -1 only in others, 0 none at all */
+static int has_slave(const struct task *k, int64_t index, dev_t dev)
+{
+	int fd = k->state == TASK_DEAD ? -1 : openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	int found = 0;
+
+	while (d && (e = readdir(d))) {
+		struct stat st;
+
+		if (e->d_name[0] == '.' || fstatat(fd, e->d_name, &st, 0) < 0 || !S_ISCHR(st.st_mode) ||
+		    what_of(st.st_rdev) != SLAVE || slave_index(st.st_rdev) != index)
+			continue;
+		if (st.st_dev == dev)
+			return 1;
+		found = -1;
+	}
+	return found;
+}
+
+/*
+ * Every devpts counts its terminals from 0, and /proc tells a session's by number only: what its tasks
+ * have open says which one it is. dev 0: whichever.
+ */
+static bool is_of_devpts(const struct session *s, const struct task *leader, int64_t index, dev_t dev)
+{
+	int seen = dev ? has_slave(leader, index, dev) : 1;
+
+	for (size_t i = 0; seen == 0 && i < s->tree->n; i++)
+		if (s->tree->all[i]->sid == leader->vpid)
+			seen = has_slave(s->tree->all[i], index, dev);
+	return seen >= 0;
+}
+
 /* The session whose terminal has that index, and its foreground group: virtual ids. */
-static bool session_of(const struct session *s, int64_t index, uint32_t *sid, uint32_t *group)
+static bool session_of(const struct session *s, int64_t index, dev_t dev, uint32_t *sid, uint32_t *group)
 {
 	for (size_t i = 0; i < s->tree->n; i++) {
 		int real = 0;
 
-		if (terminal_of(s->tree->all[i], &real) != index)
+		if (terminal_of(s->tree->all[i], &real) != index ||
+		    !is_of_devpts(s, s->tree->all[i], index, dev))
 			continue;
 		*sid = s->tree->all[i]->vpid;
 		*group = 0;
@@ -313,7 +350,7 @@ static int side_of(struct session *s, const struct fd_view *v, uint32_t *ret_id)
 			id += 2;
 	} else if (what == CTTY) {
 		type = TTY_TYPE__CTTY;
-		if (!session_of(s, index, &sid, &group))
+		if (!session_of(s, index, 0, &sid, &group))
 			sid = 0; /* the session is outside */
 		id = CTTY_ID;
 		while ((d = side_find(s, id)) && d->e.sid != sid)
@@ -480,6 +517,15 @@ static void sessions_report(struct session *s)
 	}
 }
 
+/* The devpts of a terminal; a master's node may be that of another one. 0: not known */
+static dev_t slave_dev(struct session *s, const struct side *d)
+{
+	bool master = d->e.type == TTY_TYPE__PTY && d->e.id % 2;
+	const struct side *slave = master ? side_find(s, d->e.id - 1) : d;
+
+	return slave ? slave->e.dev : 0;
+}
+
 static int tty_dump_end(struct session *s)
 {
 	struct sides *all = sides(s);
@@ -491,7 +537,7 @@ static int tty_dump_end(struct session *s)
 		bool pty = d->e.type == TTY_TYPE__PTY, master = pty && d->e.id % 2;
 
 		if (pty ? master || !side_find(s, d->e.id + 1) : d->index >= 0 && d->e.type != TTY_TYPE__CTTY)
-			session_of(s, d->index, &d->e.sid, &d->e.pgrp);
+			session_of(s, d->index, slave_dev(s, d), &d->e.sid, &d->e.pgrp);
 		if (d->e.type == TTY_TYPE__CTTY && d->e.sid && !side_of_index(s, d->index))
 			return session_fail(s, -ENOTSUP,
 					    "session %u: has its terminal open as /dev/tty only, and the other side is outside of the tree; keep a descriptor of it",
@@ -562,7 +608,7 @@ static int tty_restore(struct session *s, struct fd_obj *o)
 		return tty_pair_ctty(s, info->sid, e->flags, &o->fd);
 	if (info->type == TTY_TYPE__CTTY || (tty_orphan(s, info) && !hand_out && shell))
 		return own_terminal(s, o, info, key);
-	if (info->type != TTY_TYPE__PTY || (tty_orphan(s, info) && !hand_out))
+	if (info->type != TTY_TYPE__PTY || (tty_orphan(s, info) && !hand_out && !tty_kept(s, info)))
 		return session_fail(s, -EINVAL,
 				    "file 0x%x: is a terminal from outside of the tree; pass one in with --inherit-fd 'fd[N]:%s'%s",
 				    o->id, key,

@@ -9,9 +9,11 @@
  */
 #include "kind/ns.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/ids.h"
+#include "kind/mnt-auto.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-tar.h"
 
@@ -50,18 +52,42 @@ static int options_inside(struct session *s, MntEntry *e)
 	return 0;
 }
 
-static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l)
+static bool skipped(const struct session *s, const struct mnt *m)
+{
+	for (size_t i = 0; m->parent && i < s->opts->n_skip_mnt; i++)
+		if (!strcmp(s->opts->skip_mnt[i], m->e->mountpoint))
+			return true;
+	return m->parent && skipped(s, m->parent);
+}
+
+/* --skip-mnt: with what is mounted below */
+static void skip(struct session *s, struct mnt_list *l)
+{
+	for (size_t i = l->n; i-- > 1;)
+		if (skipped(s, l->v[i])) {
+			session_warn(s, "mount %s of %s: is left out (--skip-mnt)", l->v[i]->e->mountpoint,
+				     l->v[i]->e->source);
+			mnt_drop(l, i);
+		}
+}
+
+/* The mounts of the task, externals marked; the caller is in our mount namespace. */
+static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, const struct mnt_list *main)
 {
 	own_mem char *text = NULL;
 	own_fd int fd = session_openat(s, ns->task->proc, "mountinfo", O_RDONLY, 0);
-	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL);
+	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL), proc = ns_proc(s);
 
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its mounts", ns->task->vpid);
+	if (proc < 0)
+		return proc;
 	r = mnt_parse(s, text, l);
+	if (r == 0)
+		skip(s, l);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
-		const char *key = l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
+		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
 
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
@@ -69,39 +95,26 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l)
 		    (e->fstype == FSTYPE__TMPFS || e->fstype == FSTYPE__DEVPTS))
 			r = options_inside(s, e);
 	}
-	return r;
+	return r < 0 || !mnt_auto_asked(s) ? r : mnt_auto(s, proc, l, main);
 }
 
-/* Will another mount show what this one shows? */
-static bool shown_by_other(const struct mnt_list *l, const struct mnt *m)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		const struct mnt *o = l->v[i];
-		bool itself = o == l->root || o->e->ext_key ||
-			      (mnt_fsname(o->e) && !strcmp(o->e->root, "/"));
-
-		if (o != m && itself && o->e->root_dev == m->e->root_dev &&
-		    mnt_below(m->e->root, o->e->root))
-			return true;
-	}
-	return false;
-}
-
-static int check(struct session *s, const struct mnt_list *l, const struct mnt *m)
+static int check(struct session *s, const struct mnt_list *l, const struct mnt_list *main, const struct mnt *m)
 {
 	const MntEntry *e = m->e;
 	int r = 0;
 
-	if (m == l->root || e->ext_key)
+	if ((m == l->root && !main) || e->ext_key)
 		return 0;
 	if (e->has_deleted && e->deleted)
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
 				 e->mountpoint, e->root);
-	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_by_other(l, m))
+	else if (main && mnt_shown_by(main, m))
+		return 0;
+	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !mnt_shown_inside(l, m))
 		r = session_fail(s, -ENOTSUP,
-				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY'",
-				 e->mountpoint, e->root, e->source, e->mountpoint);
+				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
+				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
 	if (r < 0)
 		session_warn(s, "obstacle: mount %s of %s", e->mountpoint, e->source);
 	return r;
@@ -109,15 +122,19 @@ static int check(struct session *s, const struct mnt_list *l, const struct mnt *
 
 static int mnt_preflight(struct session *s, const struct ns *ns)
 {
-	struct mnt_list l = { 0 };
-	int all = list_of(s, ns, &l);
+	const struct ns *top = ns_of(s, CLONE_NEWNS);
+	struct mnt_list main = { 0 }, l = { 0 };
+	int all = top == ns ? 0 : list_of(s, top, &main, NULL);
 
+	if (all == 0)
+		all = list_of(s, ns, &l, top == ns ? NULL : &main);
 	for (size_t i = 0; i < l.n; i++) {
-		int r = check(s, &l, l.v[i]);
+		int r = check(s, &l, top == ns ? NULL : &main, l.v[i]);
 
 		all = all < 0 ? all : r;
 	}
 	mnt_free(&l);
+	mnt_free(&main);
 	return all;
 }
 
@@ -158,12 +175,12 @@ static int dump_contents(struct session *s, const struct mnt_list *l, size_t i)
 	return mnt_tar_write(s, dev, tree, l->v[i]->e->mountpoint);
 }
 
-static int dump_all_contents(struct session *s, const struct mnt_list *l)
+static int dump_all_contents(struct session *s, const struct mnt_list *l, const struct mnt_list *main)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
-		bool seen = l->v[i]->e->root_dev == l->root->e->root_dev;
+		bool seen = l->v[i]->e->root_dev == l->root->e->root_dev || (main && mnt_shown_by(main, l->v[i]));
 
 		for (size_t k = 0; k < i; k++)
 			seen |= is_bearer(l, l->v[k]) && l->v[k]->e->root_dev == l->v[i]->e->root_dev;
@@ -173,12 +190,11 @@ static int dump_all_contents(struct session *s, const struct mnt_list *l)
 	return r;
 }
 
-static int mnt_dump(struct session *s, const struct ns *ns)
+static int dump_inside(struct session *s, const struct ns *ns, const struct mnt_list *l,
+		       const struct mnt_list *main)
 {
 	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
 	own_fd int there = session_openat(s, ns->task->proc, "ns/mnt", O_RDONLY, 0);
-	struct mnt_list l = { 0 };
-	int r;
 
 	mnt_tar_ready();
 	if (there < 0 || setns(there, CLONE_NEWNS) < 0)
@@ -186,12 +202,30 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 	/* paths are as this task sees them */
 	if (root < 0 || fchdir(root) < 0 || chroot(".") < 0)
 		return session_fail(s, -errno, "task %d: enter its root", ns->task->vpid);
-	r = list_of(s, ns, &l);
-	if (r == 0)
-		r = mnt_write(s, ns->id, &l);
-	if (r == 0)
-		r = dump_all_contents(s, &l);
-	mnt_free(&l);
+	return dump_all_contents(s, l, main);
+}
+
+/* All lists first: the way into a mount namespace is one of no return. */
+static int mnt_dump(struct session *s, const struct ns *ns)
+{
+	struct {
+		struct mnt_list *v;
+		size_t n, max;
+	} all = { 0 };
+	const struct ns *o = ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && o; o = ns_nested(s, CLONE_NEWNS, n++)) {
+		*vec_add(&all) = (struct mnt_list){ 0 };
+		r = list_of(s, o, &all.v[all.n - 1], all.n > 1 ? all.v : NULL);
+		if (r == 0)
+			r = mnt_write(s, o->id, &all.v[all.n - 1]);
+	}
+	for (size_t n = 0; r == 0 && n < all.n; n++)
+		r = dump_inside(s, n ? ns_nested(s, CLONE_NEWNS, n - 1) : ns, &all.v[n], n ? all.v : NULL);
+	for (size_t n = 0; n < all.n; n++)
+		mnt_free(&all.v[n]);
+	free(all.v);
 	return r;
 }
 
@@ -199,12 +233,13 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 
 static int mnt_prepare(struct session *s, const struct ns *ns)
 {
+	const struct ns *top = ns_of(s, CLONE_NEWNS);
 	struct mnt_list *l = xalloc(sizeof(*l));
 	int r;
 
 	map_put(session_map(s, "mnt"), ns->id, l);
 	r = mnt_read(s, ns->id, l);
-	return r < 0 ? r : mnt_sources(s, l);
+	return r < 0 ? r : mnt_sources(s, l, ns == top ? NULL : map_get(session_map(s, "mnt"), top->id));
 }
 
 static int mnt_restore(struct session *s, const struct ns *ns)

@@ -4,7 +4,7 @@
  *
  * Kept:   both maps, literally; whether groups may be set. All numbers in other images are inside ones
  *         (kind/ids.h).
- * Lost:   limits of the namespace (/proc/sys/user) and the numbers it was made by.
+ * Lost:   limits of the namespace (/proc/sys/user): reported.
  * Kernel: /proc/PID/{uid_map,gid_map,setgroups}: written once, by who is outside; ioctl_ns(2).
  */
 #include "kind/ns.h"
@@ -78,6 +78,25 @@ static int user_note(struct session *s, const struct ns *ns)
 	return r;
 }
 
+/* Of a fresh one all are INT_MAX. Source: /proc/sys/user shows those of the reader's namespace. */
+static void report_limits(struct session *s, const struct ns *ns)
+{
+	own_fd int at = openat(ns_proc(s), "sys/user", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	own_dir DIR *d = at < 0 ? NULL : fdopendir(at);
+	struct dirent *e;
+
+	if (d)
+		take_fd(at);
+	while (d && (e = readdir(d))) {
+		own_mem char *text = NULL;
+
+		if (e->d_name[0] != '.' && text_read(dirfd(d), e->d_name, &text, NULL) == 0 &&
+		    strtol(text, NULL, 10) != INT32_MAX)
+			session_warn(s, "user namespace %u: its limit user.%s of %.*s is not kept", ns->id,
+				     e->d_name, (int)strcspn(text, "\n"), text);
+	}
+}
+
 /** user_dump - userns-N.img; Source: /proc/PID; Units: lower_first as our own user namespace counts */
 static int user_dump(struct session *s, const struct ns *ns)
 {
@@ -87,6 +106,7 @@ static int user_dump(struct session *s, const struct ns *ns)
 	if (r == 0)
 		r = image_write_one(s, MAGIC_USERNS, &e->base, "userns-%u.img", ns->id);
 	userns_entry__free_unpacked(e, NULL);
+	report_limits(s, ns);
 	return r;
 }
 

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+/* checkpoint: a container, by its name, into a directory or an archive. */
+#include "base/res.h"
+#include "base/text.h"
+#include "oci/archive.h"
+#include "oci/bundle.h"
+#include "oci/diff.h"
+#include "oci/inspect.h"
+#include "oci/people.h"
+#include "oci/term.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct job {
+	struct people *p;
+	struct container *c;
+	char *dir;   /* images, or what the archive is made from */
+	int base;    /* directory in which the archive appears; -1: none is wanted */
+	int top;     /* what the archive is made from; -1 */
+	char *part;  /* its name below base */
+	const char *file; /* the archive's name below base */
+	int filter;
+	bool no_layers;
+	char why[WHY_MAX];
+};
+
+static int fail(struct job *j, const char *what, const char *reason)
+{
+	return term_fail("checkpoint %s: %s%s%s", j->p->what, what, reason ? ": " : "", reason ? reason : "");
+}
+
+/* mkdir -p, for the owner only */
+static int make_dirs(const char *path)
+{
+	own_mem char *copy = xstrdup(path);
+
+	for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = 0;
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int open_images(struct job *j)
+{
+	struct request *q = &j->p->req;
+	int r;
+
+	if (!q->images_dir) {
+		own_mem char *name = xstrdup(j->c->name ? j->c->name : j->c->id);
+
+		for (char *t = name; *t; t++)
+			if (*t == '/')
+				*t = '_';
+		q->images_dir = xprintf("checkpoint-%s", name);
+	}
+	j->dir = xstrdup(q->images_dir);
+	r = make_dirs(j->dir);
+	if (r < 0)
+		return fail(j, j->dir, strerror(-r));
+	r = request_dirs(q, j->why, sizeof(j->why));
+	if (r < 0)
+		return fail(j, j->why, NULL);
+	if (faccessat(q->images, "inventory.img", F_OK, 0) == 0)
+		return fail(j, j->dir, "holds a checkpoint already; name another directory with -D, or remove it");
+	return 0;
+}
+
+/* A directory beside the archive to be, so that there is room, and one rename makes it appear. */
+static int open_export(struct job *j)
+{
+	const char *exp = j->p->exp, *slash = strrchr(exp, '/');
+	own_mem char *base = slash ? xprintf("%.*s", slash == exp ? 1 : (int)(slash - exp), exp) : xstrdup(".");
+	struct request *q = &j->p->req;
+	int r;
+
+	if (q->images_dir || q->work_dir)
+		return fail(j, "--export", "makes a directory of its own; leave -D and -W out");
+	j->file = slash ? slash + 1 : exp;
+	j->filter = archive_filter_of(j->p->compress, j->file);
+	if (j->filter < 0)
+		return fail(j, "--compress", "is none of none, gzip, zstd");
+	if (!*j->file)
+		return fail(j, exp, "names no file");
+	r = make_dirs(base);
+	if (r < 0)
+		return fail(j, base, strerror(-r));
+	j->base = fd_high(open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	j->dir = xprintf("%s/.stasis-XXXXXX", base);
+	if (j->base < 0 || !mkdtemp(j->dir))
+		return fail(j, base, strerror(errno));
+	j->part = xstrdup(strrchr(j->dir, '/') + 1);
+	j->top = fd_high(open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (j->top < 0 || mkdirat(j->top, "checkpoint", 0700) < 0)
+		return fail(j, j->dir, strerror(errno));
+	q->work = fcntl(j->top, F_DUPFD_CLOEXEC, 3);
+	q->images = fd_high(openat(j->top, "checkpoint", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return q->images < 0 || q->work < 0 ? fail(j, j->dir, strerror(errno)) : 0;
+}
+
+/* The tasks stand still after post-dump's memory: the files are of the same moment. */
+static int watch(void *arg, const char *step)
+{
+	struct job *j = arg;
+	int r;
+
+	if (strcmp(step, "post-dump") || j->top < 0)
+		return 0;
+	r = diff_write(j->c, j->top, j->p->whole_rootfs, j->why, sizeof(j->why));
+	j->no_layers = r == 1;
+	return r < 0 ? r : 0;
+}
+
+static int prepare(struct job *j)
+{
+	struct request *q = &j->p->req;
+	own_mem char *note = NULL, *fds = bundle_descriptors(j->c);
+	int r = bundle_dump(j->c, q->opts, &note, j->why, sizeof(j->why));
+
+	if (r < 0)
+		return fail(j, j->why, NULL);
+	if (!q->opts->log_file)
+		q->opts->log_file = xstrdup("dump.log");
+	if (!q->opts->has_log_level) {
+		q->opts->has_log_level = true;
+		q->opts->log_level = LOG_INFO;
+	}
+	r = json_write(q->images, BUNDLE_NOTE, note);
+	if (r == 0 && *j->c->runtime)
+		r = json_write(q->images, "descriptors.json", fds);
+	if (r < 0)
+		return fail(j, j->dir, strerror(-r));
+	if (j->top >= 0 && archive_metadata(j->c, j->top, j->why, sizeof(j->why)) < 0)
+		return fail(j, j->why, NULL);
+	q->watch = watch;
+	q->watch_arg = j;
+	return 0;
+}
+
+static void report(struct job *j)
+{
+	char size[32], why[WHY_MAX];
+	own_mem char *name = term_clean(j->p->what);
+	const char *where = j->p->exp ? j->p->exp : j->dir;
+	struct look l;
+
+	printf("%s%s%s is in %s", tint(stdout, TINT_BOLD), name, tint(stdout, TINT_NONE), where);
+	if (look_open(&l, j->dir, true, why, sizeof(why)) == 0 && look_read(&l, why, sizeof(why)) == 0) {
+		printf(": %zu task%s, %s of memory", l.tasks.n, l.tasks.n == 1 ? "" : "s",
+		       term_size(l.pages_bytes, size));
+		if (l.stats && l.stats->dump)
+			printf(", stopped for %.1f ms", l.stats->dump->frozen_time / 1000.0);
+	}
+	look_close(&l);
+	printf(".\n%s\n", j->p->req.opts->leave_running ? "It runs on." :
+			  j->p->req.opts->leave_stopped ? "It is stopped." : "It has ended.");
+	printf("Bring it back:  stasis restore %s%s\n", j->p->exp ? "--import " : "", where);
+	fflush(stdout);
+}
+
+static int run(struct job *j)
+{
+	struct people *p = j->p;
+	int r;
+
+	if (p->req.opts->has_pid)
+		return fail(j, "--tree", "the container says which tasks are meant; leave -t out");
+	if (!p->exp && (p->compress || p->whole_rootfs))
+		return fail(j, p->compress ? "--compress" : "--whole-rootfs", "needs --export");
+	if (!j->c->pid)
+		return fail(j, "has no task that runs; start it first", NULL);
+	if (!*j->c->runtime && p->whole_rootfs)
+		return fail(j, "--whole-rootfs", "is for containers, whose root is known");
+	r = p->exp ? open_export(j) : open_images(j);
+	if (r == 0)
+		r = prepare(j);
+	if (r)
+		return r;
+	r = request_dump(&p->req, j->why, sizeof(j->why));
+	if (r < 0) {
+		/* of a failed dump only the log is of use */
+		unlinkat(p->req.images, BUNDLE_NOTE, 0);
+		return fail(j, j->why, NULL);
+	}
+	if (j->no_layers)
+		term_warn("the root file system has no layers to compare with, so that the archive holds none of its files; with --whole-rootfs it holds them all");
+	if (p->exp && archive_pack(j->top, j->base, j->file, j->filter, j->why, sizeof(j->why)) < 0) {
+		free(j->part);
+		j->part = NULL; /* nothing else holds these tasks */
+		fail(j, j->why, NULL);
+		return term_fail("the checkpoint itself is complete and kept: %s", j->dir);
+	}
+	report(j);
+	return 0;
+}
+
+int checkpoint_run(struct people *p)
+{
+	struct containers all = { 0 };
+	struct job j = { .p = p, .base = -1, .top = -1 };
+	int r;
+
+	containers_find(&all, p->roots);
+	if (container_pick(&all, p->what, &j.c, j.why, sizeof(j.why)) < 0)
+		r = term_fail("%s", j.why);
+	else
+		r = run(&j);
+	if (j.part)
+		dir_remove(j.base, j.part);
+	fd_close(j.top);
+	fd_close(j.base);
+	free(j.part);
+	free(j.dir);
+	containers_free(&all);
+	return r;
+}

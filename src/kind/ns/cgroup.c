@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * cgroup: the namespace in which a cgroup is seen as "/".
+ *
+ * Kept:   where it begins in each hierarchy: cgroup.img, the members' cgns_prefix. The root task is
+ *         there when it makes the namespace, see cgroup_enter().
+ * Lost:   with --manage-cgroups=ignore, where it began.
+ * Kernel: cgroup_namespaces(7).
+ */
+#include "kind/ns.h"
+
+#include <linux/sched.h>
+
+const struct ns_kind ns_kind_cgroup = {
+	.name = "cgroup",
+	.flag = CLONE_NEWCGROUP,
+};

@@ -1,0 +1,168 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Containers of Debian's lxc: checkpointed and restored by lxc-checkpoint, with us as its criu.
+bats_require_minimum_version 1.5.0
+load ../kit/lxc
+
+setup() { setup_lxc; }
+teardown() { teardown_lxc; }
+
+booted() { has_proc "$1" getty && has_proc "$1" counter && counts_beyond "$1" 3; }
+begin() { # begin NAME: a stock container that has come up
+	stock "$1"
+	start "$1"
+	until_true booted "$1"
+}
+
+@test "stock busybox: gone after lxc-checkpoint -s, goes on after -r" {
+	begin "$N"
+	mounts "$N" >"$DIR/before"
+	checkpoint "$N" "$DIR/img" -s
+	is "$N" STOPPED
+	n=$(count "$N")
+	resume "$N" "$DIR/img"
+	is "$N" RUNNING
+	again "$N"
+	[ "$(count "$N")" -lt "$((n + 2000))" ] # it did not begin anew
+	mounts "$N" >"$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+	[ "$(inside "$N" hostname)" = "$N" ]
+	has_proc "$N" getty
+}
+
+@test "without -s it goes on; the checkpoint can be restored when it is gone, with -r -d" {
+	begin "$N"
+	checkpoint "$N" "$DIR/img"
+	is "$N" RUNNING
+	again "$N"
+	lxc stop "$N" -k
+	is "$N" STOPPED
+	echo 0 >"$P/$N/rootfs/count"
+	resume "$N" "$DIR/img" -d
+	again "$N"
+	is "$N" RUNNING
+}
+
+@test "five generations, with a TCP connection from the host through the veth" {
+	begin "$N"
+	until_true has_lease
+	exec 4<>"/dev/tcp/$(lease)/7"
+	for g in 1 2 3 4 5; do
+		echo "before $g" >&4
+		read -rt 5 line <&4
+		[ "$line" = "before $g" ]
+		echo "under way $g" >&4
+		checkpoint "$N" "$DIR/img$g" -s
+		resume "$N" "$DIR/img$g"
+		again "$N"
+		read -rt 20 line <&4
+		[ "$line" = "under way $g" ]
+	done
+	exec 4>&-
+	[ "$(pgrep -cx stasis-ttys)" = 1 ] # the holder of one generation ends with it
+	lxc stop "$N" -k
+	until_true no_holder
+}
+
+lease() { awk '{ print $3 }' "$DIR/leases"; }
+has_lease() { [ -s "$DIR/leases" ] && has_proc "$N" "nc -l"; }
+no_holder() { ! pgrep -x stasis-ttys >/dev/null; }
+
+@test "a container without a network" {
+	stock "$N"
+	sed -i 's/^lxc.net.*//' "$P/$N/config"
+	echo 'lxc.net.0.type = empty' >>"$P/$N/config"
+	sed -i '/udhcpc/d' "$P/$N/rootfs/etc/init.d/rcS"
+	start "$N"
+	until_true booted "$N"
+	checkpoint "$N" "$DIR/img" -s
+	resume "$N" "$DIR/img"
+	again "$N"
+	[ "$(inside "$N" ls /sys/class/net)" = lo ]
+}
+
+@test "one goes on while another is checkpointed and restored" {
+	CONTAINERS="$N $N-b"
+	begin "$N"
+	begin "$N-b"
+	checkpoint "$N" "$DIR/img" -s
+	again "$N-b"
+	resume "$N" "$DIR/img"
+	again "$N"
+	again "$N-b"
+	is "$N-b" RUNNING
+}
+
+@test "terminals: who sits on tty1 is not hung up, tty2 can be opened" {
+	begin "$N"
+	getty=$(inside "$N" pidof getty)
+	checkpoint "$N" "$DIR/img" -s
+	resume "$N" "$DIR/img"
+	again "$N"
+	[ "$(inside "$N" pidof getty)" = "$getty" ]
+	[ "$(inside "$N" readlink "/proc/$getty/fd/0")" = /dev/tty1 ]
+	inside "$N" sh -c 'echo x > /dev/tty2 && echo x > /dev/tty1 && echo x > /dev/console'
+}
+
+@test "lxc-stop ends a restored container in order" {
+	begin "$N"
+	checkpoint "$N" "$DIR/img" -s
+	resume "$N" "$DIR/img"
+	again "$N"
+	lxc stop "$N" -t 20
+	is "$N" STOPPED
+}
+
+# a task of the container in mnt, uts and net namespaces of its own, as units of systemd are
+nested() {
+	cat >"$P/$1/rootfs/bin/nested" <<-'END'
+		#!/bin/sh
+		hostname inner
+		mkdir -p /mnt
+		mount -t tmpfs -o size=64k none /mnt
+		mkdir /mnt/a /mnt/b
+		mount --bind /tmp /mnt/a
+		mount --bind /mnt/b /tmp
+		mount -o remount,ro,bind /home
+		mount --make-shared /mnt
+		ip addr add 192.0.2.1/32 dev lo
+		cd /mnt/b
+		exec 5>/mnt/log
+		i=0
+		while :; do i=$((i+1)); echo $i > n && mv n count; echo $i >&5; sleep 0.05; done
+	END
+	chmod +x "$P/$1/rootfs/bin/nested"
+	echo '::respawn:/bin/unshare --propagation slave -m -u -n /bin/sh /bin/nested' >>"$P/$1/rootfs/etc/inittab"
+}
+nested_pid() { pgrep -f "^/bin/sh /bin/nested"; }
+nested_count() { number "/proc/$(nested_pid)/root/mnt/b/count"; }
+number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
+nested_beyond() { [ "$(nested_count)" -gt "$1" ]; }
+in_ns() { nsenter -t "$(nested_pid)" "$@"; }
+groups() { awk '{ print $5, $4, $6; for (i = 7; $i != "-"; i++) printf "%s ", substr($i, 1, 6); print "" }' "/proc/$1/mountinfo"; }
+
+@test "a task in namespaces of its own: mounts, host name, network, files that only it sees" {
+	stock "$N"
+	mkdir -p "$P/$N/rootfs/home" "$P/$N/rootfs/mnt"
+	nested "$N"
+	start "$N"
+	until_true booted "$N"
+	until_true nested_beyond 3
+	groups "$(nested_pid)" | sort >"$DIR/before"
+	for g in 1 2; do
+		checkpoint "$N" "$DIR/img$g" -s
+		resume "$N" "$DIR/img$g"
+		n=$(nested_count)
+		[ "$n" -gt 3 ]
+		until_true nested_beyond "$((n + 3))"
+		again "$N"
+	done
+	groups "$(nested_pid)" | sort >"$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+	[ "$(in_ns -u hostname)" = inner ]
+	[ "$(inside "$N" hostname)" = "$N" ]
+	in_ns -n ip -o addr show dev lo | grep -q 192.0.2.1
+	[ -e "/proc/$(nested_pid)/root/tmp/count" ]
+	[ ! -e "/proc/$(pid_of "$N")/root/tmp/count" ]
+	[ "$(stat -c %d "/proc/$(nested_pid)/root/mnt/a")" = "$(stat -c %d "/proc/$(pid_of "$N")/root/tmp")" ]
+}
