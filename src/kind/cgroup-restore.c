@@ -573,6 +573,15 @@ int cgroup_place(struct session *s, struct tree *tree)
 	return r;
 }
 
+/* We may have been put into the cgroup by who called us: freezing it would stop us, too. */
+static bool we_are_in(const struct cg_dir *d)
+{
+	const char *own = d->h->own + (*d->h->own == '/');
+	size_t n = strlen(d->path);
+
+	return !n || (!strncmp(own, d->path, n) && (!own[n] || own[n] == '/'));
+}
+
 void cgroup_freeze(struct session *s)
 {
 	struct cg_restore *c = state(s);
@@ -583,9 +592,13 @@ void cgroup_freeze(struct session *s)
 		for (size_t k = 0; d->e && k < d->e->n_properties; k++) {
 			const CgroupPropEntry *p = d->e->properties[k];
 
-			if (!strcmp(p->name, "freezer.state") && !strcmp(p->value, "FROZEN"))
-				prop_write(s, d, p);
-			if (!strcmp(p->name, "cgroup.freeze") && !strcmp(p->value, "1"))
+			if ((strcmp(p->name, "freezer.state") || strcmp(p->value, "FROZEN")) &&
+			    (strcmp(p->name, "cgroup.freeze") || strcmp(p->value, "1")))
+				continue;
+			if (!props_wanted(c, d) || we_are_in(d))
+				session_warn(s, "cgroup %s: was frozen when dumped; runs now: it %s", d->path,
+					     we_are_in(d) ? "is our own, too" : "was there before");
+			else
 				prop_write(s, d, p);
 		}
 	}

@@ -21,6 +21,9 @@ setup() {
 
 teardown() {
 	kill -9 "$PID" 2>/dev/null || true
+	for f in /sys/fs/cgroup/freezer/"$G"/freezer.state; do
+		[ ! -e "$f" ] || echo THAWED > "$f"
+	done
 	until_true gone "$PID"
 	clear_dirs
 	rm -rf "$IMG"
@@ -67,4 +70,37 @@ clear_dirs() {
 	restore --manage-cgroups=ignore
 	diff "/proc/$PID/cgroup" /proc/self/cgroup
 	[ ! -e "$TOP/$G" ]
+}
+
+@test "found frozen: frozen again where the cgroup is made anew, and not where it exists or we are in it" {
+	local f t
+	f=$(awk '$(NF-2) == "cgroup" && $NF ~ /(^|,)freezer(,|$)/ { print $5; exit }' /proc/self/mountinfo)
+	[ -n "$f" ] || skip "no freezer of version 1"
+	mkdir -p "$f/$G"
+	echo "$PID" > "$f/$G/cgroup.procs"
+	state_is() { [ "$(cat "$f/$G/freezer.state")" = "$1" ]; }
+	echo FROZEN > "$f/$G/freezer.state"
+	until_true state_is FROZEN
+	dump --freeze-cgroup "$f/$G"
+	until_true gone "$PID"
+	# it exists, thawed: it belongs to whoever made it
+	echo THAWED > "$f/$G/freezer.state"
+	restore
+	state_is THAWED
+	kill -9 "$PID"
+	until_true gone "$PID"
+	# full wants it frozen; but this restorer would stop itself
+	timeout -s KILL 20 sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$f/$G" \
+		"$BUILD/stasis" restore -D "$IMG/img" -d --manage-cgroups=full || { echo THAWED > "$f/$G/freezer.state"; false; }
+	state_is THAWED
+	kill -9 "$PID"
+	until_true gone "$PID"
+	rmdir "$f/$G"
+	clear_dirs
+	restore
+	until_true state_is FROZEN
+	kill -9 "$PID"
+	echo THAWED > "$f/$G/freezer.state"
+	until_true gone "$PID"
+	rmdir "$f/$G"
 }

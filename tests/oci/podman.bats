@@ -1,0 +1,173 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Containers of Debian's Podman (runc, conmon), with us as its criu.
+bats_require_minimum_version 1.5.0
+load ../kit/podman
+
+setup() { setup_podman runc; }
+teardown() { teardown_podman; }
+
+COUNT='i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done'
+counter() { # counter NAME OPTIONS...: counts on its standard output
+	local name=$1
+	shift
+	p run -d --name "$name" ${NET---network none} "$@" "$IMAGE" sh -c "$COUNT" >/dev/null
+	until_true beyond "$name" 3
+}
+
+@test "checkpoint and restore, three generations; nothing but the name on standard output" {
+	counter one
+	for g in 1 2 3; do
+		[ "$(p container checkpoint one)" = one ]
+		state_is one exited
+		n=$(last one)
+		[ "$(p container restore one)" = one ]
+		state_is one running
+		onward one "$n"
+	done
+	sound one
+}
+
+@test "--leave-running; --keep; --print-stats" {
+	counter one
+	p container checkpoint --leave-running --keep --print-stats one > "$DIR/stats"
+	state_is one running
+	onward one "$(last one)"
+	jq -e '.container_statistics[0].criu_statistics | .frozen_time > 0 and .pages_written > 0' "$DIR/stats"
+	files=$(find "$DIR/root" -name dump.log)
+	[ -s "$files" ]
+	p container checkpoint one >/dev/null
+	p container restore --keep --print-stats one > "$DIR/stats"
+	jq -e '.container_statistics[0].criu_statistics | .restore_time > 0 and .pages_restored > 0' "$DIR/stats"
+	[ -s "$(find "$DIR/root" -name restore.log)" ]
+}
+
+@test "--export with every compression, --import, files that were changed and deleted" {
+	for c in none gzip zstd; do
+		counter "c-$c" -v "vol-$c:/vol"
+		p exec "c-$c" sh -c 'echo kept > /kept; rm /etc/group; echo in volume > /vol/file'
+		p container checkpoint --export "$DIR/$c.tar" --compress "$c" "c-$c" >/dev/null
+		n=$(last "c-$c")
+		p rm "c-$c" >/dev/null
+		p volume rm "vol-$c" >/dev/null
+		p container restore --import "$DIR/$c.tar" >/dev/null
+		onward "c-$c" "$n"
+		[ "$(p exec "c-$c" cat /kept /vol/file)" = "kept
+in volume" ]
+		run ! p exec "c-$c" cat /etc/group
+	done
+	tar -tf "$DIR/none.tar" | grep -qx checkpoint/inventory.img
+}
+
+@test "--import --name: two of one archive beside the original; and checkpointed again" {
+	counter one
+	p container checkpoint --leave-running --export "$DIR/one.tar" one >/dev/null
+	p container restore --import "$DIR/one.tar" --name two >/dev/null
+	p container restore --import "$DIR/one.tar" --name three >/dev/null
+	onward one "$(last one)"
+	onward two "$(last two)"
+	onward three "$(last three)"
+	p container checkpoint --export "$DIR/two.tar" two >/dev/null
+	n=$(last two)
+	p container restore --import "$DIR/two.tar" --name four >/dev/null
+	onward four "$n"
+	p container checkpoint four >/dev/null
+	n=$(last four)
+	p container restore four >/dev/null
+	onward four "$n"
+}
+
+@test "on a terminal (-t)" {
+	counter one -t
+	p container checkpoint one >/dev/null
+	n=$(last one)
+	p container restore one >/dev/null
+	onward one "$n"
+	p container checkpoint --export "$DIR/t.tar" one >/dev/null
+	n=$(last one)
+	p container restore --import "$DIR/t.tar" --name two >/dev/null
+	onward two "$n"
+}
+
+@test "a connection: refused with what to do, kept by --tcp-established" {
+	mkdir "$DIR/data"
+	p run -d --name one --network none -v "$DIR/data:/data" "$IMAGE" sh -c \
+		"busybox nc -l -p 9 -e sh -c 'cat > /data/got' &
+		until ($COUNT) | busybox nc 127.0.0.1 9; do sleep 0.1; done; echo ended > /data/ended" >/dev/null
+	got() { wc -l < "$DIR/data/got" 2>/dev/null || echo 0; }
+	got_beyond() { [ "$(got)" -gt "$1" ]; }
+	until_true got_beyond 3
+	run ! p container checkpoint one
+	grep -q -- --tcp-established "$(find "$DIR/root" -name dump.log)"
+	state_is one running
+	p container checkpoint --tcp-established one >/dev/null
+	n=$(got)
+	p container restore --tcp-established one >/dev/null
+	until_true got_beyond "$((n + 3))"
+	awk '$1 != NR { exit 1 }' "$DIR/data/got"
+	[ ! -e "$DIR/data/ended" ]
+}
+
+@test "--file-locks" {
+	mkdir "$DIR/data"
+	p run -d --name one --network none --cap-add LEASE -v "$DIR/data:/data" -v "$BUILD/tests/kit/locks:/locks:ro" \
+		"$IMAGE" /locks all /data >/dev/null
+	until_true test -e "$DIR/data/ready"
+	run ! p container checkpoint one
+	grep Error "$(find "$DIR/root" -name dump.log)" | grep -q -- --file-locks
+	state_is one running
+	p container checkpoint --file-locks one >/dev/null
+	p container restore --file-locks one >/dev/null
+	p kill -s TERM one >/dev/null
+	until_true test -s "$DIR/data/verdict"
+	[ "$(cat "$DIR/data/verdict")" = OK ] || { cat "$DIR/data/verdict" >&2; false; }
+}
+
+@test "networks: the host's, a bridge with an address that comes back and a published port" {
+	NET='--network host' counter host
+	p container checkpoint host >/dev/null
+	n=$(last host)
+	p container restore host >/dev/null
+	onward host "$n"
+	p run -d --name web --network podman -p 8099:80 "$IMAGE" \
+		sh -c 'echo hello > /data/index.html; exec busybox httpd -f -p 80 -h /data' >/dev/null
+	hello() { [ "$(busybox wget -qO- "$1/index.html")" = hello ]; }
+	address() { p inspect -f '{{.NetworkSettings.IPAddress}}' web; }
+	a=$(address)
+	until_true hello "http://$a"
+	until_true hello http://127.0.0.1:8099
+	p container checkpoint --tcp-established web >/dev/null
+	run ! hello "http://$a"
+	p container restore --tcp-established web >/dev/null
+	[ "$(address)" = "$a" ]
+	until_true hello "http://$a"
+	until_true hello http://127.0.0.1:8099
+}
+
+@test "in a pod, with its network, IPC and host name; restored, and restored into another pod" {
+	p pod create --name a --network none >/dev/null
+	b=$(p pod create --name b --network none)
+	NET= counter one --pod a
+	p container checkpoint --export "$DIR/one.tar" one >/dev/null
+	n=$(last one)
+	p container restore one >/dev/null
+	onward one "$n"
+	p container restore --import "$DIR/one.tar" --name two --pod "$b" >/dev/null # 4.3 takes no name here
+	onward two "$n"
+	infra() { p inspect -f '{{.State.Pid}}' "$(p pod inspect -f '{{.InfraContainerID}}' "$1")"; }
+	pid() { p inspect -f '{{.State.Pid}}' "$1"; }
+	for k in net ipc uts; do
+		[ "$(readlink "/proc/$(pid one)/ns/$k")" = "$(readlink "/proc/$(infra a)/ns/$k")" ]
+		[ "$(readlink "/proc/$(pid two)/ns/$k")" = "$(readlink "/proc/$(infra b)/ns/$k")" ]
+	done
+}
+
+@test "a checkpoint as an image" {
+	counter one
+	p container checkpoint --create-image localhost/cp one >/dev/null
+	n=$(last one)
+	p inspect localhost/cp | jq -e '.[0].Annotations["io.podman.annotations.checkpoint.criu.version"] == "40200"'
+	p rm one >/dev/null
+	p container restore --name two localhost/cp >/dev/null
+	onward two "$n"
+}
