@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #define KINDS_MAX 64
 
@@ -52,6 +53,21 @@ static CoreEntry *core_new(struct session *s, const struct thread *t)
 		thread_info_x86__init(c->thread_info);
 	}
 	return c;
+}
+
+long task_restarting(struct session *s, const struct thread *t)
+{
+	const struct user_regs_struct *r = &t->tr->regs;
+	unsigned char code[ARCH_CALL_CODE] = { 0 };
+	struct iovec l = { code, sizeof(code) };
+	struct iovec m = { (void *)(uintptr_t)(arch_ip(r) - sizeof(code)), sizeof(code) };
+	long nr;
+
+	process_vm_readv(t->task->pid, &l, 1, &m, 1, 0);
+	nr = arch_restarting(r, code);
+	if (nr < 0 && arch_resumes(r)) /* see preflight.c */
+		nr = (uintptr_t)map_get(session_map(s, "restarted call"), t->tid);
+	return nr > 0 ? nr : -1;
 }
 
 TaskTimersEntry *task_timers(CoreEntry *core)

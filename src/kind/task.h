@@ -44,6 +44,11 @@ struct task_kind {
 
 extern const struct task_kind *const task_kinds[]; /* NULL at the end */
 
+/**
+ * task_restarting - dump: number of the system call that the kernel would go on with by restart_syscall(2)
+ * Told by the code that made the call, or by what it slept in before it was stopped; -1 none or unknown.
+ */
+long task_restarting(struct session *s, const struct thread *t);
 /** task_timers - a leader's timers part, made at the first call */
 TaskTimersEntry *task_timers(CoreEntry *core);
 /** task_preflight_all - what of the tasks themselves cannot be kept, before anything is stopped */

@@ -1078,13 +1078,8 @@ int trace_seize(struct trace_table *tt)
 static int load_state(struct trace_table *tt, struct tracee *t)
 {
 	struct iovec iov = { t->xstate, t->xstate_size };
-	struct user_regs_struct now;
 	int r = 0;
 
-	/* the agent sleeps on behalf of the thread; when it has woken meanwhile, the sleep is over */
-	if (arch_resumes(&t->regs) &&
-	    (note_regset(t, NT_PRSTATUS, &now, &(size_t){ sizeof(now) }) < 0 || !arch_resumes(&now)))
-		arch_end_call(&t->regs, 0);
 	if (t->xstate_size)
 		r = do_ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &iov);
 	if (r == 0)
@@ -1095,6 +1090,16 @@ static int load_state(struct trace_table *tt, struct tracee *t)
 		return trace_fail(tt, r, "task %d: thread %d: load registers: %s", t->tgid, t->tid,
 				  strerror(-r));
 	return 0;
+}
+
+/* The agent sleeps on behalf of the thread; when it has woken meanwhile, the sleep is over. */
+static void check_sleep(struct tracee *t)
+{
+	struct user_regs_struct now;
+
+	if (arch_resumes(&t->regs) &&
+	    (note_regset(t, NT_PRSTATUS, &now, &(size_t){ sizeof(now) }) < 0 || !arch_resumes(&now)))
+		arch_end_call(&t->regs, 0);
 }
 
 static int release_prepare(struct trace_table *tt)
@@ -1108,6 +1113,8 @@ static int release_prepare(struct trace_table *tt)
 		r = trace_wait_stop(&tt->t[i], false) == 1 ? 0 : -ESRCH;
 	if (r < 0)
 		return trace_fail(tt, r, "a restored task died before it could run");
+	for (uint32_t i = 0; i < tt->n; i++)
+		check_sleep(&tt->t[i]);
 	for (uint32_t i = 0; i < tt->n; i++)
 		if (tt->t[i].area)
 			unmap_area(&tt->t[i]);

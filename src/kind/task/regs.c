@@ -13,21 +13,15 @@
 
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 /*
  * Calls with a timeout that the kernel resumes by a note of its own (restart_syscall): poll and futex are made
  * again, with their whole timeout; sleeps are kept by sleep.c.
  */
-static long call_again(const struct thread *t)
+static long call_again(struct session *s, const struct thread *t)
 {
-	unsigned char code[ARCH_CALL_CODE] = { 0 };
-	struct iovec l = { code, sizeof(code) };
-	struct iovec m = { (void *)(uintptr_t)(arch_ip(&t->tr->regs) - sizeof(code)), sizeof(code) };
-	long nr;
+	long nr = task_restarting(s, t);
 
-	process_vm_readv(t->task->pid, &l, 1, &m, 1, 0);
-	nr = arch_restarting(&t->tr->regs, code);
 	return nr == SYS_poll || nr == SYS_futex ? nr : -1;
 }
 
@@ -35,7 +29,7 @@ static int regs_dump(struct session *s, struct thread *t, struct batch *b, unsig
 {
 	ThreadInfoX86 *ti = t->core->thread_info;
 
-	arch_save_regs(ti, &t->tr->regs, call_again(t));
+	arch_save_regs(ti, &t->tr->regs, call_again(s, t));
 	if (arch_save_xstate(ti, t->tr->xstate, t->tr->xstate_size) == 1)
 		session_warn(s, "thread %d: has register state (AVX-512 or AMX) that is not kept", t->vtid);
 	t->core->thread_core->has_blk_sigset = true;

@@ -33,13 +33,10 @@ static int peek(const struct thread *t, uint64_t at, void *buf, size_t n)
 static int sleep_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
 	const struct user_regs_struct *r = &t->tr->regs;
-	unsigned char code[ARCH_CALL_CODE] = { 0 };
 	ThreadSleepEntry *e;
 	struct timespec left;
-	long nr;
+	long nr = task_restarting(s, t);
 
-	peek(t, arch_ip(r) - sizeof(code), code, sizeof(code));
-	nr = arch_restarting(r, code);
 	if (nr != SYS_nanosleep && nr != SYS_clock_nanosleep)
 		return 0;
 	e = xalloc(sizeof(*e));
