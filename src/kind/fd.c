@@ -166,8 +166,36 @@ static int view_fill(struct session *s, struct fd_view *v, int proc, const char 
 	return 0;
 }
 
+/* What the kernel gives no way to save, and what to do about it. */
+static const struct {
+	const char *link, *what, *remedy;
+} hopeless[] = {
+	{ "anon_inode:[io_uring]", "an io_uring instance, whose rings and registrations the kernel does not give back",
+	  "run the program without io_uring (its own setting, such as UV_USE_IO_URING=0 for node, or sysctl kernel.io_uring_disabled=2 before it starts)" },
+	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
+	  "let the program close and unmap it first" },
+	{ "anon_inode:[userfaultfd]", "a userfaultfd, whose registrations and waiting faults the kernel does not show",
+	  "let the program close it first" },
+	{ "anon_inode:[perf_event]", "a performance event, whose counts cannot be set again",
+	  "end the measurement first" },
+	{ "anon_inode:bpf-prog", "a BPF program, which the kernel does not give back as it was loaded",
+	  "let the program close it first, or load it from outside of the container" },
+	{ "anon_inode:bpf-map", "a BPF map", "let the program close it first" },
+	{ "anon_inode:bpf_link", "a BPF link", "detach it first" },
+	{ "anon_inode:btf", "BPF type information", "let the program close it first" },
+	{ "anon_inode:seccomp notify", "a seccomp notification descriptor: the tasks it answers for wait for it",
+	  "end the supervisor of the filter first" },
+	{ "anon_inode:landlock-ruleset", "a landlock ruleset, which the kernel does not show",
+	  "let the program close it first" },
+	{ "anon_inode:kvm", "a virtual machine (KVM)", "end it first" },
+};
+
 static int refuse(struct session *s, const struct fd_view *v)
 {
+	for (size_t i = 0; i < sizeof(hopeless) / sizeof(hopeless[0]); i++)
+		if (text_starts(v->link, hopeless[i].link))
+			return session_fail(s, -ENOTSUP, "task %d: descriptor %d is %s; %s", v->task->vpid, v->num,
+					    hopeless[i].what, hopeless[i].remedy);
 	return session_fail(s, -ENOTSUP,
 			    "task %d: descriptor %d is %s, of a kind that cannot be checkpointed yet; close it first",
 			    v->task->vpid, v->num, v->link);

@@ -70,6 +70,28 @@ static int segments_preflight(struct session *s, const struct task *k)
 			    k->vpid);
 }
 
+/* Mappings that the mem kinds would refuse when all is stopped already. */
+static int mappings_preflight(struct session *s, const struct task *k)
+{
+	static const struct {
+		const char *name, *what;
+	} no[] = {
+		{ " /[aio]", "an AIO context (io_setup), which cannot be restored yet; let the program use another way (for nginx: aio off; for databases: no native AIO)" },
+		{ " anon_inode:[io_uring]", "an io_uring instance mapped, whose rings the kernel does not give back; run the program without io_uring" },
+		{ " /secretmem", "secret memory (memfd_secret) mapped, which nobody but the task can read; let the program unmap it first" },
+		{ " anon_inode:[perf_event]", "a performance event mapped, which cannot be restored; end the measurement first" },
+		{ " /anon_hugepage", "hugetlbfs pages (MAP_HUGETLB) mapped, which are not supported yet; run the program with transparent huge pages instead" },
+	};
+	own_mem char *maps = NULL;
+
+	if (text_read(k->proc, "maps", &maps, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		if (strstr(maps, no[i].name))
+			return session_fail(s, -ENOTSUP, "task %d: has %s", k->vpid, no[i].what);
+	return 0;
+}
+
 int task_preflight_all(struct session *s, struct tree *tree)
 {
 	int all = 0;
@@ -81,6 +103,8 @@ int task_preflight_all(struct session *s, struct tree *tree)
 		if (k->state == TASK_DEAD)
 			continue;
 		r = segments_preflight(s, k);
+		if (r == 0)
+			r = mappings_preflight(s, k);
 		for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
 			r = thread_preflight(s, &k->threads[n]);
 		all = all ? all : r;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hopeless: holds one object that cannot be checkpointed.
+ * Usage: hopeless WHAT READY; exit status 3: this kernel has none of it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/bpf.h>
+#include <linux/io_uring.h>
+#include <linux/perf_event.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int made(const char *what)
+{
+	if (!strcmp(what, "io_uring")) {
+		struct io_uring_params p = { 0 };
+
+		return syscall(SYS_io_uring_setup, 4, &p);
+	}
+	if (!strcmp(what, "aio")) {
+		aio_context_t ctx = 0;
+
+		return syscall(SYS_io_setup, 4, &ctx);
+	}
+	if (!strcmp(what, "secret")) {
+		int fd = syscall(SYS_memfd_secret, 0);
+
+		return fd < 0 || ftruncate(fd, 4096) ||
+				       mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED || close(fd)
+			       ? -1
+			       : 0;
+	}
+	if (!strcmp(what, "userfaultfd"))
+		return syscall(SYS_userfaultfd, 0);
+	if (!strcmp(what, "perf")) {
+		struct perf_event_attr a = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(a),
+					     .config = PERF_COUNT_SW_TASK_CLOCK };
+
+		return syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
+	}
+	if (!strcmp(what, "bpf-map")) {
+		union bpf_attr a = { .map_type = BPF_MAP_TYPE_LRU_HASH, .key_size = 4, .value_size = 4,
+				     .max_entries = 4 };
+
+		return syscall(SYS_bpf, BPF_MAP_CREATE, &a, sizeof(a));
+	}
+	if (!strcmp(what, "huge"))
+		return mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0) == MAP_FAILED
+			       ? -1
+			       : 0;
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 2;
+	if (made(argv[1]) < 0)
+		return 3;
+	close(open(argv[2], O_CREAT | O_WRONLY, 0600));
+	for (;;)
+		pause();
+}
