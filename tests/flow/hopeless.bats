@@ -23,5 +23,5 @@ refused() { # refused WHAT TEXT
 @test "memfd_secret" { refused secret "secret memory"; }
 @test "userfaultfd" { refused userfaultfd "is a userfaultfd"; }
 @test "a perf event" { refused perf "end the measurement first"; }
-@test "a BPF map" { refused bpf-map "is a BPF map"; }
+@test "a BPF map" { refused bpf-map "bpf-map"; }
 @test "MAP_HUGETLB" { refused huge "MAP_HUGETLB"; }
