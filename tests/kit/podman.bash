@@ -31,10 +31,12 @@ teardown_podman() {
 	p rm -fa -t 0 >/dev/null 2>&1 || true
 	p pod rm -fa -t 0 >/dev/null 2>&1 || true
 	p volume rm -fa >/dev/null 2>&1 || true
-	umount "$DIR/root/overlay" 2>/dev/null || true
+	umount -l "$DIR/root/overlay" 2>/dev/null || true # a container that was just removed may still hold it
 	rm -rf --one-file-system "$DIR"
 }
 
+# why: what the engine wrote in its logs, for a test that fails
+why() { find "$DIR/root" \( -name dump.log -o -name restore.log \) -exec grep -H Error {} + >&2; false; }
 p() { timeout 60 podman --root "$DIR/root" --runroot "$DIR/run" --tmpdir "$DIR/tmp" "$@" </dev/null 3>&-; }
 state_is() { [ "$(p inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 last() { local n; n=$(p logs "$1" 2>/dev/null | tail -n1); n=${n%$'\r'}; echo "${n:-0}"; }

@@ -46,7 +46,7 @@ counter() { # counter NAME OPTIONS...: counts on its standard output
 	for c in none gzip zstd; do
 		counter "c-$c" -v "vol-$c:/vol"
 		p exec "c-$c" sh -c 'echo kept > /kept; rm /etc/group; echo in volume > /vol/file'
-		p container checkpoint --export "$DIR/$c.tar" --compress "$c" "c-$c" >/dev/null
+		p container checkpoint --export "$DIR/$c.tar" --compress "$c" "c-$c" >/dev/null || why
 		n=$(last "c-$c")
 		p rm "c-$c" >/dev/null
 		p volume rm "vol-$c" >/dev/null
