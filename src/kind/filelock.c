@@ -294,12 +294,50 @@ static int flock_mapped(struct session *s, const struct task *k, const struct lo
 	return lock_write(s, &e, l);
 }
 
-/* A flock() on a file that is only mapped any more has no descriptor whose fdinfo would show it. */
+/* Does the task map a file of which it runs nothing? The loader's libraries have no locks. */
+static bool maps_data(const struct task *k)
+{
+	own_mem char *text = NULL;
+	char file[60] = "";
+	bool runs = true;
+
+	if (text_read(k->proc, "maps", &text, NULL) < 0)
+		return false;
+	for (char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
+		char prot[8], dev[24], here[60];
+		uint64_t ino;
+
+		if (sscanf(p, "%*x-%*x %7s %*x %23s %" SCNu64, prot, dev, &ino) != 3 || !ino)
+			continue;
+		snprintf(here, sizeof(here), "%s:%" PRIu64, dev, ino);
+		if (strcmp(here, file) && !runs)
+			return true;
+		runs = (!strcmp(here, file) && runs) || strchr(prot, 'x');
+		strcpy(file, here);
+	}
+	return !runs;
+}
+
+static bool tree_maps_data(const struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		if (tree->all[i]->state != TASK_DEAD && maps_data(tree->all[i]))
+			return true;
+	return false;
+}
+
+/*
+ * A flock() on a file that is only mapped any more has no descriptor whose fdinfo would show it.
+ * To read /proc/locks waits for a grace period of RCU, some 20 ms: only if there may be one.
+ */
 static int flocks_mapped(struct session *s, const struct tree *tree, const char *met, bool write)
 {
 	own_mem char *text = NULL;
-	int r = text_read(AT_FDCWD, "/proc/locks", &text, NULL);
+	int r;
 
+	if (!tree_maps_data(tree))
+		return 0;
+	r = text_read(AT_FDCWD, "/proc/locks", &text, NULL);
 	if (r < 0)
 		return session_fail(s, r, "file locks: read /proc/locks");
 	for (char *p = text; r == 0 && p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
