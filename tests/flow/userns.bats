@@ -68,7 +68,7 @@ seen() { # of the program, from outside
 	p=$(head -n1 "/proc/$PID/task/$PID/children")
 	p=${p%% *}
 	for f in limits oom_score_adj status; do
-		grep -vE '^(Pid|Tgid|PPid|NSpid|NSpgid|NSsid|NStgid|Ngid|Vm|Rss|Sig|Shd|HugetlbPages|(non)?vol|THP|Speculation|Cpus|Mems|x86)' "/proc/$p/$f" || true
+		grep -vE '^(Pid|Tgid|PPid|NSpid|NSpgid|NSsid|NStgid|Ngid|Vm|Rss|Sig|Shd|FDSize|HugetlbPages|(non)?vol|THP|Speculation|Cpus|Mems|x86)' "/proc/$p/$f" || true
 	done
 	chrt -p "$p" | sed 's/.*current//'
 	ps -o ni= -p "$p"

@@ -20,8 +20,8 @@ teardown_work() {
 
 # until_true COMMAND...: poll, ten seconds at most
 until_true() {
-	local n
-	for n in $(seq 1000); do
+	local _try # no other name: what is called sees it
+	for _try in $(seq 1000); do
 		"$@" && return 0
 		read -rt 0.01 <> <(:) || true
 	done

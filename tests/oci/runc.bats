@@ -34,6 +34,8 @@ again() { # again BUNDLE: it counts on from where it was
 	until_true counts_beyond "$FILE" "$((n + 3))"
 	# it went on and did not begin anew
 	[ "$(number "$FILE")" -lt "$((n + 2000))" ]
+	grep -q 'mount .* made' "$DIR/img/restore.log"
+	! grep '^([0-9]\{3,\}\.' "$DIR/img/restore.log" # the log has one clock, the time namespace another
 	[ "$(r exec "$ID" busybox hostname)" = stasis ]
 	r exec "$ID" busybox sh -c '[ "$(busybox cat /proc/1/comm)" = sh ]'
 }
