@@ -53,6 +53,20 @@ int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);
 /** arch_load_xstate - for PTRACE_SETREGSET; bytes used, or -EINVAL */
 int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max);
 
+/**
+ * arch_rewind - registers of a thread that stopped in a system call, such that it makes that call again
+ * What the kernel does by itself where it lets an interrupted call go on. The time that is left of a sleep is
+ * lost; a sleep that was resumed once already ends with EINTR.
+ */
+void arch_rewind(struct user_regs_struct *r);
+/**
+ * arch_frame - what rt_sigreturn(2) takes to put registers, floating point state and signal mask back
+ * @at: address of frame in the task, 64 bytes aligned
+ * Return: 0, or -ENOTSUP: too large, or of a mode that is not known here.
+ */
+int arch_frame(void *frame, size_t max, uint64_t at, const struct user_regs_struct *regs, const void *xstate,
+	       size_t xstate_n, uint64_t sigmask);
+
 #define ARCH_JUMP 12 /* bytes of a jump that arch_vdso_redirect() writes */
 /**
  * arch_vdso_redirect - make an old vdso's entry points jump to those of the running kernel's

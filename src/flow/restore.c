@@ -59,7 +59,7 @@ static int flow_root(struct session *s, struct area **area)
 	if (r == 0)
 		r = area_new(s, at, spawn_slots(tree), area);
 	if (r == 0)
-		r = area_own(s, *area);
+		area_own(*area);
 	if (r < 0)
 		return r;
 	spawn_plan(tree, *area);

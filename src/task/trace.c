@@ -17,6 +17,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kcmp.h>
 #include <linux/rseq.h>
 #include <poll.h>
@@ -794,17 +795,60 @@ static int remote_call(struct tracee *t, uint64_t insn, long nr, const uint64_t 
 	return r;
 }
 
+/* Back to where it was found, should we end now. */
+static void call_done(struct tracee *t)
+{
+	struct user_regs_struct regs = t->regs;
+
+	arch_rewind(&regs); /* the kernel does it only at a stop of its own choice */
+	set_regs(t, &regs);
+	do_ptrace(PTRACE_SETSIGMASK, t->tid, (void *)8, &t->sigmask);
+}
+
+/* The words in an area are ours too. Without them its threads wait for a cure that may not come. */
+static void area_map(struct tracee *t)
+{
+	char path[80];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, t->tgid, t->area,
+		 t->area + t->area_len);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	t->local = fd < 0 ? MAP_FAILED : mmap(NULL, t->area_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (t->local == MAP_FAILED)
+		t->local = NULL;
+	fd_close(fd);
+}
+
+/* From now on the thread goes on as found when supervisor and warden are gone both. */
+static void agent_guard(struct trace_table *tt, const struct tracee *t)
+{
+	const struct tracee *leader = &tt->t[t->area_row];
+	struct agent_slot *slot;
+
+	if (!leader->local || t->sud_mode)
+		return;
+	slot = (struct agent_slot *)(leader->local + (t->slot - leader->area));
+	if (arch_frame((char *)slot + SLOT_FRAME, SLOT_FRAME_SIZE, t->slot + SLOT_FRAME, &t->regs, t->xstate,
+		       t->xstate_size, t->sigmask) < 0)
+		return;
+	slot->frame = t->slot + SLOT_FRAME;
+	slot->orphan = ORPHAN_CURE;
+	life_hang(&tt->lives[1], &slot->life[1]);
+}
+
 int trace_inject(struct trace_table *tt)
 {
+	lives_begin(&tt->lives[1]);
 	for (uint32_t i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
 		int64_t at = 0;
 		int r;
 
-		if (t->state != TRACEE_STOPPED)
+		if (t->state != TRACEE_STOPPED || !t->area_len)
 			continue;
 		r = block_all(t);
-		if (r == 0 && t->area_len) {
+		if (r == 0) {
 			const uint64_t args[6] = { 0, t->area_len, PROT_READ | PROT_WRITE | PROT_EXEC,
 						   MAP_SHARED | MAP_ANONYMOUS, -1UL, 0 };
 
@@ -813,6 +857,10 @@ int trace_inject(struct trace_table *tt)
 				r = at;
 			if (r == 0)
 				t->area = at;
+		}
+		if (r == 0) {
+			call_done(t);
+			area_map(t);
 		}
 		if (r < 0)
 			return trace_fail(tt, r, "task %d: thread %d: %s", t->tgid, t->tid,
@@ -831,8 +879,11 @@ int trace_run(struct trace_table *tt)
 
 		if (t->state != TRACEE_STOPPED || !t->slot)
 			continue;
+		agent_guard(tt, t);
 		arch_enter(&regs, t->entry, t->slot);
 		r = set_regs(t, &regs);
+		if (r == 0)
+			r = block_all(t);
 		if (r == 0)
 			r = do_ptrace(PTRACE_CONT, t->tid, NULL, NULL);
 		if (r < 0)
@@ -899,7 +950,8 @@ static void unmap_area(struct tracee *t)
 	int64_t ret;
 
 	/* the instruction may be unmapped by its own call: the thread never goes back to it */
-	if (remote_call(t, t->entry ? area_insn(t) : t->insn, SYS_munmap, args, &ret) == 0) {
+	if (block_all(t) == 0 &&
+	    remote_call(t, t->entry ? area_insn(t) : t->insn, SYS_munmap, args, &ret) == 0) {
 		park(t, false);
 		t->area = 0;
 	}
@@ -909,8 +961,8 @@ static void put_back(struct tracee *t)
 {
 	struct sud_config sud = { t->sud_mode, t->sud_selector, t->sud_offset, t->sud_len };
 
-	set_regs(t, &t->regs);
 	do_ptrace(PTRACE_SETSIGMASK, t->tid, (void *)8, &t->sigmask);
+	set_regs(t, &t->regs);
 	if (t->sud_mode)
 		do_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(sud), &sud);
 }
@@ -938,15 +990,18 @@ static int trace_cure_stopped(struct trace_table *tt, enum trace_how how)
 {
 	uint32_t i;
 
+	/* those first that need no area: should we end meanwhile, they are as they were */
+	for (i = 0; i < tt->n; i++)
+		if (tt->t[i].noted && tt->t[i].state != TRACEE_GONE && !tt->t[i].area)
+			put_back(&tt->t[i]);
 	for (i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
 
-		if (t->area && (t->state == TRACEE_AGENT || t->state == TRACEE_STOPPED))
-			unmap_area(t);
+		if (!t->area || (t->state != TRACEE_AGENT && t->state != TRACEE_STOPPED))
+			continue;
+		unmap_area(t);
+		put_back(t);
 	}
-	for (i = 0; i < tt->n; i++)
-		if (tt->t[i].noted && tt->t[i].state != TRACEE_GONE)
-			put_back(&tt->t[i]);
 	alarm_set(0);
 	for (i = 0; how == TRACE_STOP && i < tt->n; i++)
 		if (tt->t[i].tid == tt->t[i].tgid ? !tt->t[i].zombie : zombie_known(tt, tt->t[i].tgid))

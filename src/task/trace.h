@@ -6,6 +6,7 @@
 #ifndef TASK_TRACE_H
 #define TASK_TRACE_H
 
+#include "task/life.h"
 #include "task/tracee.h"
 
 #include <stddef.h>
@@ -18,6 +19,7 @@ enum freezer_kind { FREEZER_NONE, FREEZER_V1, FREEZER_V2 };
 enum trace_how { TRACE_KILL, TRACE_RUN, TRACE_STOP };
 
 struct trace_table {
+	struct robust_list_head lives[2]; /* the supervisor's and the warden's, see agent_life */
 	pid_t supervisor;
 	bool restoring; /* the tasks are ours: kill them when the supervisor dies */
 	bool let_go;	/* all was released: nothing is undone any more */

@@ -254,6 +254,7 @@ void warden_end(struct session *s)
 	if (!w)
 		return;
 	s->warden = NULL;
+	lives_begin(NULL);
 	fd_close(w->sock); /* it lets go of what it still holds, and ends */
 	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
 		;

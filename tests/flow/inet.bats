@@ -97,7 +97,7 @@ open(sys.argv[1] + ".end", "w").close()' "$IMG/port" </dev/null >/dev/null 2>&1 
 	echo_server
 	start "$(cat "$IMG/port")"
 	for i in $(seq 50); do
-		dump -R --tcp-established >/dev/null 2>&1 3>&- &
+		dump_exec -R --tcp-established >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 40 / 10))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true
@@ -168,7 +168,7 @@ while True:
 	dump --tcp-established
 	until_true gone "$PID"
 	for i in $(seq 20); do
-		restore --tcp-established >/dev/null 2>&1 3>&- &
+		restore_exec --tcp-established >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 4))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true

@@ -37,7 +37,7 @@ start() {
 @test "kill -9 of a dump at random moments leaves sockets as they were" {
 	start
 	for i in $(seq 60); do
-		dump -R >/dev/null 2>&1 3>&- &
+		dump_exec -R >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 30 / 10))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true

@@ -121,6 +121,26 @@ void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long ag
 	ti->gpregs = g;
 }
 
+void arch_rewind(struct user_regs_struct *r)
+{
+	if ((int64_t)r->orig_rax < 0)
+		return;
+	switch (-(int64_t)r->rax) {
+	case ERESTART_RESTARTBLOCK:
+		if (r->orig_rax == SYS_restart_syscall) {
+			arch_end_call(r, -EINTR);
+			break;
+		}
+		/* fallthrough */
+	case ERESTARTSYS:
+	case ERESTARTNOINTR:
+	case ERESTARTNOHAND:
+		r->rax = r->orig_rax;
+		r->rip -= 2;
+		r->orig_rax = -1UL;
+	}
+}
+
 void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code)
 {
 	ti->clear_tid_addr = 0;
