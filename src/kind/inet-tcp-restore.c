@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/inet-more.h"
 #include "kind/sock-opts.h"
 #include "task/sock-lock.h"
 
@@ -302,6 +303,8 @@ int inet_tcp_fill(struct session *s)
 			r = queue_load(s, st, TCP_SEND_QUEUE, st->out, st->t->outq_len - unsent(st));
 		if (r == 0)
 			r = stream_state(s, st);
+		if (r == 0) /* not before: the packets that we make bear no signature */
+			r = inet_more_keys(s, st->o->fd, st->e);
 		if (r == 0 && st->e->shutdown == SK_SHUTDOWN__READ && !fin_received(st->e->state))
 			shutdown(st->o->fd, SHUT_RD);
 	}
