@@ -220,8 +220,9 @@ static void get_other(int fd, int fresh, struct inet_opts *o, InetSkEntry *e)
 		if (!is_for(p, e) || !get_int(fd, p->level, p->name, &now) ||
 		    !get_int(fresh, p->level, p->name, &was) || now == was)
 			continue;
-		if (p->level == IPPROTO_TCP && p->name == TCP_MAXSEG && now < TCP_MSS_LEAST)
-			continue; /* not set: what IP options leave of the default */
+		/* not set: what IP options leave of the default, or a connection that is over had */
+		if (p->level == IPPROTO_TCP && p->name == TCP_MAXSEG && (now < TCP_MSS_LEAST || e->has_shutdown))
+			continue;
 		inet_int_opt__init(to);
 		to->level = p->level;
 		to->name = p->name;

@@ -8,6 +8,7 @@
 #include "kind/inet-more.h"
 #include "kind/sock-opts.h"
 #include "task/sock-lock.h"
+#include "task/warden.h"
 
 #include <net/if.h>
 #include <string.h>
@@ -315,29 +316,38 @@ static int stream_unlock(struct session *s, const struct stream *st)
 {
 	const InetSkEntry *e = st->e;
 	const TcpOptsEntry *o = e->tcp_opts;
-	size_t n = unsent(st), done = 0;
 	int fd = st->o->fd, r = sock_repair_end(fd, e->opts->reuseaddr);
 
 	if (r == 0)
 		r = opt_set(fd, TCP_NODELAY, (o && o->nodelay) || st->t->nodelay);
 	if (r == 0)
 		r = opt_set(fd, TCP_CORK, (o && o->cork) || st->t->cork);
-	if (r < 0)
-		return conn_fail(s, r, e, "switch repair mode off");
-	sock_unlock(fd);
-	r = queue_put(fd, st->out + (st->t->outq_len - n), n, &done);
-	if (r < 0 && done < n)
-		return conn_fail(s, r, e, "send what was not sent yet");
-	return sock_opts_set(s, fd, e->opts);
+	return r < 0 ? conn_fail(s, r, e, "switch repair mode off") : 0;
 }
 
+static int stream_send(struct session *s, const struct stream *st)
+{
+	size_t n = unsent(st), done = 0;
+	int r = queue_put(st->o->fd, st->out + (st->t->outq_len - n), n, &done);
+
+	if (r < 0 && done < n)
+		return conn_fail(s, r, st->e, "send what was not sent yet");
+	return sock_opts_set(s, st->o->fd, st->e->opts);
+}
+
+/* Nothing that comes in is taken before all else is done: a restore that fails till then has swallowed nothing. */
 int inet_tcp_unlock(struct session *s)
 {
 	struct streams *a = streams(s);
 	int r = 0;
 
+	warden_table(s)->repairing = a->all.n > 0;
 	for (size_t i = 0; r == 0 && i < a->all.n; i++)
 		r = stream_unlock(s, &a->all.v[i]);
+	for (size_t i = 0; r == 0 && i < a->all.n; i++)
+		sock_unlock(a->all.v[i].o->fd);
+	for (size_t i = 0; r == 0 && i < a->all.n; i++)
+		r = stream_send(s, &a->all.v[i]);
 	for (size_t i = 0; i < a->all.n; i++) {
 		tcp_stream_entry__free_unpacked(a->all.v[i].t, NULL);
 		free(a->all.v[i].in);

@@ -85,7 +85,15 @@ static void sock_mend(int fd)
 	sock_unlock(fd);
 }
 
-static void task_mend(pid_t pid)
+/* What is not TCP, or listens, has no such mode. */
+static void sock_hold(int fd)
+{
+	int on = TCP_REPAIR_ON;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on));
+}
+
+static void task_each(pid_t pid, void (*fn)(int fd))
 {
 	char path[48];
 	own_dir DIR *d = NULL;
@@ -102,7 +110,7 @@ static void task_mend(pid_t pid)
 			continue;
 		fd = syscall(SYS_pidfd_getfd, pidfd, atoi(e->d_name), 0);
 		if (fd >= 0)
-			sock_mend(fd);
+			fn(fd);
 	}
 }
 
@@ -110,5 +118,12 @@ void sock_mend_all(const struct trace_table *tt)
 {
 	for (uint32_t i = 0; i < tt->n; i++)
 		if (tt->t[i].tid == tt->t[i].tgid && !tt->t[i].zombie)
-			task_mend(tt->t[i].tgid);
+			task_each(tt->t[i].tgid, sock_mend);
+}
+
+void sock_hold_all(const struct trace_table *tt)
+{
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (tt->t[i].tid == tt->t[i].tgid)
+			task_each(tt->t[i].tgid, sock_hold);
 }

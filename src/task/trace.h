@@ -20,8 +20,10 @@ enum trace_how { TRACE_KILL, TRACE_RUN, TRACE_STOP };
 struct trace_table {
 	pid_t supervisor;
 	bool restoring; /* the tasks are ours: kill them when the supervisor dies */
+	bool done;	/* the supervisor has nothing more to ask for: if it goes now, it was not killed */
 	bool let_go;	/* all was released: nothing is undone any more */
-	bool repairing; /* dump: TCP sockets may be locked or in repair mode, see sock-lock.h */
+	bool repairing; /* dump: TCP sockets may be locked or in repair mode, see sock-lock.h.
+			   restore: connections may live already, and must end without a word if it fails */
 	enum freezer_kind freezer;
 	char freezer_path[4096];
 	bool was_frozen, froze;
