@@ -171,20 +171,20 @@ static void get_groups6(struct session *s, const struct fd_view *v, InetSkEntry 
 
 static void get_keys(struct session *s, InetSkEntry *e)
 {
-	const struct inet_keys *k = inet_diag_keys(s, e);
+	const struct inet_tcp_seen *k = e->proto == IPPROTO_TCP ? inet_diag_tcp(s, e) : NULL;
 
-	if (!k)
+	if (!k || !k->n)
 		return;
 	e->md5 = xalloc(k->n * sizeof(*e->md5));
 	for (size_t i = 0; i < k->n; i++) {
 		TcpMd5Key *to = e->md5[e->n_md5++] = xalloc(sizeof(*to));
 
 		tcp_md5_key__init(to);
-		to->addr.len = k->v[i].family == AF_INET ? 4 : 16;
-		to->addr.data = xmemdup(k->v[i].addr, to->addr.len);
-		to->prefix = k->v[i].prefix;
-		to->key.len = k->v[i].len <= sizeof(k->v[i].key) ? k->v[i].len : 0;
-		to->key.data = xmemdup(k->v[i].key, to->key.len);
+		to->addr.len = k->keys[i].family == AF_INET ? 4 : 16;
+		to->addr.data = xmemdup(k->keys[i].addr, to->addr.len);
+		to->prefix = k->keys[i].prefix;
+		to->key.len = k->keys[i].len <= sizeof(k->keys[i].key) ? k->keys[i].len : 0;
+		to->key.data = xmemdup(k->keys[i].key, to->key.len);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "task/sock-lock.h"
 #include "task/warden.h"
 
+#include <fcntl.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,6 +20,10 @@ struct streams {
 		struct stream *v;
 		size_t n, max;
 	} all;
+	struct {
+		struct fd_obj **v;
+		size_t n, max;
+	} anew;
 };
 
 static struct streams *streams(struct session *s)
@@ -335,19 +340,46 @@ static int stream_send(struct session *s, const struct stream *st)
 	return sock_opts_set(s, st->o->fd, st->e->opts);
 }
 
+int inet_tcp_anew(struct session *s, struct fd_obj *o)
+{
+	*vec_add(&streams(s)->anew) = o;
+	return 0;
+}
+
+/* The program may sleep in connect(), which it calls once more and then waits, or in poll(). */
+static int stream_anew(struct session *s, const struct fd_obj *o)
+{
+	const InetSkEntry *e = o->entry->isk;
+	int flags = fcntl(o->fd, F_GETFL), reuse = e->opts->reuseaddr, r = sock_opts_set(s, o->fd, e->opts);
+	struct sockaddr_storage a;
+	socklen_t n = inet_addr_get(o->fd, e, true, &a);
+
+	if (r == 0 && (setsockopt(o->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0 ||
+		       fcntl(o->fd, F_SETFL, flags | O_NONBLOCK) < 0))
+		r = conn_fail(s, -errno, e, "begin it anew");
+	if (r == 0 && connect(o->fd, (void *)&a, n) < 0 && errno != EINPROGRESS)
+		session_warn(s, "TCP connection 0x%x (port %u to %u): was just being made; begun anew: %s", e->id,
+			     e->src_port, e->dst_port, strerror(errno));
+	if (r == 0 && fcntl(o->fd, F_SETFL, flags) < 0)
+		r = conn_fail(s, -errno, e, "begin it anew");
+	return r;
+}
+
 /* Nothing that comes in is taken before all else is done: a restore that fails till then has swallowed nothing. */
 int inet_tcp_unlock(struct session *s)
 {
 	struct streams *a = streams(s);
 	int r = 0;
 
-	warden_table(s)->repairing = a->all.n > 0;
+	warden_table(s)->repairing = a->all.n || a->anew.n;
 	for (size_t i = 0; r == 0 && i < a->all.n; i++)
 		r = stream_unlock(s, &a->all.v[i]);
 	for (size_t i = 0; r == 0 && i < a->all.n; i++)
 		sock_unlock(a->all.v[i].o->fd);
 	for (size_t i = 0; r == 0 && i < a->all.n; i++)
 		r = stream_send(s, &a->all.v[i]);
+	for (size_t i = 0; r == 0 && i < a->anew.n; i++)
+		r = stream_anew(s, a->anew.v[i]);
 	for (size_t i = 0; i < a->all.n; i++) {
 		tcp_stream_entry__free_unpacked(a->all.v[i].t, NULL);
 		free(a->all.v[i].in);

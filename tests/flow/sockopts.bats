@@ -31,8 +31,9 @@ start() {
 	verify
 }
 
-@test "options are restored, in an own network" {
-	start unshare -n
+@test "options are restored, in an own network where groups may ping" {
+	start unshare -n sh -c 'echo "0 100" >/proc/sys/net/ipv4/ping_group_range; exec "$@"' -
+	grep -q ping6 "$IMG/said"
 	dump --tcp-established
 	until_true gone "$PID"
 	restore --tcp-established

@@ -91,6 +91,22 @@ static int inet_passing(struct session *s, const struct fd_view *v)
 	return ti.tcpi_unacked > 0;
 }
 
+/* TCP tells the bytes before urgent data only, sock_diag all; an end counts as one. */
+static int urgent_check(struct session *s, const struct fd_view *v, const InetSkEntry *e)
+{
+	const struct inet_tcp_seen *seen = e ? inet_diag_tcp(s, e) : NULL;
+	struct pollfd p = { .fd = v->fd, .events = POLLPRI | POLLRDHUP };
+	int in = 0, ready = poll(&p, 1, 0);
+
+	if (ready == 1 && p.revents & POLLPRI)
+		in = -1;
+	else if (!seen || ioctl(v->fd, SIOCINQ, &in) < 0 || in + !!(ready && p.revents & POLLRDHUP) >= (int)seen->unread)
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is a TCP connection with urgent data (MSG_OOB) %s, which cannot be checkpointed; let the program read on first",
+			    v->task->vpid, v->num, in < 0 ? "in its queue" : "that its queue still tells of");
+}
+
 static int tcp_check(struct session *s, const struct fd_view *v)
 {
 	struct tcp_info ti = { 0 };
@@ -108,7 +124,7 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is an MPTCP connection, which the kernel does not give back; let the program use plain TCP (Go: GODEBUG=multipathtcp=0; all: sysctl net.mptcp.enabled=0)",
 				    v->task->vpid, v->num);
-	if (ti.tcpi_state == TCP_SYN_SENT || ti.tcpi_state == TCP_SYN_RECV)
+	if (ti.tcpi_state == TCP_SYN_RECV)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection that is just being made; wait until it is established",
 				    v->task->vpid, v->num);
@@ -116,6 +132,8 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection; keep it with --tcp-established, or have it closed at restore with --tcp-close",
 				    v->task->vpid, v->num);
+	if (urgent_check(s, v, NULL) < 0)
+		return -ENOTSUP;
 	n = sizeof(ulp) - 1;
 	if (getsockopt(v->fd, IPPROTO_TCP, TCP_ULP, ulp, &n) == 0 && n && ulp[0])
 		return session_fail(s, -ENOTSUP,
@@ -154,6 +172,21 @@ static int ns_check(struct session *s, const struct fd_view *v)
 	return session_fail(s, -ENOTSUP,
 			    "task %d: descriptor %d is a socket of another network namespace than the task's, which cannot be checkpointed yet",
 			    v->task->vpid, v->num);
+}
+
+static int making_check(struct session *s, const struct fd_view *v, const InetSkEntry *e)
+{
+	size_t n = inet_diag_making(s, e);
+
+	if (!n)
+		return 0;
+	if (!s->opts->tcp_skip_in_flight && inet_opt(v->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT))
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d listens with TCP_DEFER_ACCEPT and %zu clients are connected that have not sent anything yet; let them, or drop them with --skip-in-flight",
+				    v->task->vpid, v->num, n);
+	session_warn(s, "task %d: descriptor %d: %zu connections that are just being made are dropped; their clients may have to try again",
+		     v->task->vpid, v->num, n);
+	return 0;
 }
 
 static int inet_preflight(struct session *s, const struct fd_view *v)
@@ -306,6 +339,16 @@ static int note_udp(struct session *s, const struct fd_view *v, struct inet_note
 	return 0;
 }
 
+/* Reading them would take them away: what a peer or a router answered, time stamps, ends of MSG_ZEROCOPY. */
+static void note_errors(struct session *s, const struct fd_view *v)
+{
+	struct pollfd p = { .fd = v->fd };
+
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLERR)
+		session_warn(s, "task %d: descriptor %d: errors that wait to be read (SO_ERROR, MSG_ERRQUEUE) are not kept",
+			     v->task->vpid, v->num);
+}
+
 static int note_fill(struct session *s, const struct fd_view *v, struct inet_note *n)
 {
 	int r = sock_opts_get(s, v->fd, &n->opts);
@@ -318,7 +361,12 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 		note_tcp(v, n); /* first: what a connection has agreed upon are no options */
 	inet_opts_get(s, v->fd, &n->inet, &n->e);
 	inet_more_get(s, v, &n->e);
-	return n->e.type == SOCK_STREAM ? 0 : note_udp(s, v, n);
+	note_errors(s, v);
+	if (n->e.type != SOCK_STREAM)
+		return note_udp(s, v, n);
+	if (n->e.state == TCP_LISTEN)
+		return making_check(s, v, &n->e);
+	return n->e.proto == IPPROTO_TCP ? urgent_check(s, v, &n->e) : 0;
 }
 
 static int inet_dump(struct session *s, const struct fd_view *v)
@@ -438,7 +486,14 @@ static int inet_make_connection(struct session *s, struct fd_obj *o, const InetS
 	if (!s->opts->tcp_established)
 		return inet_fail(s, -EINVAL, e,
 				 "is a TCP connection; restore it with --tcp-established, or closed with --tcp-close");
-	if (e->state == TCP_SYN_SENT || e->state == TCP_SYN_RECV || e->state > TCP_CLOSING)
+	if (e->state == TCP_SYN_SENT) {
+		int r = inet_bind(s, o->fd, e);
+
+		if (r == 0)
+			r = inet_more_keys(s, o->fd, e);
+		return r < 0 ? r : inet_tcp_anew(s, o);
+	}
+	if (e->state == TCP_SYN_RECV || e->state > TCP_CLOSING)
 		return inet_fail(s, -ENOTSUP, e,
 				 "was a TCP connection just being made, which cannot be restored yet; use --tcp-close");
 	return inet_tcp_make(s, o, o->fd);
