@@ -18,7 +18,11 @@
 #include <sys/socket.h>
 
 #define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
+#define TCP_LAST_ACK 9
+#define TCP_CLOSING 11
 #define MAKING (1ULL << 40) /* beside inode numbers: ports */
+#define CLOSED (1ULL << 41)
 
 static void tcp_answer(struct map *m, const struct inet_diag_msg *d, const struct rtattr *a)
 {
@@ -30,6 +34,9 @@ static void tcp_answer(struct map *m, const struct inet_diag_msg *d, const struc
 
 		map_put(m, port, (char *)map_get(m, port) + 1);
 	}
+	if (!d->idiag_inode && d->idiag_wqueue && (d->idiag_state == TCP_FIN_WAIT1 ||
+						   d->idiag_state == TCP_LAST_ACK || d->idiag_state == TCP_CLOSING))
+		map_put(m, CLOSED, (char *)map_get(m, CLOSED) + 1);
 	if (!d->idiag_inode || (!d->idiag_rqueue && !n))
 		return;
 	k = xalloc(sizeof(*k) + n * sizeof(k->keys[0]));
@@ -133,4 +140,11 @@ size_t inet_diag_making(struct session *s, const InetSkEntry *e)
 			n += (size_t)map_get(m, MAKING | htons(e->src_port));
 	}
 	return n;
+}
+
+size_t inet_diag_closed(struct session *s, const InetSkEntry *e)
+{
+	struct map *m;
+
+	return e->proto == IPPROTO_TCP && diag_ask(s, e, true, &m) == 0 ? (size_t)map_get(m, CLOSED) : 0;
 }

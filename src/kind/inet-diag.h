@@ -26,5 +26,7 @@ struct inet_tcp_seen {
 const struct inet_tcp_seen *inet_diag_tcp(struct session *s, const InetSkEntry *e);
 /** inet_diag_making - connections that a listener's clients are just making with it, of both families */
 size_t inet_diag_making(struct session *s, const InetSkEntry *e);
+/** inet_diag_closed - connections in the entry's namespace that nobody has open and that still send */
+size_t inet_diag_closed(struct session *s, const InetSkEntry *e);
 
 #endif

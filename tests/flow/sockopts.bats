@@ -5,16 +5,16 @@ load ../kit/helper
 
 setup() {
 	IMG=$(mktemp -d)
-	W=$IMG/opts
-	mkdir "$IMG/img"
+	W=$IMG/w/verdict
+	mkdir "$IMG/img" "$IMG/w"
 }
 teardown() { kill -9 "$PID" 2>/dev/null || true; rm -rf "$IMG"; }
 
 start() {
-	"$@" "$BUILD/tests/kit/sockopts" "$W" ${KIND:+"$KIND"} </dev/null >"$IMG/said" 2>&1 3>&- &
+	"$@" "$BUILD/tests/kit/sockopts" "$IMG/w" </dev/null >"$IMG/said" 2>&1 3>&- &
 	PID=$!
-	until_true test -e "$W.ready"
-	[ "$(wc -l <"$IMG/said")" -gt "${LEAST:-300}" ]
+	until_true test -e "$IMG/w/ready"
+	[ "$(wc -l <"$IMG/said")" -gt "300" ]
 }
 
 @test "a dump changes no option" {

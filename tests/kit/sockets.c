@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * sockets: one sort of socket at a time, which checks itself.
- * Usage: sockets FILE WHAT. FILE.ready appears when it is set up; on SIGTERM FILE says OK or what is wrong.
+ * Usage: sockets WHAT DIR. DIR/ready appears when it is set up; on SIGTERM DIR/verdict says OK or what is wrong.
  * Exit status 3: this kernel has none of it.
  */
 #define _GNU_SOURCE
@@ -10,7 +10,10 @@
 #include <fcntl.h>
 #include <linux/errqueue.h>
 #include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,6 +24,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char why[200];
@@ -231,7 +236,7 @@ static void syn_sent(void)
 	struct sock_fprog p = { 1, f };
 
 	l = listener(0);
-	setsockopt(l, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p));
+	must(!setsockopt(l, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)), "filter");
 	a = client(port_of(l), SOCK_NONBLOCK);
 	fds[0] = port_of(a);
 	must(fds[0] > 0, "port");
@@ -369,6 +374,185 @@ static void unix_oob_check(void)
 	check(recv(fds[1], c, 8, 0) == 3 && !memcmp(c, "def", 3), "after the mark");
 }
 
+static struct sockaddr_un name;
+static socklen_t name_len = sizeof(name);
+
+static void autobound(void)
+{
+	struct sockaddr_un none = { .sun_family = AF_UNIX };
+
+	a = socket(AF_UNIX, SOCK_DGRAM, 0);
+	must(!bind(a, (void *)&none, sizeof(sa_family_t)) && !getsockname(a, (void *)&name, &name_len), "autobind");
+	must(name_len == sizeof(sa_family_t) + 6, "its length");
+	b = socket(AF_UNIX, SOCK_DGRAM, 0);
+	must(!connect(b, (void *)&name, name_len), "connect");
+}
+
+static void autobound_check(void)
+{
+	struct sockaddr_un now;
+	socklen_t n = sizeof(now);
+
+	check(!getsockname(a, (void *)&now, &n) && n == name_len && !memcmp(&now, &name, n), "its name");
+	check(talks(b, a), "talk");
+}
+
+/* ---- several that share ---- */
+
+static pid_t twin;
+
+/* two tasks, each with its listener at the same port: each gets its part */
+static void reuseport(void)
+{
+	struct sockaddr_in at = local(0);
+	int on = 1, p[2], to[2];
+
+	must(!pipe(p) && !pipe(to), "pipe");
+	l = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(l, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	must(!bind(l, (void *)&at, sizeof(at)) && !listen(l, 50), "listen");
+	at = local(port_of(l));
+	twin = fork();
+	if (!twin) {
+		char c;
+
+		close(l);
+		l = socket(AF_INET, SOCK_STREAM, 0);
+		setsockopt(l, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+		must(!bind(l, (void *)&at, sizeof(at)) && !listen(l, 50), "listen beside it");
+		must(write(p[1], "x", 1) == 1 && read(to[0], &c, 1) == 1, "wait");
+		fcntl(l, F_SETFL, O_NONBLOCK);
+		on = 0;
+		while (accept(l, NULL, NULL) >= 0)
+			on++;
+		_exit(on);
+	}
+	must(read(p[0], &on, 1) == 1, "its twin");
+	fds[0] = to[1];
+}
+
+static void reuseport_check(void)
+{
+	int mine = 0, status = 0;
+
+	for (int i = 0; i < 40; i++)
+		check(client(port_of(l), 0) >= 0, "connect");
+	check(write(fds[0], "x", 1) == 1 && waitpid(twin, &status, 0) == twin, "its twin");
+	fcntl(l, F_SETFL, O_NONBLOCK);
+	while (accept(l, NULL, NULL) >= 0)
+		mine++;
+	check(mine > 0 && mine < 40 && mine + WEXITSTATUS(status) == 40, "both get some");
+}
+
+static void fanout(void)
+{
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP),
+				  .sll_ifindex = if_nametoindex("lo") };
+	int group = 4242 | PACKET_FANOUT_LB << 16;
+	struct packet_mreq promisc = { .mr_ifindex = at.sll_ifindex, .mr_type = PACKET_MR_PROMISC };
+
+	for (int i = 0; i < 2; i++) {
+		fds[i] = socket(AF_PACKET, SOCK_DGRAM, 0);
+		must(!bind(fds[i], (void *)&at, sizeof(at)) &&
+		     !setsockopt(fds[i], SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)), "fanout");
+	}
+	must(!setsockopt(fds[0], SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promisc, sizeof(promisc)), "promisc");
+}
+
+static void fanout_check(void)
+{
+	struct sockaddr_in to = local(9);
+	int s = socket(AF_INET, SOCK_DGRAM, 0), v = 0;
+	struct packet_mreq promisc = { .mr_ifindex = if_nametoindex("lo"), .mr_type = PACKET_MR_PROMISC };
+	socklen_t n = sizeof(v);
+
+	for (int i = 0; i < 2; i++) {
+		v = 0;
+		check(!getsockopt(fds[i], SOL_PACKET, PACKET_FANOUT, &v, &n) && (v & 0xffff) == 4242, "group");
+	}
+	for (int i = 0; i < 20; i++)
+		sendto(s, "x", 1, 0, (void *)&to, sizeof(to));
+	for (int i = 0; i < 2; i++) {
+		struct pollfd p = { .fd = fds[i], .events = POLLIN };
+
+		check(poll(&p, 1, 3000) == 1, "each gets some");
+	}
+	check(!setsockopt(fds[0], SOL_PACKET, PACKET_DROP_MEMBERSHIP, &promisc, sizeof(promisc)), "promisc");
+}
+
+/* groups above 32 need NETLINK_ADD_MEMBERSHIP */
+static void netlink(void)
+{
+	int group = RTNLGRP_STATS;
+
+	a = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	must(!setsockopt(a, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)), "group");
+}
+
+static void netlink_check(void)
+{
+	uint32_t words[4] = { 0 };
+	socklen_t n = sizeof(words);
+
+	check(!getsockopt(a, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, words, &n) &&
+	      words[(RTNLGRP_STATS - 1) / 32] == 1u << (RTNLGRP_STATS - 1) % 32, "group above 32");
+}
+
+static void netlink_queued(void)
+{
+	struct {
+		struct nlmsghdr h;
+		struct rtgenmsg g;
+	} m = { { sizeof(m), RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0 }, { AF_UNSPEC } };
+
+	a = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	must(send(a, &m, sizeof(m), 0) == sizeof(m), "ask");
+}
+
+/* bound to a device, and to addresses that mean something there only; d0 is set up by the caller */
+static struct sockaddr_in6 scoped_at = { .sin6_family = AF_INET6 };
+
+static void scoped(void)
+{
+	socklen_t n = sizeof(scoped_at);
+
+	scoped_at.sin6_scope_id = if_nametoindex("d0");
+	inet_pton(AF_INET6, "fe80::77", &scoped_at.sin6_addr);
+	l = socket(AF_INET6, SOCK_STREAM, 0);
+	must(!setsockopt(l, SOL_SOCKET, SO_BINDTODEVICE, "d0", 2) && !bind(l, (void *)&scoped_at, n) && !listen(l, 3), "bind");
+	getsockname(l, (void *)&scoped_at, &n);
+	a = socket(AF_INET6, SOCK_STREAM, 0);
+	must(!connect(a, (void *)&scoped_at, n), "connect");
+	b = accept(l, NULL, NULL);
+	must(talks(a, b), "talk");
+}
+
+static void scoped_check(void)
+{
+	struct sockaddr_in6 now;
+	socklen_t n = sizeof(now);
+
+	check(!getsockname(l, (void *)&now, &n) && !memcmp(&now, &scoped_at, n), "scope of a listener");
+	check(!getpeername(a, (void *)&now, &n) && !memcmp(&now, &scoped_at, n), "scope of a peer");
+	check(talks(a, b) && talks(b, a), "talk");
+	a = socket(AF_INET6, SOCK_STREAM, 0);
+	check(!connect(a, (void *)&scoped_at, n) && talks(a, accept(l, NULL, NULL)), "a new one");
+}
+
+/* closed by the program, but the kernel still sends; its peer does not read */
+static void closed(void)
+{
+	static char big[1 << 20];
+	int small = 4096;
+
+	l = listener(0);
+	setsockopt(l, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	a = client(port_of(l), 0);
+	b = accept(l, NULL, NULL);
+	must(send(a, big, sizeof(big), MSG_DONTWAIT) > 0, "send");
+	close(a);
+}
+
 /* ---- families that are refused, and how they are refused ---- */
 
 static void other(int family, int type, int protocol)
@@ -427,6 +611,13 @@ static const struct {
 	{ "datagrams", datagrams, datagrams_check },
 	{ "errors", errors, none_check },
 	{ "unix-oob", unix_oob, unix_oob_check },
+	{ "autobound", autobound, autobound_check },
+	{ "reuseport", reuseport, reuseport_check },
+	{ "fanout", fanout, fanout_check },
+	{ "netlink", netlink, netlink_check },
+	{ "netlink-queued", netlink_queued, none_check },
+	{ "scoped", scoped, scoped_check },
+	{ "closed", closed, none_check },
 	{ "xdp", xdp, none_check },
 	{ "vsock", vsock, none_check },
 	{ "alg", alg, none_check },
@@ -451,7 +642,7 @@ static void lo_up(void)
 
 int main(int argc, char **argv)
 {
-	char name[4200];
+	char name[4200], to[4200];
 	sigset_t term;
 	size_t i = 0;
 	FILE *f;
@@ -462,19 +653,20 @@ int main(int argc, char **argv)
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, NULL);
 	lo_up();
-	while (i < sizeof(sorts) / sizeof(sorts[0]) && (argc != 3 || strcmp(argv[2], sorts[i].name)))
+	while (i < sizeof(sorts) / sizeof(sorts[0]) && (argc != 3 || strcmp(argv[1], sorts[i].name)))
 		i++;
 	if (i == sizeof(sorts) / sizeof(sorts[0]))
 		return 2;
 	sorts[i].make();
-	snprintf(name, sizeof(name), "%s.ready", argv[1]);
+	snprintf(name, sizeof(name), "%s/ready", argv[2]);
 	fclose(fopen(name, "w"));
 	sigwait(&term, &sig);
 	sorts[i].check();
-	snprintf(name, sizeof(name), "%s.tmp", argv[1]);
+	snprintf(name, sizeof(name), "%s/verdict.tmp", argv[2]);
 	f = fopen(name, "w");
 	fprintf(f, why[0] ? "FAIL %s\n" : "OK\n", why);
 	fclose(f);
-	rename(name, argv[1]);
+	snprintf(to, sizeof(to), "%s/verdict", argv[2]);
+	rename(name, to);
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * sockopts: finds every option that a socket lets set and read back, has a socket of each kind for each of
  * them, and compares all their options when it gets SIGTERM.
- * Usage: sockopts FILE [KIND]. FILE.ready appears when all is set up; FILE says OK or what has changed.
+ * Usage: sockopts DIR. DIR/ready appears when all is set up; DIR/verdict says OK or what has changed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -224,7 +224,7 @@ static void lo_up(void)
 int main(int argc, char **argv)
 {
 	struct rlimit lim = { 8192, 8192 };
-	char name[4200];
+	char name[4200], to[4200];
 	sigset_t term;
 	FILE *f;
 	int sig;
@@ -236,21 +236,22 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &term, NULL);
 	lo_up();
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		for (int l = 0; l < 5 && level_of(&kinds[i], l) >= 0 && (argc < 3 || !strcmp(argv[2], kinds[i].name)); l++)
+		for (int l = 0; l < 5 && level_of(&kinds[i], l) >= 0; l++)
 			for (int n = 0; n < NAMES; n++)
 				find(&kinds[i], level_of(&kinds[i], l), n);
 	for (int i = 0; i < n_socks; i++)
 		printf("%s %d/%d\n", socks[i].kind->name, socks[i].level, socks[i].name);
 	fflush(stdout);
-	snprintf(name, sizeof(name), "%s.ready", argv[1]);
+	snprintf(name, sizeof(name), "%s/ready", argv[1]);
 	fclose(fopen(name, "w"));
 	sigwait(&term, &sig);
 	for (int i = 0; i < n_socks; i++)
 		differ(&socks[i], look(&socks[i]));
-	snprintf(name, sizeof(name), "%s.tmp", argv[1]);
+	snprintf(name, sizeof(name), "%s/verdict.tmp", argv[1]);
 	f = fopen(name, "w");
 	fputs(wrong[0] ? wrong : "OK\n", f);
 	fclose(f);
-	rename(name, argv[1]);
+	snprintf(to, sizeof(to), "%s/verdict", argv[1]);
+	rename(name, to);
 	return 0;
 }

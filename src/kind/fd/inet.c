@@ -27,6 +27,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -349,6 +350,23 @@ static void note_errors(struct session *s, const struct fd_view *v)
 			     v->task->vpid, v->num);
 }
 
+/* They end with their network namespace; in the host's they go on. */
+static void note_closed(struct session *s, const InetSkEntry *e)
+{
+	struct map *told = session_map(s, "inet closed told");
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	uint64_t key = (uint64_t)e->ns_id << 32 | e->family;
+	size_t n;
+
+	if (!net || !net->own || map_get(told, key) || s->opts->leave_running)
+		return;
+	map_put(told, key, told);
+	n = inet_diag_closed(s, e);
+	if (n)
+		session_warn(s, "network namespace %u: %zu connections that the tasks have closed still send; what their peers have not got yet is lost",
+			     e->ns_id, n);
+}
+
 static int note_fill(struct session *s, const struct fd_view *v, struct inet_note *n)
 {
 	int r = sock_opts_get(s, v->fd, &n->opts);
@@ -364,6 +382,7 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 	note_errors(s, v);
 	if (n->e.type != SOCK_STREAM)
 		return note_udp(s, v, n);
+	note_closed(s, &n->e);
 	if (n->e.state == TCP_LISTEN)
 		return making_check(s, v, &n->e);
 	return n->e.proto == IPPROTO_TCP ? urgent_check(s, v, &n->e) : 0;
