@@ -22,6 +22,7 @@ struct trace_table {
 	bool restoring; /* the tasks are ours: kill them when the supervisor dies */
 	bool done;	/* the supervisor has nothing more to ask for: if it goes now, it was not killed */
 	bool let_go;	/* all was released: nothing is undone any more */
+	bool disowned;	/* ... but the caller cannot be told of it: the tasks are ended */
 	bool repairing; /* dump: TCP sockets may be locked or in repair mode, see sock-lock.h.
 			   restore: connections may live already, and must end without a word if it fails */
 	enum freezer_kind freezer;

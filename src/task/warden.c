@@ -167,7 +167,8 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 		if (send(sock, &r, sizeof(r), MSG_NOSIGNAL) < 0)
 			break;
 	}
-	dead = !tt->done; /* its end closes in both cases, and before its death shows */
+	/* its end closes in both cases, and before its death shows */
+	dead = !tt->done || tt->disowned;
 	warden_orphaned(tt, undo, tt->let_go && !(dead && tt->restoring) ? 0 : n_undo, dead);
 	_exit(0);
 }
@@ -267,6 +268,11 @@ void warden_end(struct session *s)
 		trace_recover(w->tt); /* it was killed: what it held is cured from here */
 	munmap(w->tt, sizeof(*w->tt));
 	free(w);
+}
+
+void warden_disown(struct session *s)
+{
+	s->warden->tt->disowned = true;
 }
 
 struct trace_table *warden_table(struct session *s)
