@@ -14,6 +14,7 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 struct streams {
 	struct {
@@ -365,13 +366,27 @@ static int stream_anew(struct session *s, const struct fd_obj *o)
 	return r;
 }
 
+/* From here on whoever ends the tasks must see to it that no peer is told, see sock_hold_all(). */
+static void conn_note(struct session *s, int fd)
+{
+	struct trace_table *tt = warden_table(s);
+	struct stat st;
+
+	if (tt->n_conns < TRACE_CONNS && fstat(fd, &st) == 0)
+		tt->conns[tt->n_conns++] = st.st_ino;
+	tt->repairing = true;
+}
+
 /* Nothing that comes in is taken before all else is done: a restore that fails till then has swallowed nothing. */
 int inet_tcp_unlock(struct session *s)
 {
 	struct streams *a = streams(s);
 	int r = 0;
 
-	warden_table(s)->repairing = a->all.n || a->anew.n;
+	for (size_t i = 0; i < a->all.n; i++)
+		conn_note(s, a->all.v[i].o->fd);
+	for (size_t i = 0; i < a->anew.n; i++)
+		conn_note(s, a->anew.v[i]->fd);
 	for (size_t i = 0; r == 0 && i < a->all.n; i++)
 		r = stream_unlock(s, &a->all.v[i]);
 	for (size_t i = 0; r == 0 && i < a->all.n; i++)

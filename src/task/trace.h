@@ -12,6 +12,7 @@
 
 #define TRACE_MAX 65536u      /* threads; the memory is only reserved */
 #define TRACE_TIDS 4194304u   /* the kernel's PID_MAX_LIMIT; the memory is only reserved */
+#define TRACE_CONNS 65536u /* connections of a restore */
 #define TRACE_SCRATCH 65536u /* bytes for one request's data */
 
 enum freezer_kind { FREEZER_NONE, FREEZER_V1, FREEZER_V2 };
@@ -34,6 +35,8 @@ struct trace_table {
 	char why[1000];
 	uint32_t n;
 	unsigned char scratch[TRACE_SCRATCH] __attribute__((aligned(64)));
+	uint32_t n_conns;
+	ino_t conns[TRACE_CONNS]; /* restored connections that live already; not what the caller has passed in */
 	uint32_t by_tid[TRACE_TIDS]; /* 1 + the last row of that thread; 0 none */
 	struct tracee t[TRACE_MAX];
 };
