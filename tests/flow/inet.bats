@@ -181,5 +181,25 @@ while True:
 	verify
 }
 
+@test "kill -9 of a restore whose tasks run already, but which has not answered: the peer is not told" {
+	echo_server
+	start "$(cat "$IMG/port")"
+	dump --tcp-established
+	until_true gone "$PID"
+	cat >"$IMG/late" <<'X'
+#!/bin/sh
+[ "$CRTOOLS_SCRIPT_ACTION" != post-resume ] || kill -9 "$(cat "$0.pid")"
+X
+	chmod +x "$IMG/late"
+	sh -c 'echo $$ >"$1"; shift; exec "$@"' - "$IMG/late.pid" "$BUILD/stasis" restore -D "$IMG/img" -d \
+		--tcp-established --action-script "$IMG/late" || true
+	until_true gone "$PID"
+	until_true settled
+	gone "$PID"
+	[ ! -e "$IMG/port.end" ]
+	restore --tcp-established
+	verify
+}
+
 # the warden has ended what it was left with; before that nothing is decided
 settled() { ! cat /proc/[0-9]*/comm 2>/dev/null | grep -q '^stasis-warden'; }

@@ -52,6 +52,9 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 @test "fifos" { keeps verdict ghost fifo /d; }
 @test "a file with another link" { keeps verdict ghost link /d -- --link-remap; }
 @test "unix sockets" { ONCE=1 keeps result unix /d; } # a look marks empty datagrams: sk-queue.c
+@test "every option of sockets" { keeps verdict sockopts /d -- --tcp-established; }
+@test "multicast groups" { keeps verdict sockets groups /d; }
+@test "SO_REUSEPORT: listeners of two tasks" { keeps verdict sockets reuseport /d; }
 @test "System V IPC" { keeps verdict sysv all /d; }
 @test "terminals that are closed, locked, hung up" { keeps verdict pty halves /d; }
 @test "a session on a terminal; /dev/tty from outside" {
