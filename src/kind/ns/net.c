@@ -76,6 +76,31 @@ static int net_restore_rules(struct session *s, const struct ns *ns)
 	return net_there(s, ns, rules_restore);
 }
 
+/* ---- devices with an end outside, where the guest has no rights: made by the supervisor ---- */
+
+static int outside_restore(struct session *s, const struct ns *ns)
+{
+	own_rtnl struct rtnl n = { 0 };
+	struct net_links l = { 0 };
+	struct net_env *env;
+	int r = net_env_get(s, &env);
+
+	if (r == 0 && (r = rtnl_open(&n)) < 0)
+		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
+	if (r == 0)
+		r = net_links_read(s, ns->id, &l);
+	if (r == 0)
+		r = net_links_outside(s, env, &n, ns, &l);
+	net_links_free(&l);
+	return r;
+}
+
+static int net_made(struct session *s, const struct ns *ns, const struct task *root)
+{
+	(void)root;
+	return ns_is_own(s, CLONE_NEWUSER) ? net_there(s, ns, outside_restore) : 0;
+}
+
 /* ---- lo alone ---- */
 
 static int lo_flags(struct session *s, bool set, short *flags)
@@ -273,6 +298,7 @@ const struct ns_kind ns_kind_net = {
 	.restore = net_restore,
 	.restore_home = net_restore_rules,
 	.prepare = net_prepare,
+	.made = net_made,
 	.preflight = net_preflight,
 	.end = net_env_end,
 };
