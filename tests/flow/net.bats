@@ -63,7 +63,7 @@ view() {
 	inside ip nexthop
 	inside ip netns list-id
 	inside nft list ruleset
-	inside sh -c 'grep -rs . /proc/sys/net/ipv[46]/conf /proc/sys/net/unix /proc/sys/net/ipv4/ping_group_range'
+	inside sh -c 'grep -rs . /proc/sys/net/ipv[46]/conf /proc/sys/net' | grep -vE '/nf_conntrack_count|/route/flush|hash_entries'
 }
 seen() {
 	view 2>&1 | sed -E 's/_lft [0-9]+sec/_lft N/g; s/expires [0-9a-z]+/expires N/g; s/_timer +[0-9.]+/_timer N/g
@@ -133,6 +133,16 @@ pair() {
 	echo 1 >ipv6/conf/br0/forwarding
 	echo 1 >ipv6/conf/v1/accept_redirects
 	echo 37 >unix/max_dgram_qlen
+	echo 80 >ipv4/ip_unprivileged_port_start
+	echo 5000 6000 >ipv4/ip_local_port_range
+	echo 5050,5060-5070 >ipv4/ip_local_reserved_ports
+	echo 999 >core/somaxconn
+	echo 2 >ipv4/tcp_syncookies
+	echo 1 >ipv6/bindv6only
+	echo 8000000 >ipv4/ipfrag_high_thresh
+	echo 7000000 >ipv4/ipfrag_low_thresh
+	echo 40000 >ipv4/neigh/v0/base_reachable_time_ms
+	echo 5 >ipv6/neigh/v0/ucast_solicit
 	echo 5 77 >ipv4/ping_group_range
 	X
 	cycle

@@ -166,6 +166,8 @@ static int net_dump_switches(struct session *s, int proc, NetnsEntry *e)
 		r = net_conf_dump(s, proc, NET_CONF6, "default", &e->def_conf6, &e->n_def_conf6);
 	if (r == 0)
 		r = net_conf_dump(s, proc, NET_CONF6, "all", &e->all_conf6, &e->n_all_conf6);
+	if (r == 0)
+		net_tune_dump(proc, e);
 	return r < 0 ? r : net_sysctl_dump(s, proc, e);
 }
 
@@ -267,6 +269,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 		r = nsid_restore(s, &n, env->host, e);
 	if (r == 0)
 		r = net_links_make(s, env, &n, ns, l);
+	if (r == 0)
+		r = net_tune_restore(s, env->proc, e);
 	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
 	if (r == 0)
