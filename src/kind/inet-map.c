@@ -295,3 +295,74 @@ int inet_map_apply(struct session *s, InetSkEntry *e, bool connection)
 		fate_put(s, e, fate);
 	return here < 0 ? here : 0;
 }
+
+/* ---- sockets ---- */
+
+bool inet_gone(struct session *s, uint32_t id)
+{
+	return inet_fate_of(s, id) != INET_KEEP;
+}
+
+/* Only a transparent socket may also connect from an address that is not there. */
+static int transparent(int fd, const InetSkEntry *e, int on)
+{
+	return e->family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on))
+				    : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
+}
+
+bool inet_borrow(struct session *s, int fd, const InetSkEntry *e)
+{
+	int level = e->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, on = 0;
+	int opt = e->family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT;
+	socklen_t n = sizeof(on);
+
+	if (!map_get(session_map(s, "inet fate"), e->id) || inet_gone(s, e->id) ||
+	    getsockopt(fd, level, opt, &on, &n) < 0 || on)
+		return false;
+	return transparent(fd, e, 1) == 0;
+}
+
+void inet_return(int fd, const InetSkEntry *e)
+{
+	transparent(fd, e, 0);
+}
+
+/*
+ * ECONNRESET: a connection that exists in repair mode only, to lo where nobody listens, is given up. The packet
+ * that says so answers nothing.
+ */
+static int reset_leave(int fd, const InetSkEntry *e)
+{
+	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = in6addr_loopback };
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int on = TCP_REPAIR_ON, off = TCP_REPAIR_OFF_NO_WP, r = 0;
+
+	if (e->n_src_addr == 4 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)e->src_addr)) {
+		memset(&a6.sin6_addr, 0, sizeof(a6.sin6_addr));
+		a6.sin6_addr.s6_addr[10] = a6.sin6_addr.s6_addr[11] = 0xff;
+		memcpy(&a6.sin6_addr.s6_addr[12], &a4.sin_addr, 4);
+	}
+	if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) < 0)
+		return -errno;
+	if ((e->family == AF_INET ? connect(fd, (void *)&a4, sizeof(a4)) : connect(fd, (void *)&a6, sizeof(a6))) < 0)
+		r = -errno;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && connect(fd, &none, sizeof(none)) < 0)
+		r = -errno;
+	return r;
+}
+
+int inet_shut(struct session *s, int fd, const InetSkEntry *e)
+{
+	int r = 0;
+
+	if (e->type == SOCK_STREAM && e->dst_port && inet_fate_of(s, e->id) == INET_RESET)
+		r = reset_leave(fd, e);
+	if (r < 0)
+		session_warn(s, "socket 0x%x: is closed, but without ECONNRESET: %s", e->id, strerror(-r));
+	if (shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN)
+		return session_fail(s, -errno, "socket 0x%x: close it", e->id);
+	return 0;
+}

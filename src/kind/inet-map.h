@@ -25,5 +25,15 @@ int inet_map_words(struct session *s, uint32_t *words, size_t n, bool *ret);
 int inet_map_apply(struct session *s, InetSkEntry *e, bool connection);
 /** inet_fate_of - what was found; INET_KEEP for one that was not asked for */
 enum inet_fate inet_fate_of(struct session *s, uint32_t id);
+/** inet_gone - is a socket restored closed or reset? */
+bool inet_gone(struct session *s, uint32_t id);
+/**
+ * inet_borrow - let a socket that is to be kept bind and connect although its address is not there
+ * Return: true: inet_return() must follow.
+ */
+bool inet_borrow(struct session *s, int fd, const InetSkEntry *e);
+void inet_return(int fd, const InetSkEntry *e);
+/** inet_shut - make a fresh socket one whose connection has ended as its fate says */
+int inet_shut(struct session *s, int fd, const InetSkEntry *e);
 
 #endif

@@ -12,6 +12,7 @@
  */
 #include "base/list.h"
 #include "image/record.h"
+#include "kind/inet-map.h"
 #include "kind/net-rtnl.h"
 
 #include <linux/fib_rules.h>
@@ -453,6 +454,26 @@ static void addr_order(struct raw_list *l)
 	}
 }
 
+/* --address-map: addresses of devices, preferred sources of routes, rules of one address. */
+static int raw_map(struct session *s, struct raw_list *l)
+{
+	static const uint16_t addr[] = { IFA_LOCAL, IFA_ADDRESS, 0 }, route[] = { RTA_PREFSRC, 0 }, rule[] = { FRA_SRC, 0 };
+	const uint16_t *t = l->f->new == RTM_NEWADDR ? addr : l->f->new == RTM_NEWROUTE ? route :
+			    l->f->new == RTM_NEWRULE ? rule : NULL;
+	int r = 0;
+
+	for (size_t i = 0; t && s->opts->n_address_map && r == 0 && i < l->n; i++)
+		for (const uint16_t *a = t; *a && r == 0; a++) {
+			const struct nlattr *at = attr_find(l->v[i], l->f->head, *a);
+			size_t len = at ? mnl_attr_get_payload_len(at) : 0;
+			bool there;
+
+			if (len == 4 || len == 16)
+				r = inet_map_words(s, mnl_attr_get_payload(at), len / 4, &there);
+		}
+	return r;
+}
+
 static int raw_restore(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
 {
 	own_raw struct raw_list l = { 0 };
@@ -461,6 +482,9 @@ static int raw_restore(struct session *s, struct rtnl *n, const struct raw_file 
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (f->new == RTM_NEWRULE && (r = rules_flush(s, n, f, id)) < 0)
+		return r;
+	r = raw_map(s, &l);
+	if (r < 0)
 		return r;
 	if (f->new == RTM_NEWADDR)
 		addr_order(&l);
