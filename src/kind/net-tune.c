@@ -2,7 +2,7 @@
 /*
  * net-tune: what /proc/sys/net has for a network namespace besides the switches of net-sysctl.c, as lines
  * PATH=VALUE in the namespace's message: somaxconn, tcp_*, port ranges, ip_unprivileged_port_start, the
- * neighbour tables' parameters of every device, nf_conntrack_*.
+ * neighbour tables' parameters of every device, newer `conf` entries, nf_conntrack_*.
  *
  * Kept:   whatever can be read and written there, so also what newer kernels have.
  * Lost:   a value that this kernel refuses or lacks: reported.
@@ -29,7 +29,7 @@ static const char *const tops[] = { "core", "ipv4", "ipv6", "mptcp", "netfilter"
 static bool tune_skip(const char *path)
 {
 	static const char *const no[] = {
-		"ipv4/conf", "ipv6/conf", "ipv4/ping_group_range", "ipv4/ip_forward", "ipv4/route/flush",
+		"ipv4/ping_group_range", "ipv4/ip_forward", "ipv4/route/flush",
 		"ipv6/route/flush", "netfilter/nf_log",
 	};
 	const char *last = strrchr(path, '/');
@@ -37,6 +37,8 @@ static bool tune_skip(const char *path)
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
 		if (!strcmp(path, no[i]))
 			return true;
+	if (text_starts(path, "ipv4/conf/") || text_starts(path, "ipv6/conf/"))
+		return net_conf_known(path[3] == '4' ? NET_CONF4 : NET_CONF6, last + 1);
 	return strstr(path, "/neigh/") && (!strcmp(last, "/base_reachable_time") || !strcmp(last, "/retrans_time"));
 }
 
@@ -98,8 +100,7 @@ static bool tune_path_ok(const char *path)
 
 	for (size_t i = 0; i < ARRAY_SIZE(tops); i++)
 		top |= text_starts(path, tops[i]) && path[strlen(tops[i])] == '/';
-	return top && strlen(path) < PATH_LEN && !strstr(path, "..") && !text_starts(path, "ipv4/conf/") &&
-	       !text_starts(path, "ipv6/conf/") && !tune_skip(path);
+	return top && strlen(path) < PATH_LEN && !strstr(path, "..") && !tune_skip(path);
 }
 
 

@@ -3,6 +3,7 @@
 # Containers of Debian's lxc: checkpointed and restored by lxc-checkpoint, with us as its criu.
 bats_require_minimum_version 1.5.0
 load ../kit/lxc
+load ../kit/trips
 
 setup() { setup_lxc; }
 teardown() { teardown_lxc; }
@@ -43,45 +44,10 @@ begin() { # begin NAME: a stock container that has come up
 	is "$N" RUNNING
 }
 
-# a client on the host that sends without pause, and compares what comes back
-load_client() { # load_client ADDRESS PORT: the number of round trips is in $DIR/trips
-	# not by its shim, which is a shell
-	"$(python3 -c 'import sys; print(sys.executable)')" -c '
-import os, socket, sys
-c = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-n = 0
-while not os.path.exists(sys.argv[3] + ".stop"):
-    d = os.urandom(20000)
-    c.sendall(d)
-    got = b""
-    while len(got) < len(d):
-        more = c.recv(65536)
-        assert more, "closed"
-        got += more
-    assert got == d
-    n += 1
-    with open(sys.argv[3] + ".new", "w") as f:
-        f.write(str(n))
-    os.rename(sys.argv[3] + ".new", sys.argv[3])
-open(sys.argv[3], "w").write("OK")' "$1" "$2" "$DIR/trips" </dev/null >/dev/null 2>"$DIR/client" 3>&- &
-	CLIENT=$!
-	until_true test -s "$DIR/trips"
-}
-trips_beyond() { [ "$(cat "$DIR/trips")" -gt "$1" ]; }
-trips_on() { # more round trips than before, and nobody was reset
-	local n
-	n=$(cat "$DIR/trips")
-	until_true trips_beyond "$((n + 3))" || { cat "$DIR/client" >&2; return 1; }
-}
-trips_end() {
-	touch "$DIR/trips.stop"
-	until_true grep -q OK "$DIR/trips"
-}
-
 @test "five generations, with a TCP connection under load from the host through the veth" {
 	begin "$N"
 	until_true has_lease
-	load_client "$(lease)" 7
+	load_client "$DIR" "$(lease)" 7
 	for g in 1 2 3 4 5; do
 		checkpoint "$N" "$DIR/img$g" -s
 		kill -0 "$CLIENT"
@@ -101,7 +67,7 @@ trips_end() {
 	begin "$N"
 	until_true has_address "$N"
 	ip=$(address_of "$N")
-	load_client "$ip" 7
+	load_client "$DIR" "$ip" 7
 	checkpoint "$N" "$DIR/img" -s
 	# the address moves from one bridge to the other, the connection with it
 	lxc copy "$N" -N "$N-new" -R
@@ -233,7 +199,7 @@ groups() { awk '{ print $5, $4, $6; for (i = 7; $i != "-"; i++) printf "%s ", su
 	begin "$N"
 	[ "$(stat -c %u "/proc/$(pid_of "$N")")" = 100000 ]
 	until_true has_lease
-	load_client "$(lease)" 7
+	load_client "$DIR" "$(lease)" 7
 	for g in 1 2; do
 		checkpoint "$N" "$DIR/img$g" -s
 		resume "$N" "$DIR/img$g" -d

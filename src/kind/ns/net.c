@@ -39,6 +39,8 @@ static int net_check(struct session *s, const struct ns *ns)
 	if (r < 0)
 		return session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
 	r = net_links_check(s, &n);
+	if (r == 0)
+		r = xfrm_check(s, ns->id);
 	return r < 0 ? r : nft_check(s, ns->id, ns->task->proc);
 }
 
@@ -68,6 +70,8 @@ static int rules_restore(struct session *s, const struct ns *ns)
 {
 	int r = nft_restore(s, ns->id);
 
+	if (r == 0)
+		r = xfrm_restore(s, ns->id);
 	return r < 0 ? r : track_files_restore(s, ns->id);
 }
 
@@ -188,6 +192,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = rtnl_files_dump(s, &n, ns->id);
 	if (r == 0)
 		r = nft_dump(s, ns->id);
+	if (r == 0)
+		r = xfrm_dump(s, ns->id);
 	if (r == 0)
 		r = track_files_dump(s, ns->id);
 	return r;
