@@ -235,6 +235,20 @@ pair() {
 	outside ip link show up dev outer2 | grep -q outer2
 }
 
+@test "net: what is not kept is reported" {
+	pair
+	inside sh -e <<-'X'
+	ip maddr add 33:33:00:00:00:77 dev v0
+	ip token set ::5 dev v0
+	tc qdisc add dev v0 root handle 7: pfifo limit 77
+	X
+	run dump --leave-running
+	[ "$status" -eq 0 ]
+	[[ $output == *"v0: the group 333300000077"* ]]
+	[[ $output == *"v0: its IPv6 token"* ]]
+	[[ $output == *"v0: queueing discipline pfifo 7"* ]]
+}
+
 @test "net: a device that cannot be made again is refused before anything stops" {
 	pair
 	inside ip link add mt link v0 type macvtap
