@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/inet-map.h"
 #include "kind/inet-more.h"
 #include "kind/sock-opts.h"
 #include "task/sock-lock.h"
@@ -163,7 +164,7 @@ static int stream_connect(struct session *s, const struct stream *st)
 
 	if (bind(fd, (void *)&a, n) < 0)
 		return conn_fail(s, -errno, st->e,
-				 errno == EADDRNOTAVAIL ? "bind: its address is not on this host"
+				 errno == EADDRNOTAVAIL ? "bind: its address is not on this host; give --address-map or --address-policy"
 							: "bind it to its address");
 	if (seq_set(fd, TCP_SEND_QUEUE, t->outq_seq - t->outq_len - fin_sent(st->e->state)) < 0 ||
 	    seq_set(fd, TCP_RECV_QUEUE, t->inq_seq - t->inq_len - fin_received(st->e->state)) < 0)
@@ -181,6 +182,7 @@ static int stream_connect(struct session *s, const struct stream *st)
 int inet_tcp_make(struct session *s, struct fd_obj *o, int fd)
 {
 	struct stream *st = vec_add(&streams(s)->all);
+	bool lent;
 	int r;
 
 	*st = (struct stream){ .o = o, .e = o->entry->isk };
@@ -195,7 +197,10 @@ int inet_tcp_make(struct session *s, struct fd_obj *o, int fd)
 		r = opt_set(fd, TCP_REPAIR, TCP_REPAIR_ON);
 	if (r < 0)
 		return conn_fail(s, r, st->e, "prepare it");
+	lent = inet_borrow(s, fd, st->e);
 	r = stream_connect(s, st);
+	if (lent)
+		inet_return(fd, st->e);
 	if (r < 0)
 		return r;
 	r = stream_options(fd, st->t);

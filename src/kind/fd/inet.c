@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "kind/inet-diag.h"
+#include "kind/inet-map.h"
 #include "kind/inet-more.h"
 #include "kind/inet-opts.h"
 #include "kind/inet-tcp.h"
@@ -471,17 +472,20 @@ static int inet_bind(struct session *s, int fd, const InetSkEntry *e)
 {
 	struct sockaddr_storage a;
 	socklen_t n = inet_addr_get(fd, e, false, &a);
-	bool any = true;
+	bool any = true, lent;
+	int r;
 
 	for (size_t i = 0; i < e->n_src_addr; i++)
 		any = any && !e->src_addr[i];
 	if (e->type == SOCK_RAW ? any : !e->src_port)
 		return 0;
-	if (bind(fd, (void *)&a, n) == 0)
-		return 0;
-	return inet_fail(s, -errno, e,
-			 errno == EADDRINUSE	  ? "bind: the port is in use by somebody else here"
-			 : errno == EADDRNOTAVAIL ? "bind: its address is not on this host"
+	lent = inet_borrow(s, fd, e);
+	r = bind(fd, (void *)&a, n) < 0 ? -errno : 0;
+	if (lent)
+		inet_return(fd, e);
+	return r == 0 ? 0 : inet_fail(s, r, e,
+			 r == -EADDRINUSE	  ? "bind: the port is in use by somebody else here"
+			 : r == -EADDRNOTAVAIL ? "bind: its address is not on this host; give --address-map or --address-policy"
 						  : "bind it to its address");
 }
 
@@ -533,9 +537,11 @@ static int inet_socket(struct session *s, const InetSkEntry *e)
 
 static int inet_restore(struct session *s, struct fd_obj *o)
 {
-	const InetSkEntry *e = o->entry->isk;
+	InetSkEntry *e = o->entry->isk;
 	int r = inet_check(s, o->id, e);
 
+	if (r == 0)
+		r = inet_map_apply(s, e, inet_tcp_is_connection(e));
 	if (r < 0)
 		return r;
 	o->fd = inet_socket(s, e);
@@ -545,6 +551,8 @@ static int inet_restore(struct session *s, struct fd_obj *o)
 	r = inet_options(s, o->fd, e);
 	if (r < 0)
 		return r;
+	if (inet_gone(s, e->id))
+		return inet_shut(s, o->fd, e);
 	if (inet_tcp_is_connection(e))
 		return inet_make_connection(s, o, e);
 	r = inet_more_keys(s, o->fd, e);
@@ -560,7 +568,7 @@ static int inet_settle(struct session *s, const struct fd_obj *o)
 	const InetSkEntry *e = o->entry->isk;
 	int reuse = e->opts->reuseaddr;
 
-	if (inet_tcp_is_connection(e) && !s->opts->tcp_close)
+	if (inet_tcp_is_connection(e) && !s->opts->tcp_close && !inet_gone(s, e->id))
 		return 0; /* done by inet_tcp_unlock() */
 	if (setsockopt(o->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0)
 		return inet_fail(s, -errno, e, "set SO_REUSEADDR");
@@ -582,7 +590,7 @@ static int inet_link(struct session *s, struct fd_obj *first)
 	for (size_t i = 0; i < m->all.n; i++) {
 		const InetSkEntry *e = m->all.v[i]->entry->isk;
 
-		if (e->state == TCP_LISTEN && e->type == SOCK_STREAM &&
+		if (e->state == TCP_LISTEN && e->type == SOCK_STREAM && !inet_gone(s, e->id) &&
 		    listen(m->all.v[i]->fd, e->backlog) < 0)
 			return inet_fail(s, -errno, e, "listen");
 	}
