@@ -31,6 +31,8 @@ int spawn_session(struct session *s, struct task *k);
 int spawn_groups(struct session *s, struct tree *tree);
 /** spawn_threads - the other threads of a task */
 int spawn_threads(struct session *s, struct task *k);
+/** spawn_birthplace - the pid namespace of the children that it will have, when all tasks and threads exist */
+int spawn_birthplace(struct session *s, struct task *k);
 /** spawn_zombies - let the dead die */
 int spawn_zombies(struct session *s, struct tree *tree);
 /** spawn_kill - after a failure: end what was made */

@@ -1,0 +1,39 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Nested namespaces: tasks that are in others than the root task, judged by themselves.
+load ../kit/helper
+
+setup() {
+	IMG=$(mktemp -d)
+	mkdir "$IMG/img" "$IMG/d"
+	W=$IMG/d/verdict
+	PID=
+}
+teardown() {
+	[ -z "$PID" ] || kill -9 "$PID" 2>/dev/null || true
+	umount -R "$IMG/root" 2>/dev/null || true
+	rm -rf --one-file-system "$IMG"
+}
+
+start() { # start COMMAND...
+	setsid "$@" </dev/null >"$IMG/out" 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$IMG/d/ready" -o -s "$W"
+	[ ! -s "$W" ] || { cat "$W" >&2; return 1; }
+}
+again() { # again OPTION...: the next generation
+	dump "$@"
+	until_true gone "$PID"
+	rm -f "$IMG/pid"
+	restore --pidfile "$IMG/pid" "$@"
+	PID=$(cat "$IMG/pid")
+}
+keeps() { # keeps CASE [OPTION...]
+	start "$BUILD/tests/kit/nest" "$1" "$IMG/d"
+	dump -R "${@:2}"
+	again "${@:2}"
+	again "${@:2}"
+	verify
+}
+
+@test "pid: two levels; joined from outside, dead, orphans, leaders that are dead; death of its first task" { keeps pid; }
