@@ -164,6 +164,8 @@ static int flow_tree(struct session *s)
 	if (r == 0)
 		r = each_live(s, spawn_threads);
 	if (r == 0)
+		r = ns_fill_end(s);
+	if (r == 0)
 		r = spawn_zombies(s, s->tree);
 	if (r == 0)
 		r = each_live(s, spawn_birthplace);

@@ -404,7 +404,7 @@ static bool pid_free(struct session *s, struct task *x, pid_t pid)
 }
 
 /* A pid for a moment that nobody of the tree is to have. */
-static pid_t spare_pid(const struct tree *tree, pid_t below)
+pid_t spawn_spare(const struct tree *tree, pid_t below)
 {
 	for (pid_t pid = below - 1; pid > 300; pid--) {
 		bool used = task_find(tree, pid);
@@ -437,9 +437,9 @@ static int clone_orphan(struct session *s, struct tree *tree, struct task *x, st
 	batch_start(s, &b, task_leader(k->parent));
 	call5(&b, "subreaper: set", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	r = batch_run(&b);
-	pid = spare_pid(tree, PID_SPARE);
+	pid = spawn_spare(tree, PID_SPARE);
 	while (r == 0 && pid && !pid_free(s, x, pid))
-		pid = spare_pid(tree, pid);
+		pid = spawn_spare(tree, pid);
 	if (r == 0 && !pid)
 		r = session_fail(s, -EAGAIN, "task %d: no pid is free for a moment", k->vpid);
 	if (r == 0) {

@@ -36,4 +36,24 @@ keeps() { # keeps CASE [OPTION...]
 	verify
 }
 
+contains() { # contains CASE [OPTION...]: in a container
+	local r=$IMG/root
+	mkdir -p "$r"/{bin,proc,tmp,mnt,d,sys,dev}
+	mknod "$r/dev/null" c 1 3
+	mount --bind "$r" "$r"
+	mount --make-private "$r"
+	cp "$BUILD/tests/kit/nest" "$r/bin"
+	ln -s root/d "$IMG/c"
+	W=$r/d/verdict
+	"$BUILD/tests/kit/nest" -c "$r" "$IMG/pid" "$1" /d </dev/null >"$IMG/out" 2>&1 3>&-
+	PID=$(cat "$IMG/pid")
+	until_true test -e "$r/d/ready" -o -s "$W"
+	[ ! -s "$W" ] || { cat "$W" >&2; return 1; }
+	dump -R "${@:2}"
+	again --root "$r" "${@:2}"
+	again --root "$r" "${@:2}"
+	verify
+}
+
+@test "proc of a nested pid namespace; a root of its own" { contains proc; }
 @test "pid: two levels; joined from outside, dead, orphans, leaders that are dead; death of its first task" { keeps pid; }

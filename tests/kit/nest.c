@@ -5,6 +5,7 @@
  * DIR/verdict. Every task knows what it saw of itself and judges that again.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -152,6 +154,17 @@ static void reap_zombie(void)
 
 /* ---- pid ---- */
 
+static pid_t zombie_new(int code)
+{
+	siginfo_t si;
+	pid_t p = fork();
+
+	if (p == 0)
+		_exit(code);
+	waitid(P_PID, p, &si, WEXITED | WNOWAIT);
+	return p;
+}
+
 static void deeper_init(void)
 {
 	child(NULL, NULL);
@@ -166,8 +179,6 @@ static void deeper(void)
 
 static void inner_init(void)
 {
-	siginfo_t si;
-
 	CHECK(getpid() == 1 && getppid() == 0);
 	child(lead, NULL);
 	child(NULL, NULL);
@@ -175,10 +186,7 @@ static void inner_init(void)
 	child(dead_session_lead, NULL);
 	waitpid(-1, NULL, 0); /* of the latter */
 	child(deeper, NULL);
-	sh->zombie_pid = fork();
-	if (sh->zombie_pid == 0)
-		_exit(7);
-	waitid(P_PID, sh->zombie_pid, &si, WEXITED | WNOWAIT);
+	sh->zombie_pid = zombie_new(7);
 }
 
 static pid_t inner, joined, zombie, dead_init, empty;
@@ -194,17 +202,6 @@ static void judge(void)
 	for (int i = 0; i < 2000 && sh->checked < sh->n && !sh->why[0]; i++)
 		nap();
 	CHECK(sh->checked == sh->n);
-}
-
-static pid_t zombie_new(int code)
-{
-	siginfo_t si;
-	pid_t p = fork();
-
-	if (p == 0)
-		_exit(code);
-	waitid(P_PID, p, &si, WEXITED | WNOWAIT);
-	return p;
 }
 
 static void pid_setup(void)
@@ -259,17 +256,116 @@ static void pid_check(void)
 	kill(empty, SIGKILL);
 }
 
+/* ---- mounts of a nested pid namespace ---- */
+
+#define MUST(c) do { if (!(c)) { snprintf(sh->why, sizeof(sh->why), "line %d: %s (errno %d)", __LINE__, #c, errno); say("verdict", sh->why); _exit(1); } } while (0)
+
+static int numbers_in_proc(void)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	int n = 0;
+
+	while (d && (e = readdir(d)))
+		n += atoi(e->d_name) > 0;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void proc_judge(void)
+{
+	char link[32] = "", want[32];
+
+	snprintf(want, sizeof(want), "%d", getpid());
+	CHECK(readlink("/proc/self", link, sizeof(link) - 1) > 0 && !strcmp(link, want));
+	CHECK(numbers_in_proc() == 2);
+	CHECK(access("/proc/sys/kernel/hostname", W_OK) < 0 && errno == EROFS);
+	CHECK(access("/tmp/file", F_OK) == 0);
+}
+
+static void proc_init(void)
+{
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	MUST(mount("proc", "/proc", "proc", MS_NOSUID, NULL) == 0);
+	MUST(mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL) == 0);
+	MUST(mount(NULL, "/proc/sys", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) == 0);
+	MUST(mount("t", "/tmp", "tmpfs", 0, NULL) == 0);
+	close(open("/tmp/file", O_CREAT | O_WRONLY, 0600));
+	child(NULL, proc_judge);
+	proc_judge();
+}
+
+/* As bubblewrap and container engines do: a new root, of which the root task sees nothing. */
+static void pivot_init(void)
+{
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	MUST(mount("n", "/mnt", "tmpfs", 0, NULL) == 0);
+	MUST(mkdir("/mnt/bin", 0755) == 0 && mkdir("/mnt/proc", 0755) == 0 && mkdir("/mnt/tmp", 0755) == 0 &&
+	     mkdir("/mnt/d", 0755) == 0);
+	MUST(mount("/bin", "/mnt/bin", NULL, MS_BIND, NULL) == 0 && mount("/d", "/mnt/d", NULL, MS_BIND, NULL) == 0);
+	MUST(chdir("/mnt") == 0 && syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 &&
+	     chdir("/") == 0);
+	proc_init();
+}
+
+static void proc_setup(void)
+{
+	static void (*const inits[])(void) = { proc_init, pivot_init };
+
+	for (int i = 0; i < 2; i++)
+		if (fork() == 0) {
+			MUST(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0);
+			child(inits[i], proc_judge);
+			live(NULL);
+		}
+	while (sh->n < 6 && !sh->why[0])
+		nap();
+}
+
+static void nothing(void) { }
+
 static const struct {
 	const char *name;
 	void (*setup)(void), (*check)(void);
 } cases[] = {
 	{ "pid", pid_setup, pid_check },
+	{ "proc", proc_setup, nothing },
 };
+
+/* container ROOT PIDFILE CASE DIR: in namespaces of its own, below ROOT, which has bin/nest */
+static int container(const char *root, const char *pidfile, char **args)
+{
+	char *argv[] = { "/bin/nest", args[0], args[1], NULL };
+	pid_t p;
+
+	if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0)
+		return 4;
+	p = fork();
+	if (p) {
+		FILE *f = fopen(pidfile, "w");
+
+		fprintf(f, "%d\n", p);
+		fclose(f);
+		_exit(0);
+	}
+	setsid();
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(root, root, NULL, MS_BIND, NULL) < 0 ||
+	    chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
+	    mount("proc", "/proc", "proc", 0, NULL) < 0)
+		return 5;
+	close_range(0, ~0U, 0);
+	open("/dev/null", O_RDWR);
+	execv(argv[0], argv);
+	return 6;
+}
 
 int main(int argc, char **argv)
 {
 	size_t i = 0;
 
+	if (argc == 6 && !strcmp(argv[1], "-c"))
+		return container(argv[2], argv[3], argv + 4);
 	if (argc != 3)
 		return 2;
 	dir = argv[2];
