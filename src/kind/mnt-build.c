@@ -593,10 +593,52 @@ static int nested_give(struct session *s, const struct ns *ns, int fd)
 	return r < 0 ? r : guest_give_fd(s, NS_TAG + NS_TAG_ROOT + (int)ns->id, root);
 }
 
+/*
+ * File systems that show a namespace (sysfs, mqueue) are made in those of the first task in it; home: the way
+ * back.
+ */
+static const struct {
+	uint64_t flag;
+	const char *path;
+	size_t id;
+} seen_in[] = {
+	{ CLONE_NEWNET, "thread-self/ns/net", offsetof(TaskKobjIdsEntry, net_ns_id) },
+	{ CLONE_NEWIPC, "thread-self/ns/ipc", offsetof(TaskKobjIdsEntry, ipc_ns_id) },
+};
+
+static int neighbours_enter(struct session *s, const struct ns *ns, int *home)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
+		const uint32_t *id = (void *)((char *)ns->task->ids + seen_in[i].id);
+		const struct ns *o = ns_find(s, *id);
+
+		home[i] = -1;
+		if (!o || o->fd < 0 || o == ns_of(s, seen_in[i].flag))
+			continue;
+		home[i] = openat(ns_proc(s), seen_in[i].path, O_RDONLY | O_CLOEXEC);
+		if (home[i] < 0 || setns(o->fd, seen_in[i].flag) < 0)
+			return session_fail(s, -errno, "mnt namespace %u: enter the %s namespace of its tasks", ns->id,
+					    o->kind->name);
+	}
+	return 0;
+}
+
+static int neighbours_leave(struct session *s, int *home)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
+		if (home[i] >= 0 && setns(home[i], seen_in[i].flag) < 0)
+			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
+		fd_close(home[i]);
+	}
+	return r;
+}
+
 /* It begins as a copy of the root task's, which is left behind. */
 static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int r, fd;
+	int home[ARRAY_SIZE(seen_in)] = { -1, -1 }, r, fd;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
@@ -605,7 +647,11 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 		l->v[i]->ns = fd;
 	r = root_in(s, l, false);
 	if (r == 0)
+		r = neighbours_enter(s, ns, home);
+	if (r == 0)
 		r = mount_all(s, l);
+	if (neighbours_leave(s, home) < 0)
+		r = -EIO;
 	for (size_t i = 0; r == 0 && i < l->n; i++)
 		r = set_flags(s, l->v[i]);
 	if (r == 0)

@@ -441,6 +441,7 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 		r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
 		if (r == 0)
 			r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
+		ns->fd = fd_high(take_fd(fd)); /* for the mounts that show it */
 	}
 	if (home >= 0 && setns(home, flag) < 0 && r == 0)
 		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);

@@ -15,8 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -323,6 +327,60 @@ static void proc_setup(void)
 		nap();
 }
 
+/* ---- ipc ---- */
+
+static int *segment;
+static int ipc_value;
+
+static void ipc_objects(void)
+{
+	int id = shmget(0x4711, 8192, IPC_CREAT | 0600), set = semget(0x4711, 1, IPC_CREAT | 0600),
+	    queue = msgget(0x4711, IPC_CREAT | 0600);
+	struct { long type; int v; } m = { 1, ipc_value };
+
+	MUST(id >= 0 && set >= 0 && queue >= 0);
+	segment = shmat(id, NULL, 0);
+	MUST(segment != (void *)-1);
+	*segment = ipc_value;
+	MUST(semctl(set, 0, SETVAL, ipc_value) == 0 && msgsnd(queue, &m, sizeof(m.v), 0) == 0);
+	MUST(ipc_value == 1 || shmctl(id, IPC_RMID, NULL) == 0); /* nested: removed, but attached */
+}
+
+static void ipc_judge(void)
+{
+	struct { long type; int v; } m = { 0 };
+	int set = semget(0x4711, 1, 0), queue = msgget(0x4711, 0), id = shmget(0x4711, 8192, 0);
+
+	if (*segment != ipc_value && !sh->why[0])
+		snprintf(sh->why, sizeof(sh->why), "segment %p of %d has %d", (void *)segment, ipc_value, *segment);
+	CHECK(semctl(set, 0, GETVAL) == ipc_value);
+	CHECK(msgrcv(queue, &m, sizeof(m.v), 0, IPC_NOWAIT) == sizeof(m.v) && m.v == ipc_value);
+	CHECK((id >= 0) == (ipc_value == 1));
+}
+
+static void ipc_child(void)
+{
+	MUST(unshare(CLONE_NEWIPC) == 0);
+	segment = NULL;
+	ipc_objects();
+}
+
+static void ipc_setup(void)
+{
+	for (ipc_value = 2; ipc_value < 4; ipc_value++)
+		child(ipc_child, ipc_judge);
+	ipc_value = 1;
+	ipc_objects();
+	child(NULL, ipc_judge);
+	while (sh->n < 3 && !sh->why[0])
+		nap();
+}
+
+static void ipc_check(void)
+{
+	CHECK(*segment == 1 && shmget(0x4711, 8192, 0) >= 0);
+}
+
 static void nothing(void) { }
 
 static const struct {
@@ -331,6 +389,7 @@ static const struct {
 } cases[] = {
 	{ "pid", pid_setup, pid_check },
 	{ "proc", proc_setup, nothing },
+	{ "ipc", ipc_setup, ipc_check },
 };
 
 /* container ROOT PIDFILE CASE DIR: in namespaces of its own, below ROOT, which has bin/nest */
