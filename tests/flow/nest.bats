@@ -56,5 +56,6 @@ contains() { # contains CASE [OPTION...]: in a container
 }
 
 @test "proc of a nested pid namespace; a root of its own" { contains proc; }
+@test "descriptors of dead tasks and of a nested pid namespace" { contains fds; }
 @test "ipc: equal ids in three namespaces" { contains ipc; }
 @test "pid: two levels; joined from outside, dead, orphans, leaders that are dead; death of its first task" { keeps pid; }

@@ -381,6 +381,56 @@ static void ipc_check(void)
 	CHECK(*segment == 1 && shmget(0x4711, 8192, 0) >= 0);
 }
 
+/* ---- descriptors of dead tasks and of namespaces ---- */
+
+static int dead_fd, ns_fd;
+
+static int pidfd_dead(void)
+{
+	pid_t p = fork();
+	int fd;
+
+	if (p == 0)
+		_exit(0);
+	fd = syscall(SYS_pidfd_open, p, 0);
+	waitpid(p, NULL, 0);
+	return fd;
+}
+
+static void dead_judge(void)
+{
+	CHECK(syscall(SYS_pidfd_send_signal, dead_fd, 0, NULL, 0) < 0 && errno == ESRCH);
+}
+
+static void dead_own(void) { dead_fd = pidfd_dead(); }
+
+static void fds_setup(void)
+{
+	char path[64];
+
+	if ((inner = fork()) == 0) {
+		MUST(unshare(CLONE_NEWPID) == 0);
+		child(dead_own, dead_judge);
+		live(NULL);
+	}
+	while (sh->n < 2)
+		nap();
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid_for_children", inner);
+	ns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	dead_own();
+	MUST(ns_fd >= 0 && dead_fd >= 0);
+}
+
+static void fds_check(void)
+{
+	char path[64];
+	struct stat a, b;
+
+	dead_judge();
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid_for_children", inner);
+	CHECK(stat(path, &a) == 0 && fstat(ns_fd, &b) == 0 && a.st_ino == b.st_ino);
+}
+
 static void nothing(void) { }
 
 static const struct {
@@ -389,6 +439,7 @@ static const struct {
 } cases[] = {
 	{ "pid", pid_setup, pid_check },
 	{ "proc", proc_setup, nothing },
+	{ "fds", fds_setup, fds_check },
 	{ "ipc", ipc_setup, ipc_check },
 };
 
