@@ -12,6 +12,7 @@ setup() {
 teardown() {
 	[ -z "$PID" ] || kill -9 "$PID" 2>/dev/null || true
 	umount -R "$IMG/root" 2>/dev/null || true
+	rmdir /sys/fs/cgroup/{devices,freezer,pids}/stasis-nest-$$ 2>/dev/null || true
 	rm -rf --one-file-system "$IMG"
 }
 
@@ -83,7 +84,7 @@ host_container() { # host_container ROOT NAME
 		exec sleep 1000
 	END
 	chmod +x "$r/init"
-	unshare -pmiunC --fork --kill-child sh -c 'echo $$ > "$2"; mount --make-rprivate /; mount --bind /usr "$1/usr"
+	unshare -pmiunC --fork sh -c 'echo $$ > "$2"; mount --make-rprivate /; mount --bind /usr "$1/usr"
 		mount -t proc proc "$1/proc"; cd "$1"; pivot_root . tmp; cd /; umount -l /tmp; exec setsid /init' \
 		sh "$r" "$IMG/inner" </dev/null >"$IMG/out" 2>&1 3>&- &
 }

@@ -447,14 +447,13 @@ static const struct {
 static int container(const char *root, const char *pidfile, char **args)
 {
 	char *argv[] = { "/bin/nest", args[0], args[1], NULL };
+	FILE *f = fopen(pidfile, "w"); /* before the child turns our root, too */
 	pid_t p;
 
-	if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0)
+	if (!f || unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0)
 		return 4;
 	p = fork();
 	if (p) {
-		FILE *f = fopen(pidfile, "w");
-
 		fprintf(f, "%d\n", p);
 		fclose(f);
 		_exit(0);
