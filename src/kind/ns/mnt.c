@@ -71,19 +71,24 @@ static void skip(struct session *s, struct mnt_list *l)
 		}
 }
 
-/* A proc of a nested pid namespace shows that one's first task as its number 1. */
-static void proc_note(struct session *s, int root, MntEntry *e)
+/*
+ * A proc of a nested pid namespace shows that one's first task as its number 1. One that is hidden is taken for that
+ * of the task whose mounts these are: it shall not show more to whom uncovers it.
+ */
+static void proc_note(struct session *s, const struct ns *ns, int root, MntEntry *e)
 {
 	own_mem char *path = xprintf("%s/1/ns/pid", e->mountpoint + 1), *dir = xprintf("./%s", e->mountpoint + 1);
 	const struct ns *pid = ns_of(s, CLONE_NEWPID), *own;
 	struct statx sx;
 	struct stat st;
 
-	if (e->fstype != FSTYPE__PROC || strcmp(e->root, "/") || !ns_nested(s, CLONE_NEWPID, 0) ||
-	    statx(root, dir, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != e->mnt_id ||
-	    fstatat(root, path, &st, 0) < 0)
+	if (e->fstype != FSTYPE__PROC || strcmp(e->root, "/") || !ns_nested(s, CLONE_NEWPID, 0))
 		return;
-	own = ns_by_ino(s, st.st_ino);
+	if (statx(root, dir, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != e->mnt_id ||
+	    fstatat(root, path, &st, 0) < 0)
+		own = ns_find(s, ns->task->ids->pid_ns_id);
+	else
+		own = ns_by_ino(s, st.st_ino);
 	if (!own || own == pid || own->kind->flag != CLONE_NEWPID || !own->own)
 		return;
 	e->has_pid_ns_id = true;
@@ -140,7 +145,7 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
 
 		if (root >= 0)
-			proc_note(s, root, e);
+			proc_note(s, ns, root, e);
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
 		if (!key && l->v[i] != l->root && ids_mapped(s) &&
