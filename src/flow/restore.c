@@ -165,7 +165,11 @@ static int flow_tree(struct session *s)
 	if (r == 0)
 		r = each_live(s, spawn_threads);
 	if (r == 0)
+		r = ns_fill_end(s);
+	if (r == 0)
 		r = spawn_zombies(s, s->tree);
+	if (r == 0)
+		r = each_live(s, spawn_birthplace);
 	if (r == 0)
 		r = cgroup_place(s, s->tree);
 	s->stats.forking = (now_ns() - t0) / 1000;

@@ -62,6 +62,13 @@ static void desc_of(IpcDescEntry *e, const struct ipc_perm *p, int id)
 	e->id = id;
 }
 
+uint64_t sysv_key(struct session *s, uint32_t ipc_ns_id, uint32_t id)
+{
+	const struct ns *top = ns_of(s, CLONE_NEWIPC);
+
+	return !ipc_ns_id || (top && top->id == ipc_ns_id) ? id : (uint64_t)ipc_ns_id << 32 | id;
+}
+
 /* ---- dump: segments ---- */
 
 /* Mappings of a segment below a task's /proc directory; the first is opened into *fd, if that is < 0. */
@@ -100,15 +107,19 @@ int sysv_attached_file(struct session *s, const void *p, uint64_t size, int flag
 	return session_openat(s, ns_proc(s), path, flags, 0);
 }
 
-static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
+static int segment_open(struct session *s, const struct ns *ns, int id, const struct shmid_ds *ds)
 {
 	unsigned long n = 0;
 	int fd = -1, r;
 	void *p;
 
 	for (size_t i = 0; ds->shm_nattch && i < s->tree->n; i++)
-		if (s->tree->all[i]->state != TASK_DEAD)
+		if (s->tree->all[i]->state != TASK_DEAD && s->tree->all[i]->ids->ipc_ns_id == ns->id)
 			n += attached(s, s->tree->all[i], id, &fd);
+	if (n > ds->shm_nattch)
+		return session_fail(s, -ENOTSUP,
+				    "shared memory segment %d: a task has one of that number attached that is of another ipc namespace; detach it",
+				    id);
 	if (n < ds->shm_nattch)
 		session_warn(s, "shared memory segment %d: is attached outside of the tree too; it will be shared no longer",
 			     id);
@@ -122,11 +133,11 @@ static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
 	return r < 0 ? session_fail(s, r, "shared memory segment %d: open it", id) : r;
 }
 
-static int segment_dump(struct session *s, struct image *img, int id, const struct shmid_ds *ds)
+static int segment_dump(struct session *s, const struct ns *ns, struct image *img, int id, const struct shmid_ds *ds)
 {
 	IpcShmEntry e = IPC_SHM_ENTRY__INIT;
 	IpcDescEntry d;
-	own_fd int fd = segment_open(s, id, ds);
+	own_fd int fd = segment_open(s, ns, id, ds);
 	struct statfs fs;
 	int r;
 
@@ -141,7 +152,7 @@ static int segment_dump(struct session *s, struct image *img, int id, const stru
 	e.size = ds->shm_segsz;
 	e.has_in_pagemaps = e.in_pagemaps = true;
 	r = image_write(img, &e.base);
-	return r < 0 ? r : shmem_dump(s, id, fd, e.size);
+	return r < 0 ? r : shmem_dump(s, sysv_key(s, ns->id, id), fd, e.size);
 }
 
 static int segments_dump(struct session *s, const struct ns *ns)
@@ -156,7 +167,7 @@ static int segments_dump(struct session *s, const struct ns *ns)
 		int id = shmctl(i, SHM_STAT, &ds);
 
 		if (id >= 0)
-			r = segment_dump(s, &img, id, &ds);
+			r = segment_dump(s, ns, &img, id, &ds);
 	}
 	return r < 0 ? r : image_close(&img);
 }

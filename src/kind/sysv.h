@@ -8,6 +8,9 @@
 
 #include "kind/ns.h"
 
+/** sysv_key - what a segment is called in images: its id, and in a nested ipc namespace that one's too */
+uint64_t sysv_key(struct session *s, uint32_t ipc_ns_id, uint32_t id);
+
 /** sysv_preflight - inside the namespace, tasks running: what cannot be kept, what is lost */
 int sysv_preflight(struct session *s, const struct ns *ns);
 /** sysv_dump - ipcns-shm, ipcns-sem, ipcns-msg and the contents; in a guest in the namespace */

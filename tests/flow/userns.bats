@@ -61,6 +61,8 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 	: > "$IMG/root/dev/tty"
 	keeps verdict pty session /d -- --external 'mnt[/dev/tty]:/dev/tty'
 }
+@test "nested pid namespaces" { keeps verdict nest pid /d; }
+@test "nested ipc namespaces" { keeps verdict nest ipc /d; }
 @test "file locks" { keeps verdict locks all /out -- --file-locks; }
 @test "epoll" { keeps verdict events epoll /d; }
 @test "timers" { keeps verdict events timerfd /d; }

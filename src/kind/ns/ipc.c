@@ -168,7 +168,7 @@ static int ipc_prepare(struct session *s, const struct ns *ns)
 	if (r < 0)
 		return r;
 	if (e->shm_rmid_forced) /* set when everybody has attached */
-		map_put(session_map(s, "sysv forced"), 0, s);
+		map_put(session_map(s, "sysv forced"), ns->id + 1, s);
 	ipc_var_entry__free_unpacked(e, NULL);
 	return sysv_prepare(s, ns);
 }

@@ -71,11 +71,64 @@ static void skip(struct session *s, struct mnt_list *l)
 		}
 }
 
+/*
+ * A proc of a nested pid namespace shows that one's first task as its number 1. One that is hidden is taken for that
+ * of the task whose mounts these are: it shall not show more to whom uncovers it.
+ */
+static void proc_note(struct session *s, const struct ns *ns, int root, MntEntry *e)
+{
+	own_mem char *path = xprintf("%s/1/ns/pid", e->mountpoint + 1), *dir = xprintf("./%s", e->mountpoint + 1);
+	const struct ns *pid = ns_of(s, CLONE_NEWPID), *own;
+	struct statx sx;
+	struct stat st;
+
+	if (e->fstype != FSTYPE__PROC || strcmp(e->root, "/") || !ns_nested(s, CLONE_NEWPID, 0))
+		return;
+	if (statx(root, dir, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != e->mnt_id ||
+	    fstatat(root, path, &st, 0) < 0)
+		own = ns_find(s, ns->task->ids->pid_ns_id);
+	else
+		own = ns_by_ino(s, st.st_ino);
+	if (!own || own == pid || own->kind->flag != CLONE_NEWPID || !own->own)
+		return;
+	e->has_pid_ns_id = true;
+	e->pid_ns_id = own->id;
+}
+
+/*
+ * A tmpfs of which only a part is to be seen (bubblewrap: "/newroot"): that part is made anew as a whole, as
+ * nobody can reach the rest.
+ */
+static void rebase(struct mnt_list *l, const struct mnt_list *main, const struct mnt *m)
+{
+	own_mem char *top = xstrdup(m->e->root);
+	size_t len = strlen(top);
+
+	if (m->e->fstype != FSTYPE__TMPFS || !strcmp(top, "/") || (m->e->has_deleted && m->e->deleted) ||
+	    (main && mnt_shown_by(main, m)) || (!main && m->e->root_dev == l->root->e->root_dev))
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i]->e->root_dev == m->e->root_dev &&
+		    (!mnt_below(l->v[i]->e->root, top) || (l->v[i]->e->has_deleted && l->v[i]->e->deleted)))
+			return;
+	for (size_t i = 0; i < l->n; i++) {
+		MntEntry *e = l->v[i]->e;
+		char *root;
+
+		if (e->root_dev != m->e->root_dev)
+			continue;
+		root = xstrdup(e->root[len] ? e->root + len : "/");
+		free(e->root);
+		e->root = root;
+	}
+}
+
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
 static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, const struct mnt_list *main)
 {
 	own_mem char *text = NULL;
 	own_fd int fd = session_openat(s, ns->task->proc, "mountinfo", O_RDONLY, 0);
+	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
 	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL), proc = ns_proc(s);
 
 	if (r < 0)
@@ -85,10 +138,14 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 	r = mnt_parse(s, text, l);
 	if (r == 0)
 		skip(s, l);
+	for (size_t i = 0; r == 0 && main && i < l->n; i++)
+		rebase(l, main, l->v[i]);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
 		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
 
+		if (root >= 0)
+			proc_note(s, ns, root, e);
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
 		if (!key && l->v[i] != l->root && ids_mapped(s) &&
@@ -152,18 +209,18 @@ static int open_top(const MntEntry *e)
 	return take_fd(fd);
 }
 
-static bool is_bearer(const struct mnt_list *l, const struct mnt *m)
+static bool is_bearer(const struct mnt_list *l, const struct mnt_list *main, const struct mnt *m)
 {
-	return m != l->root && !m->e->ext_key && mnt_has_contents(m->e) && !strcmp(m->e->root, "/");
+	return (main || m != l->root) && !m->e->ext_key && mnt_has_contents(m->e) && !strcmp(m->e->root, "/");
 }
 
-static int dump_contents(struct session *s, const struct mnt_list *l, size_t i)
+static int dump_contents(struct session *s, const struct mnt_list *l, const struct mnt_list *main, size_t i)
 {
 	uint32_t dev = l->v[i]->e->root_dev;
 	own_fd int top = -1, tree = -1;
 
 	for (size_t k = 0; k < l->n; k++)
-		if (is_bearer(l, l->v[k]) && l->v[k]->e->root_dev == dev && top < 0)
+		if (is_bearer(l, main, l->v[k]) && l->v[k]->e->root_dev == dev && top < 0)
 			top = open_top(l->v[k]->e);
 	if (top < 0)
 		return session_fail(s, -ENOTSUP,
@@ -180,12 +237,12 @@ static int dump_all_contents(struct session *s, const struct mnt_list *l, const 
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
-		bool seen = l->v[i]->e->root_dev == l->root->e->root_dev || (main && mnt_shown_by(main, l->v[i]));
+		bool seen = (!main && l->v[i]->e->root_dev == l->root->e->root_dev) || (main && mnt_shown_by(main, l->v[i]));
 
 		for (size_t k = 0; k < i; k++)
-			seen |= is_bearer(l, l->v[k]) && l->v[k]->e->root_dev == l->v[i]->e->root_dev;
-		if (!seen && is_bearer(l, l->v[i]))
-			r = dump_contents(s, l, i);
+			seen |= is_bearer(l, main, l->v[k]) && l->v[k]->e->root_dev == l->v[i]->e->root_dev;
+		if (!seen && is_bearer(l, main, l->v[i]))
+			r = dump_contents(s, l, main, i);
 	}
 	return r;
 }

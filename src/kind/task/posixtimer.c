@@ -116,12 +116,21 @@ static int posixtimer_dump(struct session *s, struct thread *t, struct batch *b,
 	return r;
 }
 
-static void timer_make(struct batch *b, const PosixTimerEntry *e)
+/* Images number threads as the root task's pid namespace does. */
+static pid_t self_of(const struct task *k, pid_t vtid)
+{
+	for (unsigned i = 0; i < k->n_threads; i++)
+		if (k->threads[i].vtid == vtid)
+			return thread_self(&k->threads[i]);
+	return vtid;
+}
+
+static void timer_make(struct batch *b, const struct task *k, const PosixTimerEntry *e)
 {
 	struct {
 		uint64_t sival;
 		int32_t signo, notify, tid, pad[11];
-	} ev = { e->sival_ptr, e->si_signo, e->it_sigev_notify, e->notify_thread_id, { 0 } };
+	} ev = { e->sival_ptr, e->si_signo, e->it_sigev_notify, self_of(k, e->notify_thread_id), { 0 } };
 	struct itimerspec v = { .it_interval = { e->isec, e->insec }, .it_value = { e->vsec, e->vnsec } };
 	int32_t id = e->it_id;
 
@@ -152,7 +161,7 @@ static int posixtimer_restore(struct session *s, struct thread *t, struct batch 
 				    t->task->vpid);
 	batch_clear(b);
 	for (size_t i = 0; r == 0 && i < e->n_posix; i++)
-		timer_make(b, e->posix[i]);
+		timer_make(b, t->task, e->posix[i]);
 	call5(b, NULL, SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0);
 	return r;
 }
