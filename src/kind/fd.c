@@ -705,6 +705,15 @@ int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int fl
 	return o->fd < 0 ? session_fail(s, -errno, "%s: take our descriptor %d", name, fd) : 0;
 }
 
+int fd_number_of(struct session *s, const struct task *k, bool (*match)(const struct fd_obj *o, const void *arg),
+		 const void *arg)
+{
+	for (size_t i = 0; k->files && i < k->files->fds.n; i++)
+		if (match(map_get(&restoring(s)->by_id, k->files->fds.v[i]->id), arg))
+			return k->files->fds.v[i]->fd;
+	return -1;
+}
+
 int fd_restore_make(struct session *s)
 {
 	struct fd_restoring *f = restoring(s);

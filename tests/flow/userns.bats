@@ -53,6 +53,7 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 @test "a file with another link" { keeps verdict ghost link /d -- --link-remap; }
 @test "unix sockets" { ONCE=1 keeps result unix /d; } # a look marks empty datagrams: sk-queue.c
 @test "System V IPC" { keeps verdict sysv all /d; }
+@test "POSIX message queues" { keeps verdict mqueue all /d; }
 @test "terminals that are closed, locked, hung up" { keeps verdict pty halves /d; }
 @test "a session on a terminal; /dev/tty from outside" {
 	: > "$IMG/root/dev/tty"

@@ -13,6 +13,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/ghost.h"
+#include "kind/mqueue.h"
 #include "kind/ns.h"
 
 #include <fcntl.h>
@@ -31,7 +32,8 @@ static bool reg_is(const struct fd_view *v)
 	    (S_ISFIFO(v->st.st_mode) || S_ISLNK(v->st.st_mode) || S_ISSOCK(v->st.st_mode)))
 		return true; /* only a place, not an end of it */
 	return S_ISREG(v->st.st_mode) ? !text_starts(v->link, "/memfd:") &&
-						!text_starts(v->link, "/dev/zero (deleted)")
+						!text_starts(v->link, "/dev/zero (deleted)") &&
+						((v->flags & O_PATH) || !mqueue_is(v->fd, &v->st))
 	       : S_ISDIR(v->st.st_mode) ? true
 					: S_ISCHR(v->st.st_mode) && major(v->st.st_rdev) == MEM_MAJOR;
 }
