@@ -212,7 +212,8 @@ static int copier_read(struct copier *c, char *buf, uint64_t vaddr, size_t len, 
 
 static int copier_range(struct copier *c, const VmaEntry *e, uint64_t start, uint64_t end)
 {
-	bool zero_matters = !(e->status & VMA_ANON_PRIVATE) || (e->status & VMA_VDSO);
+	/* huge ones are whole: what a child drops of its parent's are whole ones, too (mem-restore.c) */
+	bool zero_matters = !(e->status & VMA_ANON_PRIVATE) || (e->status & VMA_VDSO) || (e->flags & MAP_HUGETLB);
 	int r = 0;
 
 	while (r == 0 && start < end) {

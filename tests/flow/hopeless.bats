@@ -24,4 +24,3 @@ refused() { # refused WHAT TEXT
 @test "userfaultfd" { refused userfaultfd "is a userfaultfd"; }
 @test "a perf event" { refused perf "end the measurement first"; }
 @test "a BPF map" { refused bpf-map "bpf-map"; }
-@test "MAP_HUGETLB" { refused huge "MAP_HUGETLB"; }

@@ -49,11 +49,6 @@ static int made(const char *what)
 
 		return syscall(SYS_bpf, BPF_MAP_CREATE, &a, sizeof(a));
 	}
-	if (!strcmp(what, "huge"))
-		return mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0) == MAP_FAILED
-			       ? -1
-			       : 0;
 	return -1;
 }
 
