@@ -44,8 +44,7 @@ static int made(const char *what)
 		return syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
 	}
 	if (!strcmp(what, "bpf-map")) {
-		union bpf_attr a = { .map_type = BPF_MAP_TYPE_LRU_HASH, .key_size = 4, .value_size = 4,
-				     .max_entries = 4 };
+		union bpf_attr a = { .map_type = BPF_MAP_TYPE_QUEUE, .value_size = 4, .max_entries = 4 };
 
 		return syscall(SYS_bpf, BPF_MAP_CREATE, &a, sizeof(a));
 	}
