@@ -488,8 +488,14 @@ static struct fd_restoring *restoring(struct session *s)
 static int obj_add(struct session *s, FileEntry *e)
 {
 	struct fd_restoring *f = restoring(s);
-	struct fd_obj *o = xalloc(sizeof(*o));
+	struct fd_obj *o = map_get(&f->by_id, e->id);
 
+	if (o && o->entry->reg && !o->entry->tunf && e->tunf) { /* a tun file has an entry of each sort */
+		((FileEntry *)o->entry)->tunf = e->tunf;
+		o->kind = kind_of_type(e->type);
+		return 0;
+	}
+	o = xalloc(sizeof(*o));
 	o->id = e->id;
 	o->entry = e;
 	o->kind = kind_of_type(e->type);

@@ -106,6 +106,8 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
  * has none of them (fifo)
  */
 int fd_put_named(struct session *s, const struct fd_view *v, uint32_t *ret_id);
+/** fd_put_named_as - the same under a given id: tun files have an entry of each sort */
+int fd_put_named_as(struct session *s, const struct fd_view *v, uint32_t id);
 /** fd_path_check - preflight of what is opened by its path */
 int fd_path_check(struct session *s, const struct fd_view *v);
 

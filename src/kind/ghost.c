@@ -133,9 +133,39 @@ static int limit_check(struct session *s, const struct task *k, const struct sta
 			    (unsigned long long)limit);
 }
 
+/*
+ * sem_open(3) makes a file under a name that it removes once it has linked the real one: that is in the same
+ * directory. Owned by the caller; NULL: none.
+ */
+static char *semaphore_name(const struct task *k, const char *name, const struct stat *st)
+{
+	const char *base = strrchr(name, '/');
+	own_mem char *dir = base ? strndup(name, base - name) : NULL;
+	own_fd int root = dir ? names_root(k) : -1;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	int fd;
+
+	if (root < 0 || !text_starts(base, "/sem."))
+		return NULL;
+	fd = syscall(SYS_openat2, root, dir, &how, sizeof(how));
+	d = fd < 0 ? NULL : fdopendir(fd);
+	while (d && (e = readdir(d))) {
+		struct stat its;
+
+		if (e->d_ino == st->st_ino && text_starts(e->d_name, "sem.") &&
+		    fstatat(dirfd(d), e->d_name, &its, AT_SYMLINK_NOFOLLOW) == 0 && its.st_ino == st->st_ino &&
+		    its.st_dev == st->st_dev)
+			return xprintf("%s/%s", dir, e->d_name);
+	}
+	return NULL;
+}
+
 int ghost_check(struct session *s, const struct task *k, const struct stat *st, const char *link, int num,
 		char **ret_name)
 {
+	char *other;
 	size_t n = strlen(link), d = strlen(DELETED);
 	bool cut = n > d && !strcmp(link + n - d, DELETED);
 	char buf[40];
@@ -148,6 +178,10 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 		return GHOST_OUTSIDE;
 	if (cut)
 		(*ret_name)[n - d] = 0;
+	if (text_starts(link, "/proc/") && link[6] >= '1' && link[6] <= '9')
+		return session_fail(s, -ENOTSUP,
+				    "%s is %s, which told of a task that has ended, and cannot be made again; close it first",
+				    what(buf, k, num), link);
 	if (link[0] != '/' || !(*ret_name)[1] || (!cut && st->st_nlink))
 		return session_fail(s, -ENOTSUP,
 				    "%s is %s, but that name leads elsewhere (covered by a mount, or replaced); such files cannot be checkpointed",
@@ -160,6 +194,12 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 	if (!st->st_nlink)
 		return session_fail(s, -ENOTSUP, "%s is %s, a block device, socket or symbolic link without a name, which cannot be checkpointed",
 				    what(buf, k, num), link);
+	other = cut && !s->opts->link_remap ? semaphore_name(k, *ret_name, st) : NULL;
+	if (other) {
+		free(*ret_name);
+		*ret_name = other;
+		return GHOST_NAMED;
+	}
 	if (!s->opts->link_remap)
 		return session_fail(s, -ENOTSUP,
 				    "%s is %s, which lives on under another name; use --link-remap, which gives it a temporary one beside the old",
