@@ -25,7 +25,7 @@
 
 #define COUNT_MAX 65536 /* the kernel's own limits */
 #define SIZE_MAX_MSG (16ULL << 20)
-#define LOCK_TRIES 5000 /* ms */
+#define LOCK_TRIES 1000 /* ms */
 
 enum phase { TAKING, PUTTING, DONE };
 
@@ -173,7 +173,8 @@ int mqueue_peek(struct session *s, int fd, const char *name, struct mqueue_copy 
 	if (r == 0 && (was->count > COUNT_MAX || was->msgsize > SIZE_MAX_MSG))
 		r = -EFBIG;
 	if (r < 0)
-		return session_fail(s, r, "message queue /%s: look at it", name);
+		return session_fail(s, r, "message queue /%s: look at it%s", name,
+				    r == -EWOULDBLOCK ? ": somebody holds a lock on it (flock)" : "");
 	if (!was->count)
 		return 0;
 	if (was->notify_pid)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -125,6 +126,8 @@ static void all(void)
 	struct sigevent none = { .sigev_notify = SIGEV_NONE };
 	struct mq_attr at;
 	struct stat st;
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 0x1234 };
+	int ep = epoll_create1(0);
 	pid_t kids[3];
 	int status;
 
@@ -141,6 +144,7 @@ static void all(void)
 	nobodys = make("/nobody has it open", O_RDWR, 1, 20);
 	say(nobodys, "kept", 3);
 	CHECK(fchown(nobodys, 12, 34) == 0 && fchmod(nobodys, 0640) == 0 && close(nobodys) == 0);
+	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, a, &ev) == 0 && epoll_ctl(ep, EPOLL_CTL_ADD, quiet, &ev) == 0);
 	CHECK(mq_notify(quiet, &none) == 0);
 	empty = make("/empty", O_RDWR, 5, 100);
 	full = make("/full", O_RDWR, 2, 100);
@@ -155,6 +159,7 @@ static void all(void)
 		usleep(1000);
 	wait_term();
 	CHECK(mq_getattr(a, &at) == 0 && at.mq_maxmsg == 7 && at.mq_msgsize == 8192 && at.mq_curmsgs == 6 && !at.mq_flags);
+	CHECK(epoll_wait(ep, &ev, 1, 0) == 1 && ev.data.u64 == 0x1234);
 	CHECK(mq_getattr(ro, &at) == 0 && at.mq_flags == O_NONBLOCK);
 	CHECK(mq_send(ro, "x", 1, 0) < 0 && errno == EBADF);
 	CHECK(mq_receive(wo, why + 100, 90, NULL) < 0 && errno == EBADF);
@@ -165,6 +170,7 @@ static void all(void)
 	hear(a, "low 1", 0);
 	hear(a, "low 2", 0);
 	CHECK(mq_receive(ro, why + 100, 8192, NULL) < 0 && errno == EAGAIN);
+	CHECK(epoll_wait(ep, &ev, 1, 0) == 0);
 	hear(gone, "removed", 9);
 	CHECK(in(gone) == 0 && in(other) == 1);
 	CHECK(mq_getattr(gone, &at) == 0 && at.mq_maxmsg == 3);
