@@ -26,4 +26,5 @@ keeps() { # keeps PROGRAM CASE
 @test "POSIX message queues" { keeps mqueue all; }
 @test "POSIX semaphores and shared memory" { keeps odd shm; }
 @test "files in /proc" { keeps odd proc; }
+@test "files in /proc of a task that has ended" { keeps odd dead; }
 @test "files below deleted directories" { keeps odd below; }

@@ -167,6 +167,10 @@ static int reg_open_any(struct session *s, uint32_t id, const RegFileEntry *e, s
 
 	if (root < 0 || r < 0)
 		return root < 0 ? root : r;
+	if (r == 2) {
+		fd = fcntl(held, F_DUPFD_CLOEXEC, 3);
+		return fd < 0 ? -errno : fd;
+	}
 	if (r)
 		return fd_reopen(held, how->flags & ~O_NOFOLLOW);
 	fd = fd_high(syscall(SYS_openat2, root, e->name, how, sizeof(*how)));
