@@ -538,8 +538,14 @@ static struct fd_restoring *restoring(struct session *s)
 static int obj_add(struct session *s, FileEntry *e)
 {
 	struct fd_restoring *f = restoring(s);
-	struct fd_obj *o = xalloc(sizeof(*o));
+	struct fd_obj *o = map_get(&f->by_id, e->id);
 
+	if (o && o->entry->reg && !o->entry->tunf && e->tunf) { /* a tun file has an entry of each sort */
+		((FileEntry *)o->entry)->tunf = e->tunf;
+		o->kind = kind_of_type(e->type);
+		return 0;
+	}
+	o = xalloc(sizeof(*o));
 	o->id = e->id;
 	o->entry = e;
 	o->kind = kind_of_type(e->type);
@@ -762,6 +768,15 @@ int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int fl
 	o->borrowed = true;
 	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	return o->fd < 0 ? session_fail(s, -errno, "%s: take our descriptor %d", name, fd) : 0;
+}
+
+int fd_number_of(struct session *s, const struct task *k, bool (*match)(const struct fd_obj *o, const void *arg),
+		 const void *arg)
+{
+	for (size_t i = 0; k->files && i < k->files->fds.n; i++)
+		if (match(map_get(&restoring(s)->by_id, k->files->fds.v[i]->id), arg))
+			return k->files->fds.v[i]->fd;
+	return -1;
 }
 
 int fd_restore_make(struct session *s)

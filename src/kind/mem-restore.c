@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "kind/fd.h"
+#include "kind/mem-aio.h"
 #include "kind/mem-vdso.h"
 #include "kind/shmem.h"
 #include "task/lend.h"
@@ -144,9 +145,9 @@ static int mem_read_task(struct session *s, struct task *k)
 		r = legacy_vmas(s, k);
 	if (r < 0)
 		return r;
-	if (k->mm->n_aios)
-		return session_fail(s, -ENOTSUP, "task %d: has AIO contexts, which cannot be restored yet",
-				    k->vpid);
+	r = aio_check(s, k);
+	if (r < 0)
+		return r;
 	mt->maps = xalloc((k->mm->n_vmas + 1) * sizeof(*mt->maps));
 	for (size_t i = 0; i < k->mm->n_vmas; i++) {
 		const VmaEntry *e = k->mm->vmas[i];
@@ -831,6 +832,8 @@ int mem_finish(struct session *s, struct task *k)
 	}
 	if (r == 0)
 		r = drained(&b);
+	if (r == 0)
+		r = aio_finish(s, k);
 	return r < 0 ? r : finish_mm(s, k, &b);
 }
 

@@ -69,9 +69,7 @@ static int vma_classify(struct session *s, struct mem_view *v)
 				    v->task->vpid, (unsigned long long)v->e->start,
 				    (unsigned long long)v->e->end, v->name[0] ? v->name : "memory");
 	if (v->e->flags & MAP_HUGETLB)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: mapping %llx is of hugetlbfs pages, which are not supported yet",
-				    v->task->vpid, (unsigned long long)v->e->start);
+		v->e->flags |= (uint32_t)__builtin_ctzll(v->page ? v->page : PAGE) << MAP_HUGE_SHIFT;
 	r = kind->dump(s, v);
 	session_debug(s, "vma %llx-%llx %s status %x flags %x prot %x %s",
 		      (unsigned long long)v->e->start, (unsigned long long)v->e->end, kind->name,
@@ -117,7 +115,7 @@ static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *hea
 {
 	struct mem_view v = { .task = task, .e = mm_add_vma(mm) };
 	char *eol = strchr(head, '\n'), *flags, *flags_end;
-	uint64_t huge = 0;
+	uint64_t huge = 0, page = 0;
 	int r;
 
 	*eol = 0;
@@ -130,6 +128,8 @@ static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *hea
 	v.flags = flags;
 	text_u64(body, "AnonHugePages:", 10, &huge);
 	v.anon_huge = huge << 10;
+	text_u64(body, "KernelPageSize:", 10, &page);
+	v.page = page << 10;
 	r = vma_header(&v, head);
 	if (r < 0)
 		return session_fail(s, r, "task %d: smaps line \"%s\"", task->vpid, head);
@@ -343,13 +343,16 @@ int mem_mmap(struct session *s, struct mem_map *m, struct batch *b)
 	const VmaEntry *e = m->e;
 	int keep = MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE;
 	int flags = (e->flags & keep) | MAP_FIXED | (m->num < 0 ? MAP_ANONYMOUS : 0);
+	bool huge = m->num < 0 && (e->flags & MAP_HUGETLB);
 	/* private pages are filled before protections are set */
 	int prot = vma_private(e) ? (int)(e->prot | PROT_WRITE) : (int)e->prot;
 	unsigned n;
 
 	if (vma_private(e) && m->num >= 0 && !(e->flags & MAP_PRIVATE))
 		flags = (flags & ~MAP_SHARED) | MAP_PRIVATE;
-	n = batch_call(b, "memory: map an area", SYS_mmap, e->start, e->end - e->start, prot, flags,
+	if (huge)
+		flags |= e->flags & VMA_HUGE;
+	n = batch_call(b, huge ? "memory: map huge pages (vm.nr_hugepages says how many there are)" : "memory: map an area", SYS_mmap, e->start, e->end - e->start, prot, flags,
 		       m->num, m->num < 0 ? 0 : e->pgoff);
 	batch_stop(b, n);
 	return 0;

@@ -15,6 +15,8 @@
 #include "images/timens.pb-c.h"
 #include "kind/ids.h"
 #include "kind/mnt-build.h"
+#include "kind/mnt-list.h"
+#include "kind/mqueue.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
 
@@ -464,11 +466,13 @@ static int fill_guest(struct session *s, void *arg)
 	return r;
 }
 
-/* What the guest gave: masters of terminals (mnt-build.c), nested namespaces, their roots. */
+/* What the guest gave: message queues, masters of terminals (mnt-build.c), nested namespaces, their roots. */
 static int fill_take(struct session *s, int tag, int fd)
 {
 	struct ns *ns = tag >= NS_TAG ? ns_find(s, (tag - NS_TAG) & NS_TAG_ID) : NULL;
 
+	if (tag >= MQUEUE_TAG)
+		return mqueue_take(s, tag - MQUEUE_TAG, fd);
 	if (tag < NS_TAG) {
 		tty_made(s, tag, fd);
 		return 0;

@@ -76,11 +76,10 @@ static int mappings_preflight(struct session *s, const struct task *k)
 	static const struct {
 		const char *name, *what;
 	} no[] = {
-		{ " /[aio]", "an AIO context (io_setup), which cannot be restored yet; let the program use another way (for nginx: aio off; for databases: no native AIO)" },
 		{ " anon_inode:[io_uring]", "an io_uring instance mapped, whose rings the kernel does not give back; run the program without io_uring" },
 		{ " /secretmem", "secret memory (memfd_secret) mapped, which nobody but the task can read; let the program unmap it first" },
+		{ " anon_inode:bpf-map", "a BPF map mapped, which cannot be restored yet; let the program unmap it" },
 		{ " anon_inode:[perf_event]", "a performance event mapped, which cannot be restored; end the measurement first" },
-		{ " /anon_hugepage", "hugetlbfs pages (MAP_HUGETLB) mapped, which are not supported yet; run the program with transparent huge pages instead" },
 	};
 	own_mem char *maps = NULL;
 

@@ -28,6 +28,7 @@
 
 #define SEMS_MAX 65536u
 #define MSG_MAX (1u << 28) /* bytes of one message */
+#define HUGE_SHIFT 26	   /* in SHM_HUGETLB flags: the logarithm of the page size */
 
 union semarg {
 	int val;
@@ -110,7 +111,7 @@ static int segment_fill(struct session *s, const struct ns *ns, struct image *im
 	if (!e->has_in_pagemaps || !e->in_pagemaps) {
 		r = raw_fill(s, img, e, p);
 	} else {
-		fd = sysv_attached_file(s, p, e->size, O_RDWR);
+		fd = sysv_attached_file(s, p, O_RDWR);
 		r = fd < 0 ? session_fail(s, fd, "shared memory segment %u: open it", id)
 			   : shmem_restore(s, sysv_key(s, ns->id, id), fd, e->size);
 	}
@@ -120,13 +121,23 @@ static int segment_fill(struct session *s, const struct ns *ns, struct image *im
 
 static int segment_make(struct session *s, const struct ns *ns, struct image *img, const IpcShmEntry *e)
 {
-	const IpcDescEntry *d = e->desc;
+	int huge = e->has_hugetlb_flag ? (int)(e->hugetlb_flag & (SHM_HUGETLB | 0x3fu << HUGE_SHIFT)) : 0;
+	IpcDescEntry maker = *e->desc;
+	const IpcDescEntry *d = &maker;
 	struct shmid_ds ds = { 0 };
-	int id, r = become(s, "shm", d);
+	int id, r;
 
+	if (huge && d->cuid) { /* others may not make such */
+		session_warn(s, "shared memory segment %u: is of huge pages; its creator is root now, it was user %u", d->id,
+			     d->cuid);
+		maker.cuid = maker.cgid = 0;
+	}
+	r = become(s, "shm", d);
 	if (r < 0)
 		return r;
-	id = shmget(d->key, e->size, IPC_CREAT | IPC_EXCL | (d->mode & 0777));
+	id = shmget(d->key, e->size, IPC_CREAT | IPC_EXCL | huge | (d->mode & 0777));
+	if (id < 0 && huge && errno == ENOMEM)
+		session_warn(s, "shared memory segment %u: vm.nr_hugepages says how many huge pages there are", d->id);
 	r = unbecome(s, "shm", d, id);
 	if (r == 0)
 		r = segment_fill(s, ns, img, e);
@@ -262,15 +273,14 @@ int sysv_restore(struct session *s, const struct ns *ns)
 
 static int segment_note(struct session *s, const struct ns *ns, struct image *img, const IpcShmEntry *e)
 {
+	uint64_t page = PAGE;
 	int r = desc_check(s, img, e->desc);
 
 	if (r < 0)
 		return r;
 	if (e->has_hugetlb_flag && e->hugetlb_flag)
-		return session_fail(s, -ENOTSUP,
-				    "%s: segment %u is of huge pages, which are not supported yet", img->name,
-				    e->desc->id);
-	if (!e->size || e->size > INT64_MAX - PAGE)
+		page = 1ULL << (e->hugetlb_flag >> HUGE_SHIFT ? e->hugetlb_flag >> HUGE_SHIFT : 21);
+	if (!e->size || page > 1ULL << 40 || e->size > INT64_MAX - page)
 		return session_fail(s, -EBADMSG, "%s: segment %u has an impossible size", img->name,
 				    e->desc->id);
 	if (!e->has_in_pagemaps || !e->in_pagemaps) {
@@ -280,7 +290,8 @@ static int segment_note(struct session *s, const struct ns *ns, struct image *im
 		for (; r == 0 && n; n -= n < sizeof(waste) ? n : sizeof(waste))
 			r = image_read_raw(img, waste, n < sizeof(waste) ? n : sizeof(waste));
 	}
-	map_put(session_map(s, "sysv size"), sysv_key(s, ns->id, e->desc->id), (void *)(uintptr_t)page_up(e->size));
+	map_put(session_map(s, "sysv size"), sysv_key(s, ns->id, e->desc->id),
+		(void *)(uintptr_t)((e->size + page - 1) & ~(page - 1)));
 	if (e->desc->mode & SHM_DEST)
 		map_put(session_map(s, "sysv removed"), sysv_key(s, ns->id, e->desc->id), s);
 	return r;

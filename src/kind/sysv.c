@@ -5,8 +5,7 @@
  * Kept:   ids, keys, owners and creators, modes, sizes, contents (messages with types, in order), locked
  *         (SHM_LOCK) and removed segments that are still attached, qbytes.
  * Lost:   times and last pids; what stands behind a segment's end in its last page; undo adjustments of
- *         semaphores, which the kernel shows to nobody: who may have some is reported. Segments of huge
- *         pages are refused. A segment nobody has attached is attached for a moment to be read.
+ *         semaphores, which the kernel shows to nobody: who may have some is reported. A segment nobody has attached is attached for a moment to be read.
  * Kernel: ipc/shm.c, sem.c, msg.c; MSG_COPY and kernel.{shm,sem,msg}_next_id of
  *         CONFIG_CHECKPOINT_RESTORE; a segment's id is the inode number of its mappings.
  */
@@ -23,7 +22,6 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <linux/magic.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
@@ -32,8 +30,10 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 
+#ifndef SHM_HUGE_SHIFT
+#define SHM_HUGE_SHIFT 26
+#endif
 #ifndef MSG_COPY
 #define MSG_COPY 040000
 #endif
@@ -96,14 +96,26 @@ static unsigned attached(struct session *s, const struct task *k, int id, int *f
 	return n;
 }
 
-int sysv_attached_file(struct session *s, const void *p, uint64_t size, int flags)
+int sysv_attached_file(struct session *s, const void *p, int flags)
 {
-	own_mem char *self = NULL, *path = NULL;
+	own_mem char *self = NULL, *path = NULL, *text = NULL;
+	own_fd int maps = -1;
+	unsigned long end;
+	char start[24];
+	const char *at;
 	int r = text_readlink(ns_proc(s), "self", &self); /* who opens it may be another */
 
 	if (r < 0)
 		return r;
-	path = xprintf("%s/map_files/%lx-%lx", self, (unsigned long)p, (unsigned long)p + page_up(size));
+	path = xprintf("%s/maps", self);
+	maps = session_openat(s, ns_proc(s), path, O_RDONLY, 0);
+	r = maps < 0 ? maps : text_read_fd(maps, &text, NULL);
+	snprintf(start, sizeof(start), "\n%lx-", (unsigned long)p);
+	at = r == 0 ? strstr(text, start) : NULL;
+	if (!at || sscanf(at + strlen(start), "%lx", &end) != 1)
+		return r < 0 ? r : -ENOENT;
+	free(path);
+	path = xprintf("%s/map_files/%lx-%lx", self, (unsigned long)p, end);
 	return session_openat(s, ns_proc(s), path, flags, 0);
 }
 
@@ -128,7 +140,7 @@ static int segment_open(struct session *s, const struct ns *ns, int id, const st
 	p = shmat(id, NULL, SHM_RDONLY);
 	if (p == (void *)-1)
 		return session_fail(s, -errno, "shared memory segment %d: attach it", id);
-	r = sysv_attached_file(s, p, ds->shm_segsz, O_RDONLY);
+	r = sysv_attached_file(s, p, O_RDONLY);
 	shmdt(p);
 	return r < 0 ? session_fail(s, r, "shared memory segment %d: open it", id) : r;
 }
@@ -138,15 +150,15 @@ static int segment_dump(struct session *s, const struct ns *ns, struct image *im
 	IpcShmEntry e = IPC_SHM_ENTRY__INIT;
 	IpcDescEntry d;
 	own_fd int fd = segment_open(s, ns, id, ds);
-	struct statfs fs;
+	uint64_t huge;
 	int r;
 
 	if (fd < 0)
 		return fd;
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
-		return session_fail(s, -ENOTSUP,
-				    "shared memory segment %d: is of huge pages, which are not supported yet; remove it",
-				    id);
+	huge = shmem_huge(fd);
+	e.has_hugetlb_flag = huge > 0;
+	if (huge)
+		e.hugetlb_flag = SHM_HUGETLB | (uint32_t)__builtin_ctzll(huge) << SHM_HUGE_SHIFT;
 	desc_of(&d, &ds->shm_perm, id);
 	e.desc = &d;
 	e.size = ds->shm_segsz;

@@ -56,6 +56,7 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 @test "multicast groups" { keeps verdict sockets groups /d; }
 @test "SO_REUSEPORT: listeners of two tasks" { keeps verdict sockets reuseport /d; }
 @test "System V IPC" { keeps verdict sysv all /d; }
+@test "POSIX message queues" { keeps verdict mqueue all /d; }
 @test "terminals that are closed, locked, hung up" { keeps verdict pty halves /d; }
 @test "a session on a terminal; /dev/tty from outside" {
 	: > "$IMG/root/dev/tty"

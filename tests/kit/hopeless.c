@@ -44,16 +44,10 @@ static int made(const char *what)
 		return syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
 	}
 	if (!strcmp(what, "bpf-map")) {
-		union bpf_attr a = { .map_type = BPF_MAP_TYPE_LRU_HASH, .key_size = 4, .value_size = 4,
-				     .max_entries = 4 };
+		union bpf_attr a = { .map_type = BPF_MAP_TYPE_QUEUE, .value_size = 4, .max_entries = 4 };
 
 		return syscall(SYS_bpf, BPF_MAP_CREATE, &a, sizeof(a));
 	}
-	if (!strcmp(what, "huge"))
-		return mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0) == MAP_FAILED
-			       ? -1
-			       : 0;
 	return -1;
 }
 
