@@ -612,6 +612,15 @@ static int note_pending(struct tracee *t, unsigned shared)
 	return r < 0 ? r : 0;
 }
 
+/* Is a signal pending that it would take? One that is blocked interrupts nothing. */
+static bool due(const struct tracee *t, unsigned shared)
+{
+	for (unsigned i = 0; i < t->n_pending[shared]; i++)
+		if (!(t->sigmask >> (*(const int32_t *)t->pending[shared][i] - 1) & 1))
+			return true;
+	return t->n_pending[shared] == TRACEE_PENDING; /* there may be more of them */
+}
+
 static int trace_note(struct trace_table *tt, struct tracee *t)
 {
 	size_t n = sizeof(t->regs);
@@ -637,7 +646,7 @@ static int trace_note(struct trace_table *tt, struct tracee *t)
 		return trace_fail(tt, r, "task %d: thread %d: read registers: %s", t->tgid, t->tid,
 				  strerror(-r));
 	note_rseq(t);
-	if (!t->n_pending[0] && !t->n_pending[1] && !t->group_stop)
+	if (!due(t, 0) && !due(t, 1) && !t->group_stop)
 		arch_again(&t->regs); /* nothing but our stop interrupted it */
 	t->noted = true;
 	if (do_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(sud), &sud) ==

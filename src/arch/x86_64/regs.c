@@ -39,8 +39,18 @@ void arch_again(struct user_regs_struct *r)
 	case SYS_io_getevents:
 	case SYS_accept:
 	case SYS_accept4:
+	case SYS_connect:
+	/* those of sockets with SO_RCVTIMEO or SO_SNDTIMEO */
+	case SYS_read:
+	case SYS_readv:
+	case SYS_write:
+	case SYS_writev:
 	case SYS_recvfrom:
 	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
 		r->rax = r->orig_rax;
 		r->rip -= 2;
 		r->orig_rax = -1UL;
