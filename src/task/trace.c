@@ -10,6 +10,7 @@
  */
 #include "task/trace.h"
 
+#include "agent/batch.h"
 #include "arch/arch.h"
 #include "base/log.h"
 #include "base/res.h"
@@ -803,26 +804,43 @@ static int remote_call(struct tracee *t, uint64_t insn, long nr, const uint64_t 
 	return r;
 }
 
+/* The agent's area. Who may have nothing writable and executable (PR_SET_MDWE) gets a page of each sort. */
+static int map_area(struct tracee *t)
+{
+	const uint64_t parts[2][2] = { { 0, AREA_HEAD }, { AREA_HEAD + AREA_CODE, t->area_len - AREA_HEAD - AREA_CODE } };
+	uint64_t args[6] = { 0, t->area_len, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1UL, 0 };
+	int64_t at = 0, ret = 0;
+	int r = remote_call(t, t->insn, SYS_mmap, args, &at);
+	bool apart = r == 0 && at == -EACCES;
+
+	if (apart) {
+		args[2] = PROT_READ | PROT_EXEC;
+		r = remote_call(t, t->insn, SYS_mmap, args, &at);
+	}
+	if (r == 0 && at < 0 && at > -4096)
+		return at;
+	if (r == 0)
+		t->area = at;
+	for (int i = 0; r == 0 && apart && i < 2; i++) {
+		const uint64_t part[6] = { at + parts[i][0], parts[i][1], PROT_READ | PROT_WRITE };
+
+		r = remote_call(t, t->insn, SYS_mprotect, part, &ret);
+		r = r == 0 ? ret : r;
+	}
+	return r;
+}
+
 int trace_inject(struct trace_table *tt)
 {
 	for (uint32_t i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
-		int64_t at = 0;
 		int r;
 
 		if (t->state != TRACEE_STOPPED)
 			continue;
 		r = block_all(t);
-		if (r == 0 && t->area_len) {
-			const uint64_t args[6] = { 0, t->area_len, PROT_READ | PROT_WRITE | PROT_EXEC,
-						   MAP_SHARED | MAP_ANONYMOUS, -1UL, 0 };
-
-			r = remote_call(t, t->insn, SYS_mmap, args, &at);
-			if (r == 0 && at < 0 && at > -4096)
-				r = at;
-			if (r == 0)
-				t->area = at;
-		}
+		if (r == 0 && t->area_len)
+			r = map_area(t);
 		if (r < 0)
 			return trace_fail(tt, r, "task %d: thread %d: %s", t->tgid, t->tid,
 					  r == -ESRCH ? "was killed while it was being dumped"
@@ -1086,6 +1104,7 @@ int trace_seize(struct trace_table *tt)
 
 static int load_state(struct trace_table *tt, struct tracee *t)
 {
+	struct sud_config sud = { t->sud_mode, t->sud_selector, t->sud_offset, t->sud_len };
 	struct iovec iov = { t->xstate, t->xstate_size };
 	int r = 0;
 
@@ -1095,6 +1114,8 @@ static int load_state(struct trace_table *tt, struct tracee *t)
 		r = set_regs(t, &t->regs);
 	if (r == 0)
 		r = do_ptrace(PTRACE_SETSIGMASK, t->tid, (void *)8, &t->sigmask);
+	if (r == 0 && t->sud_mode)
+		r = do_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(sud), &sud);
 	if (r < 0)
 		return trace_fail(tt, r, "task %d: thread %d: load registers: %s", t->tgid, t->tid,
 				  strerror(-r));

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * states: what prctl(2) and its like set for a thread, a process, its memory.
+ * Usage: states all DIR, or states CASE DIR. DIR/ready appears when all is set up (DIR/lacks names what this kernel
+ * or machine refuses); on SIGTERM every state is looked at, and "OK" or what was lost goes into DIR/verdict.
+ */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <linux/membarrier.h>
+#include <linux/mempolicy.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#define PR_GET_MDWE 66
+#endif
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#define PR_GET_MEMORY_MERGE 68
+#endif
+
+static sigjmp_buf back;
+static char *page[3];
+static int key[3];
+
+static void on_fault(int sig) { siglongjmp(back, 1); }
+
+static long raw(long nr, long a, long b, long c)
+{
+	long ret;
+
+	__asm__ volatile("syscall" : "=a"(ret) : "a"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* ---- system calls sent back ---- */
+
+static volatile char selector;
+static volatile int sent_back;
+
+static void on_sys(int sig, siginfo_t *si, void *uc)
+{
+	selector = 0;
+	sent_back = si->si_code == 2 /* SYS_USER_DISPATCH */ ? si->si_syscall : -1;
+}
+static bool dispatch_set(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_sys, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGSYS, &sa, NULL);
+	return prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &selector) == 0;
+}
+static bool dispatch_check(void)
+{
+	selector = 1;
+	raw(SYS_getppid, 0, 0, 0);
+	selector = 0;
+	return sent_back == SYS_getppid;
+}
+
+/* ---- protection keys ---- */
+
+static int key_of(const void *at)
+{
+	char line[300], want[32];
+	FILE *f = fopen("/proc/self/smaps", "r");
+	bool here = false;
+	int k = -1;
+
+	snprintf(want, sizeof(want), "%lx-", (unsigned long)at);
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, want, strlen(want)))
+			here = true;
+		if (here && sscanf(line, "ProtectionKey: %d", &k) == 1)
+			break;
+	}
+	if (f)
+		fclose(f);
+	return k;
+}
+static bool faults(volatile char *at, bool writing)
+{
+	if (sigsetjmp(back, 1))
+		return true;
+	signal(SIGSEGV, on_fault);
+	if (writing)
+		*at = 1;
+	else
+		(void)*at;
+	return false;
+}
+static bool pkeys_set(void)
+{
+	int spare = pkey_alloc(0, 0);
+
+	for (int i = 0; i < 3; i++) /* apart from each other */
+		page[i] = (char *)mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096;
+	key[0] = pkey_alloc(0, PKEY_DISABLE_WRITE);
+	key[1] = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+	if (spare < 0 || key[1] < 0)
+		return false;
+	*page[0] = 'a';
+	pkey_free(spare);
+	key[2] = mprotect(page[2], 4096, PROT_EXEC) == 0 ? key_of(page[2]) : -1; /* takes the spare one */
+	return pkey_mprotect(page[0], 4096, PROT_READ | PROT_WRITE, key[0]) == 0 &&
+	       pkey_mprotect(page[1], 4096, PROT_READ | PROT_WRITE, key[1]) == 0;
+}
+static bool pkeys_check(void)
+{
+	int next;
+
+	for (int i = 0; i < 3; i++)
+		if (key_of(page[i]) != key[i])
+			return false;
+	if (pkey_get(key[0]) != PKEY_DISABLE_WRITE || pkey_get(key[1]) != PKEY_DISABLE_ACCESS)
+		return false;
+	next = pkey_alloc(0, 0);
+	return *page[0] == 'a' && faults(page[0], true) && faults(page[1], false) && faults(page[2], false) &&
+	       next > key[1] && next == (key[2] > key[1] ? key[2] : key[1]) + 1;
+}
+
+/* ---- one call each ---- */
+
+static bool mdwe_set(void) { return prctl(PR_SET_MDWE, 1, 0, 0, 0) == 0; }
+static bool mdwe_check(void)
+{
+	return prctl(PR_GET_MDWE, 0, 0, 0, 0) == 1 &&
+	       mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+}
+static bool merge_set(void) { return prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0) == 0; }
+static bool merge_check(void) { return prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0) == 1; }
+static bool flusher_set(void) { return prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0; }
+static bool flusher_check(void) { return prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1; }
+static bool thp_set(void) { return prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0; }
+static bool thp_check(void) { return prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1; }
+static bool bypass_set(void) { return prctl(PR_SET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS, PR_SPEC_DISABLE, 0, 0) == 0; }
+static bool bypass_check(void)
+{
+	return prctl(PR_GET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS, 0, 0, 0) == (PR_SPEC_PRCTL | PR_SPEC_DISABLE);
+}
+static bool branch_set(void)
+{
+	return prctl(PR_SET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH, PR_SPEC_FORCE_DISABLE, 0, 0) == 0;
+}
+static bool branch_check(void)
+{
+	return prctl(PR_GET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH, 0, 0, 0) == (PR_SPEC_PRCTL | PR_SPEC_FORCE_DISABLE);
+}
+static bool tsc_set(void) { return prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0; }
+static bool tsc_check(void)
+{
+	if (sigsetjmp(back, 1))
+		return true;
+	signal(SIGSEGV, on_fault);
+	__builtin_ia32_rdtsc();
+	return false;
+}
+static bool cpuid_set(void) { return syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) == 0; }
+static bool cpuid_check(void) { return syscall(SYS_arch_prctl, ARCH_GET_CPUID, 0) == 0; }
+static bool mce_set(void) { return prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0) == 0; }
+static bool mce_check(void) { return prctl(PR_MCE_KILL_GET, 0, 0, 0, 0) == PR_MCE_KILL_EARLY; }
+static bool slack_set(void) { return prctl(PR_SET_TIMERSLACK, 123456) == 0; }
+static bool slack_check(void) { return prctl(PR_GET_TIMERSLACK) == 123456; }
+static bool reaper_set(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0; }
+static bool reaper_check(void)
+{
+	int v = 0;
+
+	return prctl(PR_GET_CHILD_SUBREAPER, &v) == 0 && v == 1;
+}
+static bool death_set(void) { return prctl(PR_SET_PDEATHSIG, SIGUSR2) == 0; }
+static bool death_check(void)
+{
+	int v = 0;
+
+	return prctl(PR_GET_PDEATHSIG, &v) == 0 && v == SIGUSR2;
+}
+static bool barrier_set(void) { return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0) == 0; }
+static bool barrier_check(void) { return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0; }
+static bool policy_set(void)
+{
+	unsigned long nodes = 1;
+
+	return syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 64) == 0;
+}
+static bool policy_check(void)
+{
+	unsigned long nodes[16] = { 0 };
+	int mode = -1;
+
+	return syscall(SYS_get_mempolicy, &mode, nodes, 1024, 0, 0) == 0 && mode == MPOL_BIND && nodes[0] == 1;
+}
+static bool bound_set(void)
+{
+	unsigned long nodes = 1;
+
+	page[0] = mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return syscall(SYS_mbind, page[0] + 4096, 4096, MPOL_INTERLEAVE, &nodes, 64, 0) == 0;
+}
+static bool bound_check(void)
+{
+	unsigned long nodes[16] = { 0 };
+	int mode = -1;
+
+	return syscall(SYS_get_mempolicy, &mode, nodes, 1024, page[0] + 4096, MPOL_F_ADDR) == 0 &&
+	       mode == MPOL_INTERLEAVE && nodes[0] == 1;
+}
+static bool name_set(void)
+{
+	page[0] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, page[0], 4096, "a name") == 0;
+}
+static bool name_check(void)
+{
+	char line[300];
+	FILE *f = fopen("/proc/self/maps", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, "[anon:a name]"))
+			return true;
+	return false;
+}
+static bool persona_set(void) { return personality(ADDR_NO_RANDOMIZE) >= 0; }
+static bool persona_check(void) { return personality(0xffffffff) == ADDR_NO_RANDOMIZE; }
+static bool keyring_set(void) { return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "stasis states") > 0; }
+static bool keyring_check(void)
+{
+	char text[300] = "";
+
+	return syscall(SYS_keyctl, KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING, text, sizeof(text) - 1) > 0 &&
+	       strstr(text, ";stasis states");
+}
+static bool key_set(void)
+{
+	return keyring_set() && syscall(SYS_add_key, "user", "k", "v", 1, KEY_SPEC_SESSION_KEYRING) > 0;
+}
+struct attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+static bool deadline_set(void)
+{
+	struct attr a = { .size = sizeof(a), .policy = 6, .runtime = 2000000, .deadline = 90000000, .period = 100000000 };
+
+	return syscall(SYS_sched_setattr, 0, &a, 0) == 0;
+}
+static bool deadline_check(void)
+{
+	struct attr a = { 0 };
+
+	return syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) == 0 && a.policy == 6 && a.runtime == 2000000 &&
+	       a.deadline == 90000000 && a.period == 100000000;
+}
+
+static const struct state {
+	const char *name;
+	bool (*set)(void), (*check)(void);
+	bool alone; /* not among "all" */
+} states[] = {
+	{ "dispatch", dispatch_set, dispatch_check, false },
+	{ "pkeys", pkeys_set, pkeys_check, true },
+	{ "mdwe", mdwe_set, mdwe_check, false },
+	{ "merge", merge_set, merge_check, false },
+	{ "flusher", flusher_set, flusher_check, false },
+	{ "thp", thp_set, thp_check, false },
+	{ "bypass", bypass_set, bypass_check, false },
+	{ "branch", branch_set, branch_check, false },
+	{ "tsc", tsc_set, tsc_check, false },
+	{ "cpuid", cpuid_set, cpuid_check, false },
+	{ "mce", mce_set, mce_check, false },
+	{ "slack", slack_set, slack_check, false },
+	{ "subreaper", reaper_set, reaper_check, false },
+	{ "pdeathsig", death_set, death_check, false },
+	{ "membarrier", barrier_set, barrier_check, false },
+	{ "mempolicy", policy_set, policy_check, false },
+	{ "mbind", bound_set, bound_check, true },
+	{ "vma-name", name_set, name_check, true },
+	{ "personality", persona_set, persona_check, false },
+	{ "keyring", keyring_set, keyring_check, false },
+	{ "key", key_set, keyring_check, true },
+	{ "deadline", deadline_set, deadline_check, true },
+};
+#define STATES (sizeof(states) / sizeof(states[0]))
+
+static const char *which;
+static pthread_barrier_t barrier;
+static char lost[2000], lacks[2000];
+
+/* Every state in a thread of its own, as some do not go well with others. */
+static void *holder(void *arg)
+{
+	const struct state *st = arg;
+
+	if (!st->set()) {
+		strcat(strcat(lacks, st->name), "\n");
+		st = NULL;
+	}
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	if (st && !st->check())
+		strcat(strcat(lost, st->name), " is lost; ");
+	pthread_barrier_wait(&barrier);
+	return NULL;
+}
+
+static void put(const char *name, const char *text)
+{
+	int fd = open("new", O_CREAT | O_WRONLY | O_TRUNC, 0600);
+
+	if (write(fd, text, strlen(text)) < 0)
+		perror("write");
+	close(fd);
+	rename("new", name);
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t t[STATES];
+	sigset_t set;
+	unsigned n = 0;
+	int sig;
+
+	which = argv[1];
+	signal(SIGUSR2, SIG_IGN); /* of the restorer, who is the parent */
+	chdir(argv[2]);
+	for (size_t i = 0; i < STATES; i++)
+		n += strcmp(which, "all") ? !strcmp(which, states[i].name) : !states[i].alone;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	pthread_barrier_init(&barrier, NULL, n + 1);
+	for (size_t i = 0; i < STATES; i++)
+		if (strcmp(which, "all") ? !strcmp(which, states[i].name) : !states[i].alone)
+			pthread_create(&t[i], NULL, holder, (void *)&states[i]);
+	pthread_barrier_wait(&barrier);
+	put("lacks", lacks);
+	put("ready", "");
+	while (sigwait(&set, &sig) != 0)
+		;
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	put("verdict", lost[0] ? lost : "OK");
+	return 0;
+}
