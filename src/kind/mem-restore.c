@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "kind/fd.h"
+#include "kind/mem-numa.h"
 #include "kind/mem-vdso.h"
 #include "kind/shmem.h"
 #include "task/lend.h"
@@ -872,6 +873,8 @@ int mem_finish(struct session *s, struct task *k)
 	}
 	if (r == 0)
 		r = drained(&b);
+	if (r == 0)
+		r = mem_numa_restore(s, k, &b);
 	return r < 0 ? r : finish_mm(s, k, &b);
 }
 

@@ -11,6 +11,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/fd.h"
+#include "kind/mem-numa.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -362,7 +363,7 @@ int mem_tell(struct session *s, struct task *task, struct batch *b)
 			mm->has_exec_pkey = true;
 			mm->exec_pkey = mm->vmas[i]->pkey;
 		}
-	return 0;
+	return mem_numa_ask(s, task, b);
 }
 
 bool mem_same_program(const MmEntry *a, const MmEntry *b)

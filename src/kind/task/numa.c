@@ -3,7 +3,7 @@
  * numa: the memory policy of a thread (set_mempolicy(2)).
  *
  * Kept:   mode, its flags, the nodes.
- * Lost:   the policy, where none of its nodes is here (reported); policies of mappings (mbind(2)), unreported.
+ * Lost:   the policy, where none of its nodes is here (reported).
  * Kernel: get_mempolicy(2), by the thread itself.
  */
 #include "kind/task.h"
