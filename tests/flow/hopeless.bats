@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/bpf
 # What the kernel gives no way to save is refused by preflight: which object, why, and what to do.
 load ../kit/helper
 

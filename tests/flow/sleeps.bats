@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/sleep task/regs mem/vdso ns/time
 # A task asleep in each blocking system call. The kit's program says what each call returned, and when.
 load ../kit/helper
 
@@ -49,6 +50,17 @@ verify() {
 @test "six seconds: a restored one sleeps for the rest" {
 	start timed
 	later 4
+	dump
+	until_true gone "$PID"
+	restore
+	verify
+}
+
+@test "six seconds, in a time namespace with offsets" {
+	unshare -iT --monotonic 1000 --boottime 5000 "$BUILD/tests/kit/sleeps" timed "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$IMG/d/ready"
+	later 2
 	dump
 	until_true gone "$PID"
 	restore

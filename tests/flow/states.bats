@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/prctl task/cpu task/dispatch task/numa task/keys task/sched task/pdeathsig task/altstack task/dumpable fd/memfd fd/nsfile mem-numa mem/anon mem/file
 # What prctl(2) and its like set for threads, processes and memory.
 load ../kit/helper
 
@@ -35,6 +36,10 @@ keeps() {
 @test "memory policy of a mapping" { keeps mbind; }
 @test "name of a mapping" { keeps vma-name; }
 @test "deadline scheduling" { keeps deadline; }
+@test "not dumpable" { keeps dumpable; }
+@test "a sealed memfd" { keeps memfd; }
+@test "a descriptor of a namespace" { keeps nsfile; }
+@test "mapped files, private and shared" { keeps map; }
 @test "a key in the session keyring is reported" {
 	start key
 	dump -R -v4 -o log

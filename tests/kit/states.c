@@ -251,6 +251,57 @@ static bool key_set(void)
 {
 	return keyring_set() && syscall(SYS_add_key, "user", "k", "v", 1, KEY_SPEC_SESSION_KEYRING) > 0;
 }
+static char stack[3 * 8192];
+static bool altstack_set(void)
+{
+	return sigaltstack(&(stack_t){ .ss_sp = stack + 8192, .ss_size = 8192 }, NULL) == 0;
+}
+static bool altstack_check(void)
+{
+	stack_t now;
+
+	return sigaltstack(NULL, &now) == 0 && now.ss_sp == stack + 8192 && now.ss_size == 8192 && !now.ss_flags;
+}
+static bool dumpable_set(void) { return prctl(PR_SET_DUMPABLE, 0) == 0; }
+static bool dumpable_check(void) { return prctl(PR_GET_DUMPABLE) == 0; }
+static bool memfd_set(void)
+{
+	key[0] = memfd_create("a memfd", MFD_ALLOW_SEALING);
+	return write(key[0], "abc", 3) == 3 && fcntl(key[0], F_ADD_SEALS, F_SEAL_GROW) == 0;
+}
+static bool memfd_check(void)
+{
+	char b[8];
+
+	return pread(key[0], b, 8, 0) == 3 && !memcmp(b, "abc", 3) &&
+	       lseek(key[0], 0, SEEK_CUR) == 3 && fcntl(key[0], F_GET_SEALS) == F_SEAL_GROW;
+}
+static bool nsfile_set(void) { return (key[0] = open("/proc/self/ns/uts", O_RDONLY)) >= 0; }
+static bool nsfile_check(void)
+{
+	struct stat a, b;
+
+	return fstat(key[0], &a) == 0 && stat("/proc/self/ns/uts", &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+static bool map_set(void)
+{
+	key[0] = open("mapped", O_CREAT | O_RDWR, 0600);
+	if (ftruncate(key[0], 3 * 4096) < 0)
+		return false;
+	page[0] = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, key[0], 0);
+	page[1] = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, key[0], 4096);
+	page[0][0] = 'a';
+	page[1][4096] = 'b'; /* the third page of the file */
+	return true;
+}
+static bool map_check(void)
+{
+	char c = 0;
+
+	page[1][1] = 'c';
+	return page[0][0] == 'a' && page[0][2 * 4096] == 'b' && page[0][4097] == 'c' && pread(key[0], &c, 1, 0) == 1 &&
+	       c == 0 && pread(key[0], &c, 1, 4097) == 1 && c == 'c';
+}
 struct attr {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -298,6 +349,11 @@ static const struct state {
 	{ "personality", persona_set, persona_check, false },
 	{ "keyring", keyring_set, keyring_check, false },
 	{ "key", key_set, keyring_check, true },
+	{ "altstack", altstack_set, altstack_check, false },
+	{ "dumpable", dumpable_set, dumpable_check, true },
+	{ "memfd", memfd_set, memfd_check, true },
+	{ "nsfile", nsfile_set, nsfile_check, true },
+	{ "map", map_set, map_check, true },
 	{ "deadline", deadline_set, deadline_check, true },
 };
 #define STATES (sizeof(states) / sizeof(states[0]))
