@@ -628,6 +628,9 @@ static int trace_note(struct trace_table *tt, struct tracee *t)
 	struct sud_config sud = { 0 };
 	int r = note_regset(t, NT_PRSTATUS, &t->regs, &n);
 
+	if (r == 0 && n != sizeof(t->regs))
+		return trace_fail(tt, -ENOTSUP, "task %d: thread %d runs 32-bit code, which cannot be checkpointed", t->tgid,
+				  t->tid);
 	if (r == 0) {
 		n = sizeof(t->xstate);
 		r = note_regset(t, NT_X86_XSTATE, t->xstate, &n);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: task/prctl task/cpu task/dispatch task/numa task/keys task/sched task/pdeathsig task/altstack task/dumpable fd/memfd fd/nsfile mem-numa mem/anon mem/file
+# Shows: task/seccomp task/creds task/prctl task/cpu task/dispatch task/numa task/keys task/sched task/pdeathsig task/altstack task/dumpable fd/memfd fd/nsfile mem-numa mem/anon mem/file
 # What prctl(2) and its like set for threads, processes and memory.
 load ../kit/helper
 
@@ -40,6 +40,17 @@ keeps() {
 @test "a sealed memfd" { keeps memfd; }
 @test "a descriptor of a namespace" { keeps nsfile; }
 @test "mapped files, private and shared" { keeps map; }
+@test "threads with ids, capabilities, seccomp, policy, nice, CPU, I/O priority, name, signals of their own" {
+	keeps apart
+}
+@test "a thread with a namespace of its own is refused" {
+	start own-namespace
+	run dump
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"is in a uts namespace of its own"* ]]
+	[ -z "$(ls "$IMG/img")" ]
+	verify
+}
 @test "a key in the session keyring is reported" {
 	start key
 	dump -R -v4 -o log

@@ -8,9 +8,11 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/membarrier.h>
 #include <linux/mempolicy.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -23,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -323,38 +326,195 @@ static bool deadline_check(void)
 	       a.deadline == 90000000 && a.period == 100000000;
 }
 
+/* ---- of one thread only ---- */
+
+static bool ids_set(void)
+{
+	gid_t g[] = { 7, 9 };
+
+	return syscall(SYS_setgroups, 2, g) == 0 && syscall(SYS_setresgid, 11, 12, 13) == 0 &&
+	       syscall(SYS_setresuid, 21, 22, 23) == 0;
+}
+static bool ids_check(void)
+{
+	gid_t a, b, c, g[4];
+	uid_t x, y, z;
+
+	return syscall(SYS_getresgid, &a, &b, &c) == 0 && a == 11 && b == 12 && c == 13 &&
+	       syscall(SYS_getresuid, &x, &y, &z) == 0 && x == 21 && y == 22 && z == 23 &&
+	       syscall(SYS_getgroups, 4, g) == 2 && g[0] == 7 && g[1] == 9;
+}
+struct caps {
+	uint32_t effective, permitted, inheritable;
+};
+static bool caps_set(void)
+{
+	struct { uint32_t version; int pid; } h = { 0x20080522, 0 };
+	struct caps c[2] = { { 0x1, 0x3, 0x2 }, { 0 } }; /* CHOWN, DAC_OVERRIDE */
+
+	return prctl(PR_CAPBSET_DROP, 20) == 0 && syscall(SYS_capset, &h, c) == 0 &&
+	       prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 1, 0, 0) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+static bool caps_check(void)
+{
+	struct { uint32_t version; int pid; } h = { 0x20080522, 0 };
+	struct caps c[2];
+
+	return syscall(SYS_capget, &h, c) == 0 && c[0].effective == 1 && c[0].permitted == 3 && c[0].inheritable == 2 &&
+	       prctl(PR_CAPBSET_READ, 20) == 0 && prctl(PR_CAPBSET_READ, 21) == 1 &&
+	       prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, 1, 0, 0) == 1 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+}
+static bool filter_set(void)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 77),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog p = { 4, f };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) == 0;
+}
+static bool filter_check(void) { return syscall(SYS_getppid) == -1 && errno == 77 && prctl(PR_GET_SECCOMP) == 2; }
+static int strict_pipe[2], strict_back[2];
+/* It may only read, write and leave: it stays in this read. */
+static bool strict_set(void) { return pipe(strict_pipe) == 0 && pipe(strict_back) == 0; }
+static bool strict_check(void)
+{
+	char c = 0;
+
+	return write(strict_pipe[1], "x", 1) == 1 && read(strict_back[0], &c, 1) == 1 && c == 'x';
+}
+static void *strict_main(void *arg)
+{
+	char c;
+
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0)
+		while (read(strict_pipe[0], &c, 1) == 1)
+			if (write(strict_back[1], &c, 1) != 1)
+				break;
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+static bool rr_set(void)
+{
+	struct sched_param p = { .sched_priority = 3 };
+
+	return sched_setscheduler(0, SCHED_RR, &p) == 0;
+}
+static bool rr_check(void)
+{
+	struct sched_param p;
+
+	return sched_getscheduler(0) == SCHED_RR && sched_getparam(0, &p) == 0 && p.sched_priority == 3;
+}
+static bool nice_set(void)
+{
+	struct sched_param p = { 0 };
+
+	return setpriority(PRIO_PROCESS, gettid(), 11) == 0 && sched_setscheduler(0, SCHED_BATCH, &p) == 0;
+}
+static bool nice_check(void) { return getpriority(PRIO_PROCESS, gettid()) == 11 && sched_getscheduler(0) == SCHED_BATCH; }
+static bool cpu_set_one(void)
+{
+	cpu_set_t c;
+
+	CPU_ZERO(&c);
+	CPU_SET(1, &c);
+	return sched_setaffinity(0, sizeof(c), &c) == 0;
+}
+static bool cpu_check(void)
+{
+	cpu_set_t c;
+
+	return sched_getaffinity(0, sizeof(c), &c) == 0 && CPU_COUNT(&c) == 1 && CPU_ISSET(1, &c);
+}
+static bool ioprio_set(void) { return syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6) == 0; }
+static bool ioprio_check(void) { return syscall(SYS_ioprio_get, 1, 0) == (2 << 13 | 6); }
+static bool own_name_set(void) { return prctl(PR_SET_NAME, "na)me 1 (\n") == 0; }
+static bool own_name_check(void)
+{
+	char name[17] = "";
+
+	return prctl(PR_GET_NAME, name) == 0 && !strcmp(name, "na)me 1 (\n");
+}
+static bool mask_set(void)
+{
+	sigset_t s;
+
+	sigemptyset(&s);
+	sigaddset(&s, 44);
+	sigprocmask(SIG_BLOCK, &s, NULL);
+	return syscall(SYS_tgkill, getpid(), gettid(), 44) == 0;
+}
+static bool mask_check(void)
+{
+	sigset_t s;
+
+	return sigpending(&s) == 0 && sigismember(&s, 44) == 1 && sigprocmask(SIG_BLOCK, NULL, &s) == 0 &&
+	       sigismember(&s, 44) == 1 && sigismember(&s, 45) == 0;
+}
+static char uts_link[64];
+static bool own_ns_set(void)
+{
+	ssize_t n;
+
+	if (unshare(CLONE_NEWUTS) < 0 || sethostname("own", 3) < 0)
+		return false;
+	n = readlink("/proc/thread-self/ns/uts", uts_link, sizeof(uts_link) - 1);
+	return n > 0;
+}
+static bool own_ns_check(void)
+{
+	char name[64];
+
+	return gethostname(name, sizeof(name)) == 0 && !strcmp(name, "own");
+}
+
 static const struct state {
 	const char *name;
 	bool (*set)(void), (*check)(void);
-	bool alone; /* not among "all" */
+	int alone; /* not among "all"; 2: of the group "apart" */
 } states[] = {
-	{ "dispatch", dispatch_set, dispatch_check, false },
-	{ "pkeys", pkeys_set, pkeys_check, true },
-	{ "mdwe", mdwe_set, mdwe_check, false },
-	{ "merge", merge_set, merge_check, false },
-	{ "flusher", flusher_set, flusher_check, false },
-	{ "thp", thp_set, thp_check, false },
-	{ "bypass", bypass_set, bypass_check, false },
-	{ "branch", branch_set, branch_check, false },
-	{ "tsc", tsc_set, tsc_check, false },
-	{ "cpuid", cpuid_set, cpuid_check, false },
-	{ "mce", mce_set, mce_check, false },
-	{ "slack", slack_set, slack_check, false },
-	{ "subreaper", reaper_set, reaper_check, false },
-	{ "pdeathsig", death_set, death_check, false },
-	{ "membarrier", barrier_set, barrier_check, false },
-	{ "mempolicy", policy_set, policy_check, false },
-	{ "mbind", bound_set, bound_check, true },
-	{ "vma-name", name_set, name_check, true },
-	{ "personality", persona_set, persona_check, false },
-	{ "keyring", keyring_set, keyring_check, false },
-	{ "key", key_set, keyring_check, true },
-	{ "altstack", altstack_set, altstack_check, false },
-	{ "dumpable", dumpable_set, dumpable_check, true },
-	{ "memfd", memfd_set, memfd_check, true },
-	{ "nsfile", nsfile_set, nsfile_check, true },
-	{ "map", map_set, map_check, true },
-	{ "deadline", deadline_set, deadline_check, true },
+	{ "dispatch", dispatch_set, dispatch_check, 0 },
+	{ "pkeys", pkeys_set, pkeys_check, 1 },
+	{ "mdwe", mdwe_set, mdwe_check, 0 },
+	{ "merge", merge_set, merge_check, 0 },
+	{ "flusher", flusher_set, flusher_check, 0 },
+	{ "thp", thp_set, thp_check, 0 },
+	{ "bypass", bypass_set, bypass_check, 0 },
+	{ "branch", branch_set, branch_check, 0 },
+	{ "tsc", tsc_set, tsc_check, 0 },
+	{ "cpuid", cpuid_set, cpuid_check, 0 },
+	{ "mce", mce_set, mce_check, 0 },
+	{ "slack", slack_set, slack_check, 0 },
+	{ "subreaper", reaper_set, reaper_check, 0 },
+	{ "pdeathsig", death_set, death_check, 0 },
+	{ "membarrier", barrier_set, barrier_check, 0 },
+	{ "mempolicy", policy_set, policy_check, 0 },
+	{ "mbind", bound_set, bound_check, 1 },
+	{ "vma-name", name_set, name_check, 1 },
+	{ "personality", persona_set, persona_check, 0 },
+	{ "keyring", keyring_set, keyring_check, 0 },
+	{ "key", key_set, keyring_check, 1 },
+	{ "altstack", altstack_set, altstack_check, 0 },
+	{ "dumpable", dumpable_set, dumpable_check, 1 },
+	{ "memfd", memfd_set, memfd_check, 1 },
+	{ "nsfile", nsfile_set, nsfile_check, 1 },
+	{ "map", map_set, map_check, 1 },
+	{ "deadline", deadline_set, deadline_check, 1 },
+	{ "own-ids", ids_set, ids_check, 2 },
+	{ "own-caps", caps_set, caps_check, 2 },
+	{ "own-filter", filter_set, filter_check, 2 },
+	{ "own-strict", strict_set, strict_check, 2 },
+	{ "own-policy", rr_set, rr_check, 2 },
+	{ "own-nice", nice_set, nice_check, 2 },
+	{ "own-cpu", cpu_set_one, cpu_check, 2 },
+	{ "own-ioprio", ioprio_set, ioprio_check, 2 },
+	{ "own-name", own_name_set, own_name_check, 2 },
+	{ "own-mask", mask_set, mask_check, 2 },
+	{ "own-namespace", own_ns_set, own_ns_check, 1 },
 };
 #define STATES (sizeof(states) / sizeof(states[0]))
 
@@ -362,12 +522,23 @@ static const char *which;
 static pthread_barrier_t barrier;
 static char lost[2000], lacks[2000];
 
+static bool wanted(const struct state *st)
+{
+	if (!strcmp(which, "all"))
+		return !st->alone;
+	return !strcmp(which, "apart") ? st->alone == 2 : !strcmp(which, st->name);
+}
+
 /* Every state in a thread of its own, as some do not go well with others. */
 static void *holder(void *arg)
 {
 	const struct state *st = arg;
 
-	if (!st->set()) {
+	bool ok = st->set();
+
+	if (st->set == strict_set && ok)
+		ok = pthread_create(&(pthread_t){ 0 }, NULL, strict_main, NULL) == 0;
+	if (!ok) {
 		strcat(strcat(lacks, st->name), "\n");
 		st = NULL;
 	}
@@ -400,13 +571,13 @@ int main(int argc, char **argv)
 	signal(SIGUSR2, SIG_IGN); /* of the restorer, who is the parent */
 	chdir(argv[2]);
 	for (size_t i = 0; i < STATES; i++)
-		n += strcmp(which, "all") ? !strcmp(which, states[i].name) : !states[i].alone;
+		n += wanted(&states[i]);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	pthread_barrier_init(&barrier, NULL, n + 1);
 	for (size_t i = 0; i < STATES; i++)
-		if (strcmp(which, "all") ? !strcmp(which, states[i].name) : !states[i].alone)
+		if (wanted(&states[i]))
 			pthread_create(&t[i], NULL, holder, (void *)&states[i]);
 	pthread_barrier_wait(&barrier);
 	put("lacks", lacks);

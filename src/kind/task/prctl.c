@@ -94,7 +94,8 @@ static int prctl_dump(struct session *s, struct thread *t, struct batch *b, unsi
 	tc->futex_rla = *(uint64_t *)batch_local(b, b->calls[first + 1].args[1]);
 	tc->futex_rla_len = *(uint64_t *)batch_local(b, b->calls[first + 1].args[2]);
 	if (text_readf(AT_FDCWD, &comm, "/proc/%d/task/%d/comm", t->task->pid, t->tid) == 0) {
-		comm[strcspn(comm, "\n")] = 0;
+		if (*comm) /* it may have lines itself */
+			comm[strlen(comm) - 1] = 0;
 		tc->comm = xstrdup(comm);
 	}
 	if (batch_ret(b, first + 4) > 0) { /* 0: a real-time thread, which has none */
