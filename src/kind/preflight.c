@@ -4,6 +4,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/asleep.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -24,7 +25,11 @@ static void note_restarted(struct session *s, const struct thread *t)
 	long nr = -1, was = 0;
 
 	if (text_readf(AT_FDCWD, &call, "/proc/%d/task/%d/syscall", t->task->tgid, t->tid) < 0 ||
-	    sscanf(call, "%ld %llx %llx %llx", &nr, &clock, &flags, &request) != 4 || nr != SYS_restart_syscall ||
+	    sscanf(call, "%ld %llx %llx %llx", &nr, &clock, &flags, &request) != 4)
+		return;
+	if (nr == SYS_poll || nr == SYS_futex || nr == SYS_nanosleep || nr == SYS_clock_nanosleep)
+		asleep_note(s, t, nr);
+	if (nr != SYS_restart_syscall ||
 	    text_readf(AT_FDCWD, &stack, "/proc/%d/task/%d/stack", t->task->tgid, t->tid) < 0)
 		return;
 	if (strstr(stack, "poll"))
@@ -33,6 +38,8 @@ static void note_restarted(struct session *s, const struct thread *t)
 		was = SYS_futex;
 	else if (clock < 64 && !flags && request >> 31) /* sleeping functions do not show in the stack */
 		was = SYS_clock_nanosleep;
+	if (was)
+		asleep_note(s, t, was);
 	if (was)
 		map_put(session_map(s, "restarted call"), t->tid, (void *)was);
 	else

@@ -1132,7 +1132,7 @@ static void check_sleep(struct tracee *t)
 
 	if (arch_resumes(&t->regs) &&
 	    (note_regset(t, NT_PRSTATUS, &now, &(size_t){ sizeof(now) }) < 0 || !arch_resumes(&now)))
-		arch_end_call(&t->regs, 0);
+		arch_end_call(&t->regs);
 }
 
 static int release_prepare(struct trace_table *tt)

@@ -428,14 +428,14 @@ static struct sleeper endless[] = {
 
 static struct sleeper timed[] = {
 	TIMED("nanosleep", do_nanosleep, 0, NULL),
-	ANEW("nanosleep-norem", do_nanosleep_norem, 0, NULL),
+	TIMED("nanosleep-norem", do_nanosleep_norem, 0, NULL),
 	TIMED("clock_nanosleep", do_clock_nanosleep, 0, NULL),
 	TIMED("clock_nanosleep-abs", do_sleep_until, 0, NULL),
-	ANEW("poll", do_poll_timed, 0, with_pipe),
+	TIMED("poll", do_poll_timed, 0, with_pipe),
 	TIMED("select", do_select_timed, 0, with_pipe),
 	TIMED("pselect", do_pselect_timed, 0, with_pipe),
 	TIMED("ppoll", do_ppoll_timed, 0, with_pipe),
-	ANEW("futex", do_futex_timed, -ETIMEDOUT, NULL),
+	TIMED("futex", do_futex_timed, -ETIMEDOUT, NULL),
 	TIMED("futex-abs", do_futex_until, -ETIMEDOUT, NULL),
 	ANEW("epoll_wait", do_epoll_timed, 0, with_epoll),
 	ANEW("epoll_pwait2", do_epoll_pwait2, 0, with_epoll),

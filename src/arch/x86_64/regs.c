@@ -98,10 +98,18 @@ bool arch_resumes(const struct user_regs_struct *r)
 	return (int64_t)r->orig_rax >= 0 && (int64_t)r->rax == -ERESTART_RESTARTBLOCK;
 }
 
-void arch_end_call(struct user_regs_struct *r, long ret)
+void arch_end_call(struct user_regs_struct *r)
 {
-	r->rax = ret;
+	bool sleep = r->orig_rax == SYS_nanosleep || r->orig_rax == SYS_clock_nanosleep;
+
+	r->rip -= sleep ? 0 : 2;
+	r->rax = sleep ? 0 : r->orig_rax;
 	r->orig_rax = -1UL;
+}
+
+void arch_enter_again(struct user_regs_struct *r)
+{
+	r->rip += 2;
 }
 
 void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long again)
