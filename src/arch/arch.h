@@ -32,8 +32,10 @@ uint64_t arch_call_arg(const struct user_regs_struct *r, unsigned n);
 void arch_resume_call(struct user_regs_struct *r, long nr);
 /** arch_resumes - is it stopped in such a call? */
 bool arch_resumes(const struct user_regs_struct *r);
-/** arch_end_call - it returns ret from its call instead */
-void arch_end_call(struct user_regs_struct *r, long ret);
+/** arch_end_call - it has slept enough: a sleep returns 0, another call is made again and sees what there is */
+void arch_end_call(struct user_regs_struct *r);
+/** arch_enter_again - registers that are about to make a call: as if they were in it already */
+void arch_enter_again(struct user_regs_struct *r);
 
 /**
  * arch_save_regs - registers as images hold them: an interrupted system call is made again

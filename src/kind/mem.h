@@ -12,6 +12,8 @@
 
 #include <sys/stat.h>
 
+#define PKEYS_MAX 16 /* protection keys; 0 is what all memory has */
+
 /* wire: vma_entry.status */
 enum vma_status {
 	VMA_REGULAR = 0x1,

@@ -60,12 +60,15 @@ void area_free(struct area *a)
 /* The task's shared pages, seen from here: no descriptor is needed in the task. */
 static int area_open(struct session *s, struct task *k, struct area *a)
 {
+	const size_t mapped[] = { a->len, AREA_HEAD }; /* in one piece, or see map_area() in trace.c */
 	char path[80];
 	own_fd int fd = -1;
 
-	snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)a->remote,
-		 (unsigned long)(a->remote + a->len));
-	fd = openat(k->proc, path, O_RDWR | O_CLOEXEC);
+	for (int i = 0; fd < 0 && i < 2; i++) {
+		snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)a->remote,
+			 (unsigned long)(a->remote + mapped[i]));
+		fd = openat(k->proc, path, O_RDWR | O_CLOEXEC);
+	}
 	if (fd < 0)
 		return session_fail(s, -errno, "task %d: open the agent's memory", k->vpid);
 	a->local = mmap(NULL, a->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

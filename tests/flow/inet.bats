@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/inet inet-opts inet-tcp sock-opts sk-queue
 # Sockets of IPv4 and IPv6, judged by the program that has them.
 load ../kit/helper
 

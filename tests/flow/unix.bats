@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/unix sock-opts sk-queue
 # Unix sockets: pairs, names, listeners, queues with descriptors. The program checks them itself.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: ns/user task/rlimit task/creds
 # An own user namespace: programs of the kit on a tmpfs that belongs to it, judged by themselves.
 load ../kit/helper
 

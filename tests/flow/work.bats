@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/seccomp task/itimer task/sigaction task/sigpending task/regs mem/anon mem/shared fd/pipe fd/eventfd
 # A tree with threads, children, a zombie, timers, signals, pipes: dumped and restored, judged by itself.
 bats_require_minimum_version 1.5.0
 load ../kit/helper

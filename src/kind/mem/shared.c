@@ -19,7 +19,8 @@
 static bool shared_is(const struct mem_view *v)
 {
 	return v->ino && v->shared &&
-	       (!strncmp(v->name, "/dev/zero (deleted)", 19) || !strncmp(v->name, "/anon_hugepage", 14));
+	       (!strncmp(v->name, "/dev/zero (deleted)", 19) || !strncmp(v->name, "/anon_hugepage", 14) ||
+		!strncmp(v->name, "[anon_shmem:", 12));
 }
 
 static int shared_dump(struct session *s, const struct mem_view *v)
