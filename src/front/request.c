@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "front/request.h"
 
+#include "arch/arch.h"
 #include "base/list.h"
 #include "base/res.h"
 #include "base/text.h"
 #include "flow/flow.h"
 #include "image/record.h"
 #include "images/stats.pb-c.h"
+#include "kind/cpuinfo.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -318,6 +320,17 @@ int request_restore(struct request *q, pid_t *root, char *why, size_t n)
 	}
 	r = session_over(q, &s, log_fd, r, "Restoring FAILED.", why, n);
 	return r == 0 && q->pidfile ? pidfile_write(q, *root, why, n) : r;
+}
+
+int request_cpuinfo(struct request *q, bool check, char *why, size_t n)
+{
+	uint32_t caps = q->opts->has_cpu_cap ? q->opts->cpu_cap : CPU_CAP_FPU | CPU_CAP_INS;
+	struct session s;
+	int log_fd, r = session_begin(q, &s, &log_fd, why, n);
+
+	if (r == 0)
+		r = check ? cpuinfo_check(&s, caps) : cpuinfo_dump(&s);
+	return session_over(q, &s, log_fd, r, check ? "cpuinfo check FAILED." : "cpuinfo dump FAILED.", why, n);
 }
 
 int request_exec(struct request *q, char *why, size_t n)

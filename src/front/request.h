@@ -62,6 +62,8 @@ const char *request_refuse(const struct request *q);
  */
 int request_dump(struct request *q, char *why, size_t n);
 int request_restore(struct request *q, pid_t *root, char *why, size_t n);
+/** request_cpuinfo - write cpuinfo.img, or compare it with the processor here: -ENOTSUP */
+int request_cpuinfo(struct request *q, bool check, char *why, size_t n);
 /** request_check - can this kernel do what every dump needs; the reason in why if not */
 int request_check(struct request *q, char *why, size_t n);
 /** pidfile_write - pid into a new file below the work directory */

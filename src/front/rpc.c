@@ -358,9 +358,6 @@ static const char *not_yet(CriuReqType type)
 	case CRIU_REQ_TYPE__PAGE_SERVER:
 	case CRIU_REQ_TYPE__PAGE_SERVER_CHLD:
 		return "page-server is not supported yet; nothing was done";
-	case CRIU_REQ_TYPE__CPUINFO_DUMP:
-	case CRIU_REQ_TYPE__CPUINFO_CHECK:
-		return "cpuinfo is not supported yet; nothing was done";
 	default:
 		return NULL;
 	}
@@ -395,6 +392,21 @@ static int serve_check(const struct request *base, int sock, CriuResp *resp)
 	return reply(sock, resp) < 0 ? 255 : 0;
 }
 
+static int serve_cpuinfo(const struct request *base, int sock, const CriuReq *req, bool service, CriuResp *resp)
+{
+	struct request q;
+	char why[WHY_MAX] = "";
+	int r;
+
+	request_copy(&q, base);
+	r = job_prepare(&q, sock, req, service, why, sizeof(why));
+	if (r == 0)
+		r = request_cpuinfo(&q, req->type == CRIU_REQ_TYPE__CPUINFO_CHECK, why, sizeof(why));
+	answer(resp, r, why);
+	request_close(&q);
+	return reply(sock, resp) < 0 ? 255 : 0;
+}
+
 static int serve_version(int sock, CriuResp *resp)
 {
 	CriuVersion version = CRIU_VERSION__INIT;
@@ -416,7 +428,7 @@ static int serve_features(int sock, const CriuReq *req, CriuResp *resp)
 	return reply(sock, resp) < 0 ? 255 : 0;
 }
 
-static int serve_small(const struct request *base, int sock, const CriuReq *req)
+static int serve_small(const struct request *base, int sock, const CriuReq *req, bool service)
 {
 	CriuResp resp = CRIU_RESP__INIT;
 
@@ -431,6 +443,9 @@ static int serve_small(const struct request *base, int sock, const CriuReq *req)
 		return serve_check(base, sock, &resp);
 	case CRIU_REQ_TYPE__WAIT_PID:
 		return serve_wait(sock, req, &resp);
+	case CRIU_REQ_TYPE__CPUINFO_DUMP:
+	case CRIU_REQ_TYPE__CPUINFO_CHECK:
+		return serve_cpuinfo(base, sock, req, service, &resp);
 	default:
 		resp.success = false;
 		resp.cr_errmsg = (char *)not_yet(req->type);
@@ -480,7 +495,7 @@ int rpc_serve(const struct request *base, int sock, bool service)
 		else if (is_job(req))
 			r = serve_job(base, sock, req, service);
 		else
-			r = serve_small(base, sock, req);
+			r = serve_small(base, sock, req, service);
 		criu_req__free_unpacked(req, NULL);
 	}
 	return r;
