@@ -20,7 +20,7 @@ void request_init(struct request *q)
 	memset(q, 0, sizeof(*q));
 	q->opts = xalloc(sizeof(*q->opts));
 	criu_opts__init(q->opts);
-	q->images = q->work = q->rpc = q->ps_fd = q->status_fd = q->log_fd = -1;
+	q->images = q->work = q->rpc = q->ps_fd = q->status_fd = q->log_fd = q->caller = -1;
 }
 
 static void texts_free(struct texts *t)
@@ -250,6 +250,7 @@ static int session_begin(struct request *q, struct session *s, int *log_fd, char
 	int r = request_dirs(q, why, n);
 
 	session_init(s, q->opts, q->images, q->work);
+	s->caller = q->caller;
 	*log_fd = -1;
 	if (r < 0)
 		return r;

@@ -36,6 +36,8 @@ struct request {
 	int (*watch)(void *arg, const char *step);
 	void *watch_arg;
 	int rpc;	/* socket to tell steps on, or -1; borrowed */
+	int caller;	/* socket of the request, or -1; borrowed */
+	bool self;	/* the caller is the root of the tree: it hears nothing while it is stopped */
 	pid_t root;	/* root task once it is known, for scripts */
 	bool dumping;
 	int log_fd;	/* where scripts write; borrowed, while a session runs */
