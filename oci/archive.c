@@ -348,6 +348,21 @@ static uint64_t room_in(int dir)
 	return (uint64_t)v.f_bavail * v.f_frsize / 20 * 19;
 }
 
+/* xz and bzip2 by the library only: where it lacks one it would execute a program instead. */
+static int filters_more(struct archive *in, int fd)
+{
+	static const unsigned char xz[] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
+	unsigned char head[sizeof(xz)];
+
+	if (pread(fd, head, sizeof(head), 0) != sizeof(head))
+		return 0;
+	if (!memcmp(head, xz, sizeof(xz)))
+		return archive_read_support_filter_xz(in) == ARCHIVE_OK ? 0 : -ENOTSUP;
+	if (!memcmp(head, "BZh", 3))
+		return archive_read_support_filter_bzip2(in) == ARCHIVE_OK ? 0 : -ENOTSUP;
+	return 0;
+}
+
 int archive_unpack(const char *file, int dir, bool contents, char *why, size_t n)
 {
 	own_reader struct archive *in = archive_read_new();
@@ -366,6 +381,9 @@ int archive_unpack(const char *file, int dir, bool contents, char *why, size_t n
 	archive_read_support_filter_gzip(in);
 	if (archive_read_support_filter_zstd(in) != ARCHIVE_OK) /* it would execute a program */
 		return fail(why, n, -ENOTSUP, file, "", "this build of libarchive lacks zstd");
+	r = filters_more(in, fd);
+	if (r < 0)
+		return fail(why, n, r, file, "", "is compressed with xz or bzip2, which this build of libarchive lacks; unpack it first");
 	if (archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
 		return fail_lib(why, n, file, "open", in);
 	while (r == 0 && (got = archive_read_next_header(in, &e)) != ARCHIVE_EOF) {

@@ -14,6 +14,13 @@ counter() { # counter NAME [OPTION...]: counts in $FILE
 	d run -d --name "$name" --network none -v "$DIR/data:/data" "$@" "$IMAGE" sh -c "$COUNT" >/dev/null
 	until_true counts_beyond "$FILE" 3
 }
+# start CHECKPOINT NAME. Docker 20.10 now and then says that content exists already, which it has itself not
+# yet collected after the checkpoint; it then has not asked runc, and tries again with success.
+start() {
+	until_true started "$@" || { cat "$DIR/err" >&2; return 1; }
+	[ ! -s "$DIR/err" ]
+}
+started() { d start --checkpoint "$1" "$2" 2>"$DIR/err" || ! grep -q 'content sha256:.*: already exists' "$DIR/err"; }
 again() { local n; n=$(number "$FILE"); until_true counts_beyond "$FILE" "$((n + 3))"; }
 
 @test "docker checkpoint create, docker start --checkpoint: three generations" {
@@ -24,7 +31,7 @@ again() { local n; n=$(number "$FILE"); until_true counts_beyond "$FILE" "$((n +
 		until_true state_is one exited
 		n=$(number "$FILE")
 		d checkpoint ls one | grep -q "cp$g"
-		d start --checkpoint "cp$g" one
+		start "cp$g" one
 		until_true counts_beyond "$FILE" "$((n + 3))"
 		[ "$(number "$FILE")" -lt "$((n + 5000))" ]
 		state_is one running
@@ -50,7 +57,7 @@ again() { local n; n=$(number "$FILE"); until_true counts_beyond "$FILE" "$((n +
 	d create --name two --network none -v "$DIR/data:/data" "$IMAGE" sh -c "$COUNT" >/dev/null
 	mkdir -p "$DIR/root/containers/$(d inspect -f '{{.Id}}' two)/checkpoints"
 	cp -r "$DIR/cps/cp" "$DIR/root/containers/$(d inspect -f '{{.Id}}' two)/checkpoints/cp"
-	d start --checkpoint cp two
+	start cp two
 	until_true counts_beyond "$FILE" "$((n + 3))"
 	[ "$(number "$FILE")" -lt "$((n + 5000))" ]
 }
@@ -59,7 +66,7 @@ again() { local n; n=$(number "$FILE"); until_true counts_beyond "$FILE" "$((n +
 	counter one -t
 	d checkpoint create one cp
 	until_true state_is one exited
-	d start --checkpoint cp one
+	start cp one
 	again
 	d rm -f one >/dev/null
 	d run -d --name talker --network none "$IMAGE" sh -c 'i=0; while :; do i=$((i+1)); echo line$i; sleep 0.05; done' >/dev/null
@@ -68,17 +75,20 @@ again() { local n; n=$(number "$FILE"); until_true counts_beyond "$FILE" "$((n +
 	d checkpoint create talker cp
 	until_true state_is talker exited
 	n=$(d logs talker | tail -n1 | tr -d 'a-z')
-	d start --checkpoint cp talker
+	start cp talker
 	until_true logged "$((n + 5))"
 }
 
+connected() { d exec one cat /proc/net/tcp | grep -q " 01 "; }
+
 @test "a checkpoint that is refused leaves the container running" {
+	# connected, for which Docker has no option
+	COUNT="busybox nc -l -p 4000 -e sleep 1000 & sleep 0.2; sleep 1000 | busybox nc 127.0.0.1 4000 & $COUNT"
 	counter one
-	# a client of a name outside, which nobody allowed
-	d exec -d one sh -c 'exec 9<>/dev/console; sleep 1000'
-	mkdir "$DIR/bad"
-	run d checkpoint create --checkpoint-dir /proc one cp
+	until_true connected
+	run d checkpoint create one cp
 	[ "$status" -ne 0 ]
+	[[ $output == *"criu failed"* ]]
 	state_is one running
 	again
 }
