@@ -345,9 +345,27 @@ static bool caller_gone(const struct request *q, const CriuReq *req, int r)
 	       !q->opts->leave_stopped;
 }
 
+struct restored {
+	int sock, sent; /* sent: 0 if the answer went out */
+};
+
+static void tell_restored(void *arg, pid_t root)
+{
+	struct restored *a = arg;
+	CriuResp resp = CRIU_RESP__INIT;
+	CriuRestoreResp restore = CRIU_RESTORE_RESP__INIT;
+
+	resp.type = CRIU_REQ_TYPE__RESTORE;
+	resp.restore = &restore;
+	restore.pid = root;
+	answer(&resp, 0, NULL);
+	a->sent = reply(a->sock, &resp);
+}
+
 static int serve_job(const struct request *base, int sock, const CriuReq *req, bool service)
 {
 	struct request q;
+	struct restored restored = { sock, 1 };
 	CriuResp resp = CRIU_RESP__INIT;
 	CriuDumpResp dump = CRIU_DUMP_RESP__INIT;
 	CriuRestoreResp restore = CRIU_RESTORE_RESP__INIT;
@@ -356,6 +374,8 @@ static int serve_job(const struct request *base, int sock, const CriuReq *req, b
 	int r, sent;
 
 	request_copy(&q, base);
+	q.done = tell_restored;
+	q.done_arg = &restored;
 	r = job_prepare(&q, sock, req, service, why, sizeof(why));
 	resp.type = req->type;
 	if (r == 0)
@@ -365,11 +385,14 @@ static int serve_job(const struct request *base, int sock, const CriuReq *req, b
 		dump.has_restored = true;
 		resp.dump = &dump;
 	} else {
-		restore.pid = r == 0 ? root : -1;
+		restore.pid = -1;
 		resp.restore = &restore;
 	}
 	answer(&resp, r, why);
-	sent = caller_gone(&q, req, r) ? 0 : reply(sock, &resp);
+	if (r == 0 && req->type == CRIU_REQ_TYPE__RESTORE)
+		sent = restored.sent;
+	else
+		sent = caller_gone(&q, req, r) ? 0 : reply(sock, &resp);
 	if (r == 0 && req->type == CRIU_REQ_TYPE__RESTORE && q.opts->n_exec_cmd)
 		r = job_exec(&q);
 	request_close(&q);
