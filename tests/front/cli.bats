@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: cpuinfo
 # The command line: usage, exit statuses, configuration files, action scripts, what goes where.
 bats_require_minimum_version 1.5.0
 load ../kit/helper
