@@ -15,14 +15,13 @@
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-build.h"
-#include "kind/mnt-tar.h"
+#include "kind/mnt-files.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 
 /*
  * "uid=100000": as the first user namespace counts, in file systems that are made anew inside.
@@ -57,18 +56,17 @@ static bool skipped(const struct session *s, const struct mnt *m)
 	for (size_t i = 0; m->parent && i < s->opts->n_skip_mnt; i++)
 		if (!strcmp(s->opts->skip_mnt[i], m->e->mountpoint))
 			return true;
-	return m->parent && skipped(s, m->parent);
+	return false;
 }
 
 /* --skip-mnt: with what is mounted below */
-static void skip(struct session *s, struct mnt_list *l)
+static bool kept(struct session *s, const struct mnt *m)
 {
-	for (size_t i = l->n; i-- > 1;)
-		if (skipped(s, l->v[i])) {
-			session_warn(s, "mount %s of %s: is left out (--skip-mnt)", l->v[i]->e->mountpoint,
-				     l->v[i]->e->source);
-			mnt_drop(l, i);
-		}
+	bool skip = s->opts->n_skip_mnt && skipped(s, m);
+
+	if (skip)
+		session_warn(s, "mount %s of %s: is left out (--skip-mnt)", m->e->mountpoint, m->e->source);
+	return !skip;
 }
 
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
@@ -84,7 +82,7 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		return proc;
 	r = mnt_parse(s, text, l);
 	if (r == 0)
-		skip(s, l);
+		mnt_keep(s, l, kept);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
 		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
@@ -140,71 +138,6 @@ static int mnt_preflight(struct session *s, const struct ns *ns)
 
 /* ---- dump ---- */
 
-/* The mount, if it is the one on top at its place; -1 else. */
-static int open_top(const MntEntry *e)
-{
-	own_fd int fd = open(e->mountpoint, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-	struct statx sx;
-
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 ||
-	    !(sx.stx_mask & STATX_MNT_ID) || sx.stx_mnt_id != e->mnt_id)
-		return -1;
-	return take_fd(fd);
-}
-
-static bool is_bearer(const struct mnt_list *l, const struct mnt *m)
-{
-	return m != l->root && !m->e->ext_key && mnt_has_contents(m->e) && !strcmp(m->e->root, "/");
-}
-
-static int dump_contents(struct session *s, const struct mnt_list *l, size_t i)
-{
-	uint32_t dev = l->v[i]->e->root_dev;
-	own_fd int top = -1, tree = -1;
-
-	for (size_t k = 0; k < l->n; k++)
-		if (is_bearer(l, l->v[k]) && l->v[k]->e->root_dev == dev && top < 0)
-			top = open_top(l->v[k]->e);
-	if (top < 0)
-		return session_fail(s, -ENOTSUP,
-				    "mount %s: another mount hides all of it, so that its files cannot be read",
-				    l->v[i]->e->mountpoint);
-	tree = fd_high(open_tree(top, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
-	if (tree < 0)
-		return session_fail(s, -errno, "mount %s: clone it", l->v[i]->e->mountpoint);
-	return mnt_tar_write(s, dev, tree, l->v[i]->e->mountpoint);
-}
-
-static int dump_all_contents(struct session *s, const struct mnt_list *l, const struct mnt_list *main)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < l->n; i++) {
-		bool seen = l->v[i]->e->root_dev == l->root->e->root_dev || (main && mnt_shown_by(main, l->v[i]));
-
-		for (size_t k = 0; k < i; k++)
-			seen |= is_bearer(l, l->v[k]) && l->v[k]->e->root_dev == l->v[i]->e->root_dev;
-		if (!seen && is_bearer(l, l->v[i]))
-			r = dump_contents(s, l, i);
-	}
-	return r;
-}
-
-static int dump_inside(struct session *s, const struct ns *ns, const struct mnt_list *l,
-		       const struct mnt_list *main)
-{
-	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
-	own_fd int there = session_openat(s, ns->task->proc, "ns/mnt", O_RDONLY, 0);
-
-	mnt_tar_ready();
-	if (there < 0 || setns(there, CLONE_NEWNS) < 0)
-		return session_fail(s, -errno, "task %d: enter its mnt namespace", ns->task->vpid);
-	/* paths are as this task sees them */
-	if (root < 0 || fchdir(root) < 0 || chroot(".") < 0)
-		return session_fail(s, -errno, "task %d: enter its root", ns->task->vpid);
-	return dump_all_contents(s, l, main);
-}
-
 /* All lists first: the way into a mount namespace is one of no return. */
 static int mnt_dump(struct session *s, const struct ns *ns)
 {
@@ -212,20 +145,26 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 		struct mnt_list *v;
 		size_t n, max;
 	} all = { 0 };
+	struct {
+		const struct ns **v;
+		size_t n, max;
+	} where = { 0 };
 	const struct ns *o = ns;
 	int r = 0;
 
 	for (size_t n = 0; r == 0 && o; o = ns_nested(s, CLONE_NEWNS, n++)) {
+		*vec_add(&where) = o;
 		*vec_add(&all) = (struct mnt_list){ 0 };
 		r = list_of(s, o, &all.v[all.n - 1], all.n > 1 ? all.v : NULL);
 		if (r == 0)
 			r = mnt_write(s, o->id, &all.v[all.n - 1]);
 	}
-	for (size_t n = 0; r == 0 && n < all.n; n++)
-		r = dump_inside(s, n ? ns_nested(s, CLONE_NEWNS, n - 1) : ns, &all.v[n], n ? all.v : NULL);
+	if (r == 0)
+		r = mnt_files(s, all.n, where.v, all.v);
 	for (size_t n = 0; n < all.n; n++)
 		mnt_free(&all.v[n]);
 	free(all.v);
+	free(where.v);
 	return r;
 }
 

@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""mounts: random mount trees over several mount namespaces, dumped, restored and compared.
+
+Usage: mounts.py BUILD DIR [SEED...]        environment: SECONDS_MAX (20), SEED (the first), SEEDS (a number instead of seconds)
+Each seed is one tree; a failure prints it, and `mounts.py BUILD DIR SEED` repeats it. What is compared: the
+mountinfo of each namespace up to ids, names and contents of each mount, hidden ones too, and which mounts of
+which namespaces show the same file system.
+"""
+import ctypes, hashlib, os, random, shutil, signal, stat, subprocess, sys, time, traceback
+
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNS = 0x20000
+RDONLY, NOSUID, NODEV, NOEXEC, NOATIME, NODIRATIME, NOSYMFOLLOW = 1, 2, 4, 8, 0x400, 0x800, 0x100
+STRICTATIME, RELATIME, REMOUNT, BIND, MOVE, REC = 1 << 24, 1 << 21, 32, 4096, 8192, 16384
+KINDS = {"unbindable": 1 << 17, "private": 1 << 18, "slave": 1 << 19, "shared": 1 << 20}
+MOUNTS_MAX = 60
+NAMES = "abc"
+
+
+def call(r):
+    if r < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return r
+
+
+def mount(src, to, fs, flags, data=None):
+    enc = lambda x: x.encode() if x is not None else None
+    call(libc.mount(enc(src), enc(to), enc(fs), ctypes.c_ulong(flags), enc(data)))
+
+
+def umount(path):
+    call(libc.umount2(path.encode(), 2 | 8))
+
+
+def mountinfo(text):
+    """[{id, parent, dev, root, at, flags, groups, fs, source, sb}], parents before children"""
+    rows = []
+    for line in text.splitlines():
+        left, right = line.split(" - ", 1)
+        w, x = left.split(" "), right.split(" ")
+        rows.append(dict(id=int(w[0]), parent=int(w[1]), dev=w[2], root=w[3], at=w[4],
+                         flags=w[5], groups=[g for g in w[6:] if g and not g.startswith("propagate_from")],
+                         fs=x[0], source=x[1], sb=x[2]))
+    by = {r["id"]: r for r in rows}
+    kids = {}
+    for r in rows:
+        kids.setdefault(r["parent"] if r["parent"] in by and r["parent"] != r["id"] else None, []).append(r)
+    out = []
+
+    def walk(r, key):
+        r["key"] = key + (r["at"],)
+        out.append(r)
+        for c in sorted(kids.get(r["id"], []), key=lambda c: c["at"]):
+            walk(c, r["key"])
+    for r in kids[None]:
+        walk(r, ())
+    return out, by
+
+
+def canonical(infos):
+    """mountinfo of all namespaces as text without ids"""
+    numbers, out = {}, []
+    number = lambda kind, x: numbers.setdefault((kind, x), sum(k[0] == kind for k in numbers))
+    for i, text in enumerate(infos):
+        for r in mountinfo(text)[0]:
+            groups = ["%s:%d" % (g.split(":")[0], number("group", g.split(":")[1])) if ":" in g else g
+                      for g in r["groups"]]
+            sb = ",".join(o for o in r["sb"].split(",") if o != "inode64")
+            out.append("ns%d %s dev%d %s %s %s %s %s %s" % (i, " > ".join(r["key"]), number("dev", r["dev"]), r["root"],
+                       r["flags"], " ".join(groups), r["fs"], r["source"], sb))
+    return out
+
+
+# ---- contents: a child in a copy of the namespace peels one mount after the other ----
+
+def listing(top):
+    out = []
+    todo = [top]
+    while todo:
+        p = todo.pop()
+        st = os.lstat(p)
+        line = "%s %o %d:%d" % (p[len(top):], st.st_mode, st.st_uid, st.st_gid)
+        if stat.S_ISREG(st.st_mode):
+            with open(p, "rb") as f:
+                line += " " + hashlib.md5(f.read()).hexdigest()
+        elif stat.S_ISLNK(st.st_mode):
+            line += " " + os.readlink(p)
+        elif stat.S_ISDIR(st.st_mode):
+            todo += [os.path.join(p, n) for n in os.listdir(p)]
+        out.append(line)
+    return sorted(out)
+
+
+def mnt_of(path):
+    try:
+        fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return -1  # below a mount that hides it
+    try:
+        with open("%d" % fd, opener=lambda p, f: os.open(p, os.O_RDONLY, dir_fd=FDINFO)) as f:
+            for line in f:
+                if line.startswith("mnt_id:"):
+                    return int(line.split()[1])
+    finally:
+        os.close(fd)
+
+
+def peel(proc, out):
+    global FDINFO
+    me = os.open("/proc/self", os.O_RDONLY)
+    FDINFO = os.open("/proc/self/fdinfo", os.O_RDONLY)
+    ns = os.open(proc + "/ns/mnt", os.O_RDONLY)
+    call(libc.setns(ns, NEWNS))
+    call(libc.unshare(NEWNS))
+    mount(None, "/", None, REC | KINDS["private"])
+    with open("mountinfo", opener=lambda p, f: os.open(p, f, dir_fd=me)) as f:
+        rows, by = mountinfo(f.read())
+    left = {r["id"]: r for r in rows}
+    progress = True
+    while progress:
+        progress = False
+        for r in reversed(rows):
+            if r["id"] not in left or any(x["parent"] == r["id"] for x in left.values() if x is not r):
+                continue
+            if mnt_of(r["at"]) != r["id"]:
+                continue
+            if r["fs"] not in ("proc", "sysfs", "mqueue", "devpts"):
+                out.write("%s: %s\n" % (" > ".join(r["key"]), "; ".join(listing(r["at"]))))
+            del left[r["id"]]
+            progress = True
+            if len(r["key"]) > 1:
+                umount(r["at"])
+    for r in left.values():
+        out.write("%s: unreachable\n" % " > ".join(r["key"]))
+    out.flush()
+
+
+def contents(pids, path):
+    for pid in pids:
+        child = os.fork()
+        if child == 0:
+            try:
+                with open(path, "a") as out:
+                    out.write("pid\n")
+                    peel("/proc/%d" % pid, out)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        if os.waitpid(child, 0)[1]:
+            raise RuntimeError("contents of %d cannot be read" % pid)
+    with open(path) as f:
+        return sorted(f.read().splitlines())
+
+
+# ---- the tree ----
+
+def fill(rnd, top, depth=0):
+    """the same names everywhere, other contents"""
+    with open(top + "/f", "w") as f:
+        f.write("%032x" % rnd.getrandbits(128))
+    if depth < 2:
+        for n in NAMES:
+            if rnd.random() < (0.9 if depth == 0 else 0.5):
+                os.mkdir(top + "/" + n)
+                fill(rnd, top + "/" + n, depth + 1)
+
+
+class Maker:
+    """runs in the root task; goes through its namespaces with setns()"""
+
+    def __init__(self, seed):
+        self.rnd, self.log = random.Random(seed), []
+        self.proc = os.open("/proc", os.O_RDONLY)
+        self.ns, self.kids = [], []
+
+    def at(self, path):
+        return os.open(path, os.O_RDONLY, dir_fd=self.proc)
+
+    def mounts(self):
+        with open("self/mountinfo", opener=lambda p, f: os.open(p, f, dir_fd=self.proc)) as f:
+            return [l.split(" ")[4] for l in f]
+
+    def total(self):
+        n = 0
+        for fd in self.ns:
+            call(libc.setns(fd, NEWNS))
+            n += len(self.mounts())
+        return n
+
+    def dir(self):
+        while True:
+            p = "/" + "/".join(self.rnd.choice(NAMES) for _ in range(self.rnd.choice((1, 1, 1, 2, 2, 3))))
+            if os.path.isdir(p):
+                return p
+
+    def mountpoint(self):
+        return self.rnd.choice([m for m in self.mounts()])
+
+    def step(self):
+        rnd = self.rnd
+        k = rnd.randrange(len(self.ns))
+        call(libc.setns(self.ns[k], NEWNS))
+        what = rnd.choice(("tmpfs", "tmpfs", "tmpfs", "bind", "bind", "bind", "rbind", "file", "move", "kind", "kind", "kind",
+                           "flags", "flags", "umount", "ns", "proc", "ramfs", "again", "sub"))
+        if what in ("tmpfs", "ramfs"):
+            to = self.dir()
+            self.log.append((k, what, to))
+            mount("t%d" % len(self.log), to, what, rnd.choice((0, 0, NOSUID | NODEV)),
+                  rnd.choice((None, "size=1m", "mode=700", "nr_inodes=1000")) if what == "tmpfs" else None)
+            fill(rnd, to)
+            if what == "tmpfs" and rnd.random() < 0.2:
+                mount(None, to, None, REMOUNT | RDONLY)
+        elif what in ("bind", "rbind"):
+            src, to = self.dir(), self.dir()
+            self.log.append((k, what, src, to))
+            mount(src, to, None, BIND | (REC if what == "rbind" else 0))
+        elif what == "file":
+            src, to = self.dir() + "/f", self.dir() + "/f"
+            self.log.append((k, what, src, to))
+            mount(src, to, None, BIND)
+        elif what == "again":  # overmounted by itself
+            to = self.mountpoint()
+            self.log.append((k, what, to))
+            mount(to, to, None, BIND)
+        elif what == "sub":  # a directory of a tmpfs whose root goes away
+            a, to = self.dir(), self.dir()
+            self.log.append((k, what, a, to))
+            mount("sub", a, "tmpfs", 0)
+            fill(rnd, a)
+            mount(a + "/" + rnd.choice(("f", "a", "b")), to + rnd.choice(("", "/f")), None, BIND)
+            umount(a)
+        elif what == "move":
+            src, to = self.mountpoint(), self.dir()
+            self.log.append((k, what, src, to))
+            mount(src, to, None, MOVE)
+        elif what == "kind":
+            to, name = self.mountpoint(), rnd.choice(("shared", "shared", "shared", "slave", "slave", "private", "unbindable"))
+            rec = rnd.choice((0, 0, REC))
+            self.log.append((k, name, to, rec))
+            mount(None, to, None, KINDS[name] | rec)
+        elif what == "flags":
+            to, fl = self.mountpoint(), rnd.choice((0, RELATIME, NOATIME, STRICTATIME, NODIRATIME))
+            for f in (RDONLY, NOSUID, NODEV, NOEXEC if to != "/" else 0, NOSYMFOLLOW):
+                fl |= rnd.choice((0, 0, f))
+            self.log.append((k, what, to, hex(fl)))
+            mount(None, to, None, REMOUNT | BIND | fl)
+        elif what == "umount":
+            to = self.mountpoint()
+            self.log.append((k, what, to))
+            if to != "/":
+                umount(to)
+        elif what == "proc":
+            to = self.dir()
+            self.log.append((k, what, to))
+            mount("proc", to, "proc", 0)
+        elif what == "ns" and len(self.ns) < 3:
+            self.log.append((k, "ns %d" % len(self.ns)))
+            self.child()
+
+    def child(self):
+        up, down = os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            call(libc.unshare(NEWNS))
+            os.write(up[1], b"x")
+            os.read(down[0], 1)
+            sleep()
+        os.read(up[0], 1)
+        self.ns.append(self.at("%d/ns/mnt" % pid))
+        self.kids.append((pid, down[1]))
+
+    def run(self, steps):
+        self.ns.append(self.at("self/ns/mnt"))
+        for _ in range(steps):
+            if self.total() > MOUNTS_MAX:
+                break
+            try:
+                self.step()
+            except OSError as e:
+                self.log[-1] += (e.strerror,)
+        for pid, fd in self.kids:
+            os.write(fd, b"x")
+        call(libc.setns(self.ns[0], NEWNS))
+
+
+def sleep():
+    for fd in os.listdir(FDS):
+        try:
+            os.set_inheritable(int(fd), False)
+        except OSError:
+            pass
+    os.execve(os.open("/bin/idle", os.O_RDONLY), ["idle"], {})
+
+
+def start(seed, root, report):
+    """the root task of a tree; its pid, when all is as it shall be"""
+    global FDS
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        FDS = os.open("/proc/self/fd", os.O_RDONLY)
+        log, m = open(report, "w"), Maker(seed)
+        os.setsid()
+        call(libc.unshare(NEWNS))
+        mount(None, "/", None, REC | KINDS["private"])
+        mount(root, root, None, BIND)
+        os.chdir(root)
+        if libc.syscall(155, b".", b".") < 0:
+            mount(".", "/", None, MOVE)
+            os.chroot(".")
+        else:
+            umount(".")
+        os.chdir("/")
+        m.run(m.rnd.choice((5, 15, 30, 40)))
+        for line in m.log:
+            print(*line, file=log)
+        print("ready", file=log, flush=True)
+        sleep()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def until(true):
+    end = time.time() + 10
+    while not true():
+        if time.time() > end:
+            raise RuntimeError("still not true")
+        time.sleep(0.005)
+
+
+def tree_of(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [pid] + [int(p) for p in f.read().split()]
+
+
+def read(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def infos(pids):
+    return [read("/proc/%d/mountinfo" % p) for p in pids]
+
+
+def one(build, top, seed):
+    """None, or what is wrong"""
+    root, img, report = top + "/root", top + "/img", top + "/report"
+    shutil.rmtree(img, ignore_errors=True)
+    os.makedirs(img)
+    os.makedirs(root)
+    os.mkdir(root + "/bin")
+    shutil.copy(build + "/tests/kit/idle", root + "/bin/idle")
+    fill(random.Random(seed), root)
+    for f in ("before", "after"):
+        if os.path.exists(top + "/" + f):
+            os.unlink(top + "/" + f)
+    with open(report, "w"):
+        pass
+    pid = start(seed, root, report)
+    pids, wrong = [pid], None
+    try:
+        until(lambda: read(report).endswith("ready\n"))
+        pids = tree_of(pid)
+        until(lambda: all(os.readlink("/proc/%d/exe" % p).endswith("idle") for p in pids))
+        before = canonical(infos(pids))
+        was = contents(pids, top + "/before")
+        r = subprocess.run([build + "/stasis", "dump", "-t", str(pid), "-D", img, "-v4", "-o", "dump.log"],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        if r.returncode:
+            return "dump: " + r.stderr
+        os.waitpid(pid, 0)
+        mount(root, root, None, BIND)
+        mount(None, root, None, KINDS["private"])
+        try:
+            r = subprocess.run([build + "/stasis", "restore", "-D", img, "-d", "--root", root, "-v4", "-o", "restore.log"],
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        finally:
+            umount(root)
+        if r.returncode:
+            return "restore: " + r.stderr
+        now = contents(pids, top + "/after")
+        after = canonical(infos(pids))
+        lost = ["- " + l for l in before if l not in after] + ["+ " + l for l in after if l not in before]
+        if lost:
+            wrong = "mountinfo:\n" + "\n".join(lost)
+        elif was != now:
+            wrong = "contents:\n" + "\n".join(["- " + l for l in was if l not in now] + ["+ " + l for l in now if l not in was])
+    finally:
+        for p in reversed(pids):
+            try:
+                os.kill(p, signal.SIGKILL)
+            except OSError:
+                pass
+        try:
+            os.waitpid(pid, 0)
+        except OSError:
+            pass
+        until(lambda: not any(os.path.exists("/proc/%d/ns/mnt" % p) and read("/proc/%d/stat" % p).split(" ")[2:3] not in (["Z"], []) for p in pids))
+        shutil.rmtree(root)
+    return wrong
+
+
+def main():
+    build, top = sys.argv[1], os.path.realpath(sys.argv[2])
+    call(libc.unshare(NEWNS))
+    mount(None, "/", None, REC | KINDS["private"])
+    seeds = [int(x) for x in sys.argv[3:]]
+    first = seeds[0] if seeds else int(os.environ.get("SEED", int(time.time() * 1000) % 1000000))
+    end = time.time() + float(os.environ.get("SECONDS_MAX", 20))
+    count = int(os.environ.get("SEEDS", 0))
+    done, bad = 0, 0
+    while done < len(seeds) if seeds else done < count if count else time.time() < end:
+        seed = seeds[done] if seeds else first + done
+        done += 1
+        try:
+            wrong = one(build, top, seed)
+        except Exception:
+            wrong = traceback.format_exc()
+        if wrong:
+            bad += 1
+            print("seed %d: %s" % (seed, wrong.strip()[:3000]), flush=True)
+            if seeds:
+                print(read(top + "/report"))
+                sys.exit(1)
+    print("%d trees, %d wrong" % (done, bad))
+    sys.exit(bad > 0)
+
+
+main()
