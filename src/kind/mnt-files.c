@@ -219,7 +219,8 @@ static int read_from(struct session *s, const struct mnt_list *main, const struc
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
-		struct mnt *b = wanted(main, world, l->v[i]);
+		/* unbindable ones are cloned in a copy only */
+		struct mnt *b = l->v[i]->e->flags & MS_UNBINDABLE ? NULL : wanted(main, world, l->v[i]);
 		own_fd int top = b ? open_top(l->v[i]->e) : -1;
 
 		if (top >= 0)

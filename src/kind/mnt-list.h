@@ -22,6 +22,7 @@ struct mnt {
 	struct mnt *child, *prev, *next;
 	struct mnt *same; /* the next of the same superblock */
 	struct mnt *peer; /* restore: the next of the same peer group */
+	struct mnt *slave; /* restore: the next with the same master */
 };
 
 struct mnt_list {

@@ -286,9 +286,9 @@ class Maker:
 
 
 def sleep():
-    for fd in os.listdir(FDS):
+    for fd in range(64):
         try:
-            os.set_inheritable(int(fd), False)
+            os.set_inheritable(fd, False)
         except OSError:
             pass
     os.execve(os.open("/bin/idle", os.O_RDONLY), ["idle"], {})
@@ -296,12 +296,10 @@ def sleep():
 
 def start(seed, root, report):
     """the root task of a tree; its pid, when all is as it shall be"""
-    global FDS
     pid = os.fork()
     if pid:
         return pid
     try:
-        FDS = os.open("/proc/self/fd", os.O_RDONLY)
         log, m = open(report, "w"), Maker(seed)
         os.setsid()
         call(libc.unshare(NEWNS))

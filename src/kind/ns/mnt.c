@@ -23,6 +23,17 @@
 #include <string.h>
 #include <sys/mount.h>
 
+struct mnt_lists {
+	struct {
+		struct mnt_list *v;
+		size_t n, max;
+	} lists;
+	struct {
+		const struct ns **v;
+		size_t n, max;
+	} where;
+};
+
 /*
  * "uid=100000": as the first user namespace counts, in file systems that are made anew inside.
  * Source: shmem_show_options(), devpts_show_options().
@@ -96,8 +107,44 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 	return r < 0 || !mnt_auto_asked(s) ? r : mnt_auto(s, proc, l, main);
 }
 
-static int check(struct session *s, const struct mnt_list *l, const struct mnt_list *main, const struct mnt *m)
+/* Is its superblock mounted on the host, so that a new one would be another? */
+static bool is_hosts(struct session *s, const struct mnt *m)
 {
+	struct mnt_list ours = { 0 };
+	own_mem char *text = NULL;
+	int proc = ns_proc(s);
+	own_fd int fd = proc < 0 ? -1 : session_openat(s, proc, "self/mountinfo", O_RDONLY, 0);
+	bool is = false;
+
+	if (fd < 0 || text_read_fd(fd, &text, NULL) < 0 || mnt_parse_flat(s, text, &ours) < 0)
+		is = true;
+	for (size_t i = 0; !is && i < ours.n; i++)
+		is = ours.v[i]->e->root_dev == m->e->root_dev;
+	mnt_free(&ours);
+	return is;
+}
+
+/* Of a kind that can be made anew though its root is mounted nowhere, as mnt-build.c does it. */
+static bool is_own_super(struct session *s, const struct mnt *m)
+{
+	uint32_t type = m->e->fstype;
+
+	return (mnt_has_contents(m->e) || type == FSTYPE__PROC || type == FSTYPE__SYSFS || type == FSTYPE__MQUEUE) &&
+	       !is_hosts(s, m);
+}
+
+static bool shown_anywhere(const struct mnt_list *lists, size_t n, const struct mnt *m)
+{
+	for (size_t i = 0; i < n; i++)
+		if (mnt_shown_inside(&lists[i], m))
+			return true;
+	return false;
+}
+
+static int check(struct session *s, const struct mnt_list *lists, size_t n, const struct mnt_list *l,
+		 const struct mnt *m)
+{
+	const struct mnt_list *main = l == lists ? NULL : lists;
 	const MntEntry *e = m->e;
 	int r = 0;
 
@@ -109,7 +156,7 @@ static int check(struct session *s, const struct mnt_list *l, const struct mnt_l
 				 e->mountpoint, e->root);
 	else if (main && mnt_shown_by(main, m))
 		return 0;
-	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !mnt_shown_inside(l, m))
+	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(lists, n, m) && !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
 				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
@@ -118,22 +165,46 @@ static int check(struct session *s, const struct mnt_list *l, const struct mnt_l
 	return r;
 }
 
+/* The lists of all namespaces, the root task's first; where[]: which they are. */
+static int lists_of(struct session *s, struct mnt_lists *all)
+{
+	const struct ns *o = ns_of(s, CLONE_NEWNS);
+	int r = 0, one;
+
+	for (size_t n = 0; o; o = ns_nested(s, CLONE_NEWNS, n++)) {
+		*vec_add(&all->where) = o;
+		*vec_add(&all->lists) = (struct mnt_list){ 0 };
+		one = list_of(s, o, &all->lists.v[n], n ? all->lists.v : NULL);
+		r = r < 0 ? r : one;
+	}
+	return r;
+}
+
+static void lists_free(struct mnt_lists *all)
+{
+	for (size_t i = 0; i < all->lists.n; i++)
+		mnt_free(&all->lists.v[i]);
+	free(all->lists.v);
+	free(all->where.v);
+}
+
+/* All at once, with the root task's. */
 static int mnt_preflight(struct session *s, const struct ns *ns)
 {
-	const struct ns *top = ns_of(s, CLONE_NEWNS);
-	struct mnt_list main = { 0 }, l = { 0 };
-	int all = top == ns ? 0 : list_of(s, top, &main, NULL);
+	struct mnt_lists all = { 0 };
+	int r;
 
-	if (all == 0)
-		all = list_of(s, ns, &l, top == ns ? NULL : &main);
-	for (size_t i = 0; i < l.n; i++) {
-		int r = check(s, &l, top == ns ? NULL : &main, l.v[i]);
+	if (ns != ns_of(s, CLONE_NEWNS) && ns_is_own(s, CLONE_NEWNS))
+		return 0;
+	r = lists_of(s, &all);
+	for (size_t n = 0; n < all.lists.n; n++)
+		for (size_t i = 0; all.lists.v[n].root && i < all.lists.v[n].n; i++) {
+			int one = check(s, all.lists.v, all.lists.n, &all.lists.v[n], all.lists.v[n].v[i]);
 
-		all = all < 0 ? all : r;
-	}
-	mnt_free(&l);
-	mnt_free(&main);
-	return all;
+			r = r < 0 ? r : one;
+		}
+	lists_free(&all);
+	return r;
 }
 
 /* ---- dump ---- */
@@ -141,30 +212,14 @@ static int mnt_preflight(struct session *s, const struct ns *ns)
 /* All lists first: the way into a mount namespace is one of no return. */
 static int mnt_dump(struct session *s, const struct ns *ns)
 {
-	struct {
-		struct mnt_list *v;
-		size_t n, max;
-	} all = { 0 };
-	struct {
-		const struct ns **v;
-		size_t n, max;
-	} where = { 0 };
-	const struct ns *o = ns;
-	int r = 0;
+	struct mnt_lists all = { 0 };
+	int r = lists_of(s, &all);
 
-	for (size_t n = 0; r == 0 && o; o = ns_nested(s, CLONE_NEWNS, n++)) {
-		*vec_add(&where) = o;
-		*vec_add(&all) = (struct mnt_list){ 0 };
-		r = list_of(s, o, &all.v[all.n - 1], all.n > 1 ? all.v : NULL);
-		if (r == 0)
-			r = mnt_write(s, o->id, &all.v[all.n - 1]);
-	}
+	for (size_t n = 0; r == 0 && n < all.lists.n; n++)
+		r = mnt_write(s, all.where.v[n]->id, &all.lists.v[n]);
 	if (r == 0)
-		r = mnt_files(s, all.n, where.v, all.v);
-	for (size_t n = 0; n < all.n; n++)
-		mnt_free(&all.v[n]);
-	free(all.v);
-	free(where.v);
+		r = mnt_files(s, all.lists.n, all.where.v, all.lists.v);
+	lists_free(&all);
 	return r;
 }
 
