@@ -182,10 +182,16 @@ class Maker:
         with open("self/mountinfo", opener=lambda p, f: os.open(p, f, dir_fd=self.proc)) as f:
             return [l.split(" ")[4] for l in f]
 
+    def enter(self, k):
+        """with the root that its task has, below what is mounted on it"""
+        call(libc.setns(self.ns[k][0], NEWNS))
+        os.fchdir(self.ns[k][1])
+        os.chroot(".")
+
     def total(self):
         n = 0
-        for fd in self.ns:
-            call(libc.setns(fd, NEWNS))
+        for k in range(len(self.ns)):
+            self.enter(k)
             n += len(self.mounts())
         return n
 
@@ -201,7 +207,7 @@ class Maker:
     def step(self):
         rnd = self.rnd
         k = rnd.randrange(len(self.ns))
-        call(libc.setns(self.ns[k], NEWNS))
+        self.enter(k)
         what = rnd.choice(("tmpfs", "tmpfs", "tmpfs", "bind", "bind", "bind", "rbind", "file", "move", "kind", "kind", "kind",
                            "flags", "flags", "umount", "ns", "proc", "ramfs", "again", "sub"))
         if what in ("tmpfs", "ramfs"):
@@ -268,11 +274,11 @@ class Maker:
             os.read(down[0], 1)
             sleep()
         os.read(up[0], 1)
-        self.ns.append(self.at("%d/ns/mnt" % pid))
+        self.ns.append((self.at("%d/ns/mnt" % pid), self.at("%d/root" % pid)))
         self.kids.append((pid, down[1]))
 
     def run(self, steps):
-        self.ns.append(self.at("self/ns/mnt"))
+        self.ns.append((self.at("self/ns/mnt"), self.at("self/root")))
         for _ in range(steps):
             if self.total() > MOUNTS_MAX:
                 break
@@ -282,7 +288,7 @@ class Maker:
                 self.log[-1] += (e.strerror,)
         for pid, fd in self.kids:
             os.write(fd, b"x")
-        call(libc.setns(self.ns[0], NEWNS))
+        self.enter(0)
 
 
 def sleep():
