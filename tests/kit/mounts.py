@@ -196,10 +196,11 @@ class Maker:
         return n
 
     def dir(self):
-        while True:
+        for _ in range(200):
             p = "/" + "/".join(self.rnd.choice(NAMES) for _ in range(self.rnd.choice((1, 1, 1, 2, 2, 3))))
             if os.path.isdir(p):
                 return p
+        raise OSError(2, "no directory is to be seen any more")
 
     def mountpoint(self):
         return self.rnd.choice([m for m in self.mounts()])
@@ -209,7 +210,7 @@ class Maker:
         k = rnd.randrange(len(self.ns))
         self.enter(k)
         what = rnd.choice(("tmpfs", "tmpfs", "tmpfs", "bind", "bind", "bind", "rbind", "file", "move", "kind", "kind", "kind",
-                           "flags", "flags", "umount", "ns", "proc", "ramfs", "again", "sub"))
+                           "flags", "flags", "umount", "ns", "proc", "ramfs", "again", "sub", "split"))
         if what in ("tmpfs", "ramfs"):
             to = self.dir()
             self.log.append((k, what, to))
@@ -236,6 +237,17 @@ class Maker:
             mount("sub", a, "tmpfs", 0)
             fill(rnd, a)
             mount(a + "/" + rnd.choice(("f", "a", "b")), to + rnd.choice(("", "/f")), None, BIND)
+            umount(a)
+        elif what == "split":  # a group whose members show nothing in common
+            a, to = self.dir(), [self.dir() for _ in range(3)]
+            self.log.append((k, what, a, *to))
+            mount("split", a, "tmpfs", 0)
+            fill(rnd, a)
+            mount(None, a, None, KINDS["shared"])
+            for n, d in zip(("/f", "/a", "/b"), to):
+                mount(a + n, d + ("/f" if n == "/f" else ""), None, BIND)
+            if rnd.random() < 0.5:
+                mount(None, to[2], None, KINDS["slave"])
             umount(a)
         elif what == "move":
             src, to = self.mountpoint(), self.dir()
@@ -285,7 +297,7 @@ class Maker:
             try:
                 self.step()
             except OSError as e:
-                self.log[-1] += (e.strerror,)
+                self.log.append(("", e.strerror))
         for pid, fd in self.kids:
             os.write(fd, b"x")
         self.enter(0)
@@ -337,8 +349,7 @@ def until(true):
 
 
 def tree_of(pid):
-    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
-        return [pid] + [int(p) for p in f.read().split()]
+    return [pid] + [int(p) for p in read("/proc/%d/task/%d/children" % (pid, pid)).split()]
 
 
 def read(path):
@@ -397,7 +408,7 @@ def one(build, top, seed):
         elif was != now:
             wrong = "contents:\n" + "\n".join(["- " + l for l in was if l not in now] + ["+ " + l for l in now if l not in was])
     finally:
-        for p in reversed(pids):
+        for p in reversed(pids + tree_of(pid)):
             try:
                 os.kill(p, signal.SIGKILL)
             except OSError:
