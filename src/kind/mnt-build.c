@@ -26,7 +26,9 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
-#define OWN_GROUP (MS_SHARED | MS_SLAVE)
+/* The kernel looks at all mounts on a mount that is cloned or whose group is taken: with that many, a bare clone
+ * is better. Source: has_locked_children(). */
+#define KIDS_MANY 64
 
 static bool peer_in(const struct mnt_list *l, uint32_t group)
 {
@@ -251,19 +253,16 @@ static int bind_from(int at)
 }
 
 /* The same when mounts are in the way; what is detached can be cloned from since Linux 6.15. */
-static int bind_bare(int dir, const char *rel)
+static int bind_bare(int bare, const char *rel)
 {
-	own_fd int bare = bind_from(dir), at = -1;
+	own_fd int at = *rel ? open_below(bare, rel) : -1;
 
-	if (bare < 0 || !*rel)
-		return take_fd(bare);
-	at = open_below(bare, rel);
-	return at < 0 ? -errno : bind_from(at);
+	return !*rel ? bind_from(bare) : at < 0 ? -errno : bind_from(at);
 }
 
 /* Only who is in its namespace may clone or change a mount: fn() there; ns -1: here */
-static int there(struct session *s, int ns, int (*fn)(struct session *s, const struct mnt *m, const struct mnt *of),
-		 const struct mnt *m, const struct mnt *of)
+static int there(struct session *s, int ns, int (*fn)(struct session *s, const struct mnt *m, struct mnt *of),
+		 const struct mnt *m, struct mnt *of)
 {
 	own_fd int home = ns < 0 ? -1 : openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	int r;
@@ -276,11 +275,25 @@ static int there(struct session *s, int ns, int (*fn)(struct session *s, const s
 	return r;
 }
 
-static int bind_of(struct session *s, const struct mnt *m, const struct mnt *of)
+static int bare_fd(struct mnt *of)
 {
-	own_fd int at = open_root(s, m, of);
+	if (of->bare < 0)
+		of->bare = bind_from(seen_fd(of));
+	return of->bare;
+}
 
-	return at == -EXDEV ? bind_bare(seen_fd(of), mnt_below(m->e->root, of->e->root)) : at < 0 ? at : bind_from(at);
+static int bind_of(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	const char *rel = mnt_below(m->e->root, of->e->root);
+	int r = of->kids > KIDS_MANY && bare_fd(of) >= 0 ? bind_bare(of->bare, rel) : -EINVAL;
+	own_fd int at = -1;
+
+	if (r >= 0)
+		return r;
+	at = open_root(s, m, of);
+	if (at == -EXDEV)
+		return bare_fd(of) < 0 ? of->bare : bind_bare(of->bare, rel);
+	return at < 0 ? at : bind_from(at);
 }
 
 /* From a mount of l, made already. Return: a clone, -ENOENT: there is none, or -errno with the reason */
@@ -371,6 +384,7 @@ static int attach(struct session *s, struct mnt *m)
 		return session_fail(s, -errno, "mount %s: find its mount point", m->e->mountpoint);
 	if (move_mount(m->fd, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return session_fail(s, -errno, "mount %s: put it in its place", m->e->mountpoint);
+	m->parent->kids++;
 	session_debug(s, "mount %u: %s of type %s made", m->e->mnt_id, m->e->mountpoint,
 		      mnt_fsname(m->e) ? mnt_fsname(m->e) : "-");
 	return 0;
@@ -497,15 +511,15 @@ static int change(struct session *s, const struct mnt *m, uint64_t type)
 		       ? session_fail(s, -errno, "mount %s: set its propagation", m->e->mountpoint)
 		       : 0;
 }
-static int make_slave(struct session *s, const struct mnt *m, const struct mnt *of)
+static int make_slave(struct session *s, const struct mnt *m, struct mnt *of)
 {
 	return change(s, m, MS_SLAVE);
 }
-static int make_shared(struct session *s, const struct mnt *m, const struct mnt *of)
+static int make_shared(struct session *s, const struct mnt *m, struct mnt *of)
 {
 	return change(s, m, MS_SHARED);
 }
-static int make_unbindable(struct session *s, const struct mnt *m, const struct mnt *of)
+static int make_unbindable(struct session *s, const struct mnt *m, struct mnt *of)
 {
 	return change(s, m, MS_UNBINDABLE);
 }
@@ -595,17 +609,19 @@ static char *common(const char *a, const char *b)
 	return last ? xprintf("%.*s", (int)last, a) : xstrdup("/");
 }
 
-/* What a member must show for all of the group, and all its slaves, to be put in; NULL if one does. */
+/* What a member must show for all of the group, and all its slaves, to be put in; NULL if one does and serves. */
 static char *wanted_root(const struct map *groups, const struct map *slaves, uint32_t group)
 {
 	const struct mnt *first = map_get(groups, group);
 	own_mem char *root = xstrdup(first->e->root);
+	bool many = false;
 
 	for (const struct mnt *o = first; o; o = o->peer) {
 		char *c = common(root, o->e->root);
 
 		free(root);
 		root = c;
+		many |= o->kids > KIDS_MANY;
 	}
 	for (const struct mnt *o = map_get(slaves, group); o; o = o->slave) {
 		char *c = common(root, o->e->root);
@@ -614,7 +630,7 @@ static char *wanted_root(const struct map *groups, const struct map *slaves, uin
 		root = c;
 	}
 	for (const struct mnt *o = first; o; o = o->peer)
-		if (o->peer_outside || !strcmp(o->e->root, root))
+		if (o->peer_outside || (!many && !strcmp(o->e->root, root)))
 			return NULL;
 	return take_mem(root);
 }
@@ -625,7 +641,7 @@ static int stand_in(struct session *s, struct mnt_list *all, struct map *groups,
 	struct mnt *m = xalloc(sizeof(*m));
 	int r;
 
-	m->fd = m->source = m->ns = -1;
+	m->fd = m->source = m->ns = m->bare = -1;
 	m->e = xalloc(sizeof(*m->e));
 	mnt_entry__init(m->e);
 	m->e->root = root;
@@ -695,10 +711,12 @@ static int set_groups(struct session *s, struct mnt_list *l)
 	while (r >= 0 && progress) {
 		progress = false;
 		for (size_t i = 0; r >= 0 && i < l->n; i++) {
-			if (l->v[i]->done)
+			struct mnt *m = l->v[(i + n) % l->n]; /* stand-ins first */
+
+			if (m->done)
 				continue;
-			r = set_group(s, &groups, l->v[i]);
-			l->v[i]->done = r > 0;
+			r = set_group(s, &groups, m);
+			m->done = r > 0;
 			progress |= r > 0;
 		}
 	}

@@ -100,10 +100,10 @@ static struct mnt *wanted(const struct mnt_list *main, const struct mnt_list *wo
 {
 	struct mnt *b;
 
-	if (!mnt_has_contents(m->e) || m->e->ext_key || is_given(main, m))
+	if (!mnt_has_contents(m->e) || m->e->ext_key)
 		return NULL;
 	b = bearer(world, m);
-	return b && !b->done && !strcmp(b->e->root, m->e->root) ? b : NULL;
+	return b && !b->done && !strcmp(b->e->root, m->e->root) && !is_given(main, m) ? b : NULL;
 }
 
 /* ---- what is hidden ---- */
@@ -241,6 +241,8 @@ static int put_parts(struct session *s, const struct mnt_list *world)
 		} parts = { 0 };
 		uint32_t dev = world->v[i]->e->root_dev;
 
+		if (map_get(&world->by_dev, dev) != world->v[i])
+			continue;
 		for mnt_each_same (o, world, dev)
 			if (o->fd >= 0)
 				*vec_add(&parts) = (struct mnt_part){ .fd = o->fd, .root = o->e->root };

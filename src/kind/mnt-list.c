@@ -88,6 +88,7 @@ void mnt_free(struct mnt_list *l)
 	for (size_t i = 0; i < l->n; i++) {
 		fd_close(l->v[i]->fd);
 		fd_close(l->v[i]->source);
+		fd_close(l->v[i]->bare);
 		mnt_entry__free_unpacked(l->v[i]->e, NULL);
 		free(l->v[i]);
 	}
@@ -107,7 +108,7 @@ static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
 	struct mnt *m = xalloc(sizeof(*m));
 
 	m->e = e;
-	m->fd = m->source = m->ns = -1;
+	m->fd = m->source = m->ns = m->bare = -1;
 	*vec_add(l) = m;
 	if (!find_id(l, e->mnt_id))
 		map_put(&l->by_id, e->mnt_id, m);

@@ -16,7 +16,8 @@ struct mnt {
 	bool slave_outside; /* restore: slave of a group of the host's */
 	bool peer_outside;  /* restore: member of one */
 	bool done;	    /* dump: its files are read; restore: its groups are set */
-	size_t kids;	    /* dump: mounts on it that are left */
+	size_t kids;	    /* dump: mounts on it that are left; restore: that are made */
+	int bare;	    /* restore: a clone without what is mounted on it, or -1 */
 
 	/* siblings by falling mountpoint, what lies deeper before what would hide it */
 	struct mnt *child, *prev, *next;

@@ -3,6 +3,7 @@
 """mounts: random mount trees over several mount namespaces, dumped, restored and compared.
 
 Usage: mounts.py BUILD DIR [SEED...]        environment: SECONDS_MAX (20), SEED (the first), SEEDS (a number instead of seconds)
+       mounts.py BUILD DIR many NUMBER bind|tmpfs    one tree with many mounts, and how long it takes
 Each seed is one tree; a failure prints it, and `mounts.py BUILD DIR SEED` repeats it. What is compared: the
 mountinfo of each namespace up to ids, names and contents of each mount, hidden ones too, and which mounts of
 which namespaces show the same file system.
@@ -60,8 +61,8 @@ def mountinfo(text):
 
 def canonical(infos):
     """mountinfo of all namespaces as text without ids"""
-    numbers, out = {}, []
-    number = lambda kind, x: numbers.setdefault((kind, x), sum(k[0] == kind for k in numbers))
+    numbers, count, out = {}, {}, []
+    number = lambda kind, x: numbers.setdefault((kind, x), count.setdefault(kind, []).append(x) or len(count[kind]) - 1) if (kind, x) not in numbers else numbers[kind, x]
     for i, text in enumerate(infos):
         for r in mountinfo(text)[0]:
             groups = ["%s:%d" % (g.split(":")[0], number("group", g.split(":")[1])) if ":" in g else g
@@ -289,6 +290,18 @@ class Maker:
         self.ns.append((self.at("%d/ns/mnt" % pid), self.at("%d/root" % pid)))
         self.kids.append((pid, down[1]))
 
+    def many(self, n, kind):
+        """n mounts below a shared tmpfs: of its directories, or file systems of their own"""
+        mount("many", "/a", "tmpfs", 0)
+        mount(None, "/a", None, KINDS["shared"])
+        for i in range(n):
+            to = "/a/%d" % i
+            os.mkdir(to)
+            if kind == "tmpfs":
+                mount("m%d" % i, to, "tmpfs", 0, "size=4k")
+            else:
+                mount(to, to, None, BIND)
+
     def run(self, steps):
         self.ns.append((self.at("self/ns/mnt"), self.at("self/root")))
         for _ in range(steps):
@@ -312,7 +325,7 @@ def sleep():
     os.execve(os.open("/bin/idle", os.O_RDONLY), ["idle"], {})
 
 
-def start(seed, root, report):
+def start(seed, root, report, many=None):
     """the root task of a tree; its pid, when all is as it shall be"""
     pid = os.fork()
     if pid:
@@ -330,7 +343,10 @@ def start(seed, root, report):
         else:
             umount(".")
         os.chdir("/")
-        m.run(m.rnd.choice((5, 15, 30, 40)))
+        if many:
+            m.many(*many)
+        else:
+            m.run(m.rnd.choice((5, 15, 30, 40)))
         for line in m.log:
             print(*line, file=log)
         print("ready", file=log, flush=True)
@@ -341,7 +357,7 @@ def start(seed, root, report):
 
 
 def until(true):
-    end = time.time() + 10
+    end = time.time() + 60
     while not true():
         if time.time() > end:
             raise RuntimeError("still not true")
@@ -364,7 +380,7 @@ def infos(pids):
     return [read("/proc/%d/mountinfo" % p) for p in pids]
 
 
-def one(build, top, seed):
+def one(build, top, seed, many=None):
     """None, or what is wrong"""
     root, img, report = top + "/root", top + "/img", top + "/report"
     shutil.rmtree(img, ignore_errors=True)
@@ -378,21 +394,24 @@ def one(build, top, seed):
             os.unlink(top + "/" + f)
     with open(report, "w"):
         pass
-    pid = start(seed, root, report)
+    pid = start(seed, root, report, many)
     pids, wrong = [pid], None
     try:
         until(lambda: read(report).endswith("ready\n"))
         pids = tree_of(pid)
         until(lambda: all(os.readlink("/proc/%d/exe" % p).endswith("idle") for p in pids))
         before = canonical(infos(pids))
-        was = contents(pids, top + "/before")
+        was = contents(pids, top + "/before") if not many else []
+        t0 = time.time()
         r = subprocess.run([build + "/stasis", "dump", "-t", str(pid), "-D", img, "-v4", "-o", "dump.log"],
                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        t1 = time.time()
         if r.returncode:
             return "dump: " + r.stderr
         os.waitpid(pid, 0)
         mount(root, root, None, BIND)
         mount(None, root, None, KINDS["private"])
+        t2 = time.time()
         try:
             r = subprocess.run([build + "/stasis", "restore", "-D", img, "-d", "--root", root, "-v4", "-o", "restore.log"],
                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
@@ -400,9 +419,12 @@ def one(build, top, seed):
             umount(root)
         if r.returncode:
             return "restore: " + r.stderr
-        now = contents(pids, top + "/after")
+        if many:
+            print("%d mounts (%s): dump %.2f s, restore %.2f s" % (len(before), many[1], t1 - t0, time.time() - t2))
+        now = contents(pids, top + "/after") if not many else []
         after = canonical(infos(pids))
-        lost = ["- " + l for l in before if l not in after] + ["+ " + l for l in after if l not in before]
+        old, new = set(before), set(after)
+        lost = ["- " + l for l in before if l not in new] + ["+ " + l for l in after if l not in old]
         if lost:
             wrong = "mountinfo:\n" + "\n".join(lost)
         elif was != now:
@@ -426,6 +448,9 @@ def main():
     build, top = sys.argv[1], os.path.realpath(sys.argv[2])
     call(libc.unshare(NEWNS))
     mount(None, "/", None, REC | KINDS["private"])
+    if sys.argv[3:4] == ["many"]:
+        wrong = one(build, top, 1, (int(sys.argv[4]), sys.argv[5]))
+        sys.exit(wrong[:3000] if wrong else 0)
     seeds = [int(x) for x in sys.argv[3:]]
     first = seeds[0] if seeds else int(os.environ.get("SEED", int(time.time() * 1000) % 1000000))
     end = time.time() + float(os.environ.get("SECONDS_MAX", 20))
