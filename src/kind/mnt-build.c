@@ -358,9 +358,23 @@ static bool can_force(struct session *s, const struct mnt *m)
 	return false;
 }
 
-static int force_super(struct session *s, const struct mnt *m)
+/* Its layers are looked up as the tasks see them. */
+static int make_overlay(struct session *s, const struct mnt_list *l, const struct mnt *m)
 {
-	int fd = make_super(s, m);
+	own_fd int home = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (home < 0 || !l->root || l->root->fd < 0 || fchdir(l->root->fd) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "mount %s: enter the new root", m->e->mountpoint);
+	r = make_super(s, m);
+	if (fchdir(home) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "mount %s: leave the new root", m->e->mountpoint);
+	return r;
+}
+
+static int force_super(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	int fd = m->e->fstype == FSTYPE__OVERLAYFS ? make_overlay(s, l, m) : make_super(s, m);
 
 	if (fd >= 0)
 		map_put(session_map(s, SUPERS), m->e->root_dev, (void *)(intptr_t)(fd + 1));
@@ -417,7 +431,10 @@ static int source_of(struct session *s, const struct mnt_list *l, struct mnt *m)
 	if (m->source >= 0)
 		return take_fd(m->source);
 	r = bind_same(s, l, m);
-	return r == -ENOENT && mnt_fsname(m->e) && !strcmp(m->e->root, "/") ? make_super(s, m) : r;
+	/* an overlay waits for its layers: unlock() */
+	return r == -ENOENT && mnt_fsname(m->e) && !strcmp(m->e->root, "/") && m->e->fstype != FSTYPE__OVERLAYFS
+		       ? make_super(s, m)
+		       : r;
 }
 
 /* 1: made; 0: not possible yet */
@@ -440,7 +457,7 @@ static int unlock(struct session *s, const struct mnt_list *l)
 {
 	for (size_t i = 1; i < l->n; i++)
 		if (has_place(l->v[i]) && can_force(s, l->v[i])) {
-			int r = force_super(s, l->v[i]);
+			int r = force_super(s, l, l->v[i]);
 
 			return r < 0 ? r : 1;
 		}
@@ -789,7 +806,7 @@ static int nested_root(struct session *s, struct mnt_list *l)
 	int r = source_of(s, l, m);
 
 	if (r == -ENOENT && can_force(s, m)) {
-		r = force_super(s, m);
+		r = force_super(s, l, m);
 		r = r < 0 ? r : source_of(s, l, m);
 	}
 	if (r == -ENOENT)

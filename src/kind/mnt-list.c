@@ -226,7 +226,7 @@ static char *next_word(char **save)
 	return w;
 }
 
-static MntEntry *parse_line(const struct session *s, char *line)
+static MntEntry *parse_line(const struct session *s, char *line, bool *idmapped)
 {
 	MntEntry *e = xalloc(sizeof(*e));
 	unsigned id, parent, major, minor;
@@ -250,6 +250,7 @@ static MntEntry *parse_line(const struct session *s, char *line)
 	w = next_word(&save);
 	if (!w)
 		goto bad;
+	*idmapped = strstr(w, ",idmapped");
 	e->flags = parse_flags(w);
 	parse_groups(e, &save);
 	w = next_word(&save);
@@ -346,11 +347,12 @@ int mnt_parse_flat(struct session *s, const char *text, struct mnt_list *ret)
 	char *save = NULL;
 
 	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		MntEntry *e = parse_line(s, line);
+		bool idmapped = false;
+		MntEntry *e = parse_line(s, line, &idmapped);
 
 		if (!e)
 			return session_fail(s, -EBADMSG, "mountinfo: a line cannot be read");
-		mnt_add(ret, e);
+		mnt_add(ret, e)->idmapped = idmapped;
 	}
 	return 0;
 }

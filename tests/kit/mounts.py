@@ -3,12 +3,13 @@
 """mounts: random mount trees over several mount namespaces, dumped, restored and compared.
 
 Usage: mounts.py BUILD DIR [SEED...]        environment: SECONDS_MAX (20), SEED (the first), SEEDS (a number instead of seconds)
+       mounts.py BUILD DIR case NAME    what becomes of it: "kept", or what is said instead
        mounts.py BUILD DIR many NUMBER bind|tmpfs    one tree with many mounts, and how long it takes
 Each seed is one tree; a failure prints it, and `mounts.py BUILD DIR SEED` repeats it. What is compared: the
 mountinfo of each namespace up to ids, names and contents of each mount, hidden ones too, and which mounts of
 which namespaces show the same file system.
 """
-import ctypes, hashlib, os, random, shutil, signal, stat, subprocess, sys, time, traceback
+import ctypes, hashlib, os, random, shutil, signal, socket, stat, subprocess, sys, time, traceback
 
 libc = ctypes.CDLL(None, use_errno=True)
 NEWNS = 0x20000
@@ -81,10 +82,14 @@ def listing(top):
     while todo:
         p = todo.pop()
         st = os.lstat(p)
-        line = "%s %o %d:%d" % (p[len(top):], st.st_mode, st.st_uid, st.st_gid)
+        line = "%r %o %d:%d %d %d" % (p[len(top):], st.st_mode, st.st_uid, st.st_gid, st.st_nlink, st.st_rdev)
+        line += " %d" % st.st_mtime_ns if RAM else ""
+        line += "".join(" %s=%s" % (x, os.getxattr(p, x, follow_symlinks=False).hex())
+                        for x in sorted(os.listxattr(p, follow_symlinks=False))) if RAM else ""
         if stat.S_ISREG(st.st_mode):
+            line += " %d" % (st.st_blocks // 256) if RAM else ""  # holes stay holes
             with open(p, "rb") as f:
-                line += " " + hashlib.md5(f.read()).hexdigest()
+                line += " " + hashlib.md5(f.read(1 << 20) if st.st_size < 1 << 20 else b"%d" % st.st_size).hexdigest()
         elif stat.S_ISLNK(st.st_mode):
             line += " " + os.readlink(p)
         elif stat.S_ISDIR(st.st_mode):
@@ -108,7 +113,7 @@ def mnt_of(path):
 
 
 def peel(proc, out):
-    global FDINFO
+    global FDINFO, RAM
     me = os.open("/proc/self", os.O_RDONLY)
     FDINFO = os.open("/proc/self/fdinfo", os.O_RDONLY)
     ns = os.open(proc + "/ns/mnt", os.O_RDONLY)
@@ -126,7 +131,8 @@ def peel(proc, out):
                 continue
             if mnt_of(r["at"]) != r["id"]:
                 continue
-            if r["fs"] not in ("proc", "sysfs", "mqueue", "devpts"):
+            if r["fs"] in ("tmpfs", "ramfs", "ext4", "overlay", "hugetlbfs"):
+                RAM = r["fs"] in ("tmpfs", "ramfs")
                 out.write("%s: %s\n" % (" > ".join(r["key"]), "; ".join(listing(r["at"]))))
             del left[r["id"]]
             progress = True
@@ -302,6 +308,153 @@ class Maker:
             else:
                 mount(to, to, None, BIND)
 
+    # ---- one thing each; the docstring is what a refusal says ----
+
+    def case_overlay(self):
+        for d in "/b/up", "/b/work":
+            os.mkdir(d)
+        mount("overlay", "/c", "overlay", 0, "lowerdir=/a,upperdir=/b/up,workdir=/b/work")
+        open("/c/new", "w").write("x")
+
+    def case_overlay_tmpfs(self):
+        mount("t", "/b", "tmpfs", 0)
+        for d in "/b/up", "/b/work", "/b/low":
+            os.mkdir(d)
+        open("/b/low/one", "w").write("1")
+        mount("overlay", "/c", "overlay", 0, "lowerdir=/b/low,upperdir=/b/up,workdir=/b/work")
+        open("/c/new", "w").write("x")
+        os.unlink("/c/one")
+
+    def case_overlay_lower_deleted(self):
+        os.mkdir("/b/low")
+        os.mkdir("/b/low2")
+        mount("overlay", "/c", "overlay", 0, "lowerdir=/b/low:/b/low2")
+        os.rmdir("/b/low")
+
+    def case_hugetlbfs(self):
+        mount("h", "/a", "hugetlbfs", 0, "mode=700")
+
+    def case_hugetlbfs_file(self):
+        mount("h", "/a", "hugetlbfs", 0)
+        open("/a/x", "w").close()
+
+    def case_proc(self):
+        mount("p", "/a", "proc", 0, "hidepid=invisible,subset=pid")
+        mount("q", "/b", "proc", 0, "hidepid=2,gid=7")
+
+    def case_binfmt(self):
+        mount("b", "/a", "binfmt_misc", 0)
+
+    def case_kernel(self):
+        for fs, to in ("debugfs", "/a"), ("tracefs", "/b"), ("securityfs", "/c"):
+            mount(fs, to, fs, 0)
+
+    def case_bpf(self):
+        mount("b", "/a", "bpf", 0, "mode=700")
+
+    def case_bpf_dir(self):
+        mount("b", "/a", "bpf", 0)
+        os.mkdir("/a/x")
+
+    def case_devpts(self):
+        mount("d", "/a", "devpts", 0, "newinstance,ptmxmode=666,mode=620,gid=5")
+
+    def case_mqueue(self):
+        mount("m", "/a", "mqueue", 0)
+
+    def case_deleted_dir(self):
+        os.mkdir("/a/gone")
+        open("/a/gone/x", "w").close()
+        mount("/a/gone", "/b", None, BIND)
+        os.unlink("/a/gone/x")
+        os.rmdir("/a/gone")
+
+    def case_deleted_file(self):
+        open("/a/gone", "w").write("hello")
+        mount("/a/gone", "/b/f", None, BIND)
+        os.unlink("/a/gone")
+
+    def case_deleted_tmpfs(self):
+        mount("t", "/a", "tmpfs", 0)
+        os.mkdir("/a/gone")
+        mount("/a/gone", "/b", None, BIND)
+        os.rmdir("/a/gone")
+
+    def case_autofs(self):
+        r, w = os.pipe()
+        os.dup2(w, 40)
+        mount("a", "/a", "autofs", 0, "fd=40,pgrp=%d,minproto=5,maxproto=5,direct" % os.getpgrp())
+
+    def case_fuse(self):
+        os.mknod("/b/fuse", 0o600 | stat.S_IFCHR, os.makedev(10, 229))
+        fd = os.open("/b/fuse", os.O_RDWR)
+        os.dup2(fd, 41)
+        mount("lxcfs", "/a", "fuse.lxcfs", 0, "fd=41,rootmode=40000,user_id=0,group_id=0")
+
+    def case_detached(self):
+        fd = call(libc.syscall(428, -100, b"/a", 1))  # open_tree(OPEN_TREE_CLONE)
+        os.dup2(fd, 100)
+
+    def case_detached_fs(self):
+        fs = call(libc.syscall(430, b"tmpfs", 0))
+        call(libc.syscall(431, fs, 6, None, None, 0))
+        os.dup2(call(libc.syscall(432, fs, 0, 0)), 100)
+        os.close(fs)
+
+    def case_idmapped(self):
+        up, down = os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            call(libc.unshare(0x10000000))
+            os.write(up[1], b"x")
+            os.read(down[0], 1)
+            os._exit(0)
+        os.read(up[0], 1)
+        for f in "uid_map", "gid_map":
+            fd = os.open("%d/%s" % (pid, f), os.O_WRONLY, dir_fd=self.proc)
+            os.write(fd, b"0 100000 1000")
+            os.close(fd)
+        ns = self.at("%d/ns/user" % pid)
+        tree = call(libc.syscall(428, -100, b"/a", 1))
+        attr = (ctypes.c_uint64 * 4)(0x100000, 0, 0, ns)
+        call(libc.syscall(442, tree, b"", 0x1000, attr, 32))
+        call(libc.syscall(429, tree, b"", -100, b"/b", 4))
+        os.write(down[1], b"x")
+        os.waitpid(pid, 0)
+        for fd in ns, tree, *up, *down:
+            os.close(fd)
+
+    def case_files(self):
+        """all that a tmpfs can hold"""
+        mount("t", "/a", "tmpfs", 0)
+        os.mkdir("/a/d", 0o750)
+        os.chown("/a/d", 1000, 1001)
+        with open("/a/x", "w") as f:
+            f.write("x" * 100000)
+        os.chown("/a/x", 12, 34)
+        os.chmod("/a/x", 0o4751)
+        os.link("/a/x", "/a/d/y")
+        os.setxattr("/a/x", "user.a", b"b\0c")
+        os.setxattr("/a/x", "trusted.t", b"tt")
+        os.setxattr("/a/x", "security.capability", bytes.fromhex("0100000202000000000000000000000000000000")[:20])
+        os.setxattr("/a/d", "system.posix_acl_access", bytes.fromhex("0200000001000700ffffffff02000700e803000004000500ffffffff10000700ffffffff20000500ffffffff"))
+        os.setxattr("/a/d", "system.posix_acl_default", bytes.fromhex("0200000001000700ffffffff02000500e803000004000500ffffffff10000700ffffffff20000500ffffffff"))
+        with open("/a/sparse", "w") as f:
+            f.truncate(1 << 30)
+            f.seek(1 << 29)
+            f.write("middle")
+        os.mknod("/a/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        os.mknod("/a/disk", 0o660 | stat.S_IFBLK, os.makedev(254, 0))
+        os.mknod("/a/whiteout", stat.S_IFCHR, 0)
+        os.mkfifo("/a/fifo", 0o604)
+        socket.socket(socket.AF_UNIX).bind("/a/sock")
+        os.chown("/a/sock", 5, 6)
+        os.symlink("x" * 3000, "/a/link")
+        os.lchown("/a/link", 3, 4)
+        open("/a/new\nline \udcff", "w").close()
+        os.utime("/a/x", ns=(123456789, 987654321012345678))
+        os.utime("/a/d", ns=(1, 1500000000123456789))
+
     def run(self, steps):
         self.ns.append((self.at("self/ns/mnt"), self.at("self/root")))
         for _ in range(steps):
@@ -343,7 +496,12 @@ def start(seed, root, report, many=None):
         else:
             umount(".")
         os.chdir("/")
-        if many:
+        if isinstance(many, str):
+            m.ns.append((m.at("self/ns/mnt"), m.at("self/root")))
+            for d in NAMES:
+                os.makedirs("/" + d, exist_ok=True)
+            getattr(m, "case_" + many)()
+        elif many:
             m.many(*many)
         else:
             m.run(m.rnd.choice((5, 15, 30, 40)))
@@ -401,7 +559,7 @@ def one(build, top, seed, many=None):
         pids = tree_of(pid)
         until(lambda: all(os.readlink("/proc/%d/exe" % p).endswith("idle") for p in pids))
         before = canonical(infos(pids))
-        was = contents(pids, top + "/before") if not many else []
+        was = contents(pids, top + "/before") if not isinstance(many, tuple) else []
         t0 = time.time()
         r = subprocess.run([build + "/stasis", "dump", "-t", str(pid), "-D", img, "-v4", "-o", "dump.log"],
                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
@@ -419,9 +577,9 @@ def one(build, top, seed, many=None):
             umount(root)
         if r.returncode:
             return "restore: " + r.stderr
-        if many:
+        if isinstance(many, tuple):
             print("%d mounts (%s): dump %.2f s, restore %.2f s" % (len(before), many[1], t1 - t0, time.time() - t2))
-        now = contents(pids, top + "/after") if not many else []
+        now = contents(pids, top + "/after") if not isinstance(many, tuple) else []
         after = canonical(infos(pids))
         old, new = set(before), set(after)
         lost = ["- " + l for l in before if l not in new] + ["+ " + l for l in after if l not in old]
@@ -448,6 +606,10 @@ def main():
     build, top = sys.argv[1], os.path.realpath(sys.argv[2])
     call(libc.unshare(NEWNS))
     mount(None, "/", None, REC | KINDS["private"])
+    if sys.argv[3:4] == ["case"]:
+        wrong = one(build, top, 1, sys.argv[4])
+        print(wrong[:3000] if wrong else "kept")
+        sys.exit(0)
     if sys.argv[3:4] == ["many"]:
         wrong = one(build, top, 1, (int(sys.argv[4]), sys.argv[5]))
         sys.exit(wrong[:3000] if wrong else 0)

@@ -17,11 +17,16 @@
 #include "kind/mnt-build.h"
 #include "kind/mnt-files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct mnt_lists {
 	struct {
@@ -141,25 +146,109 @@ static bool shown_anywhere(const struct mnt_list *lists, size_t n, const struct 
 	return false;
 }
 
-static int check(struct session *s, const struct mnt_list *lists, size_t n, const struct mnt_list *l,
-		 const struct mnt *m)
+/* A directory or file of the tasks, by their name; -errno */
+static int open_theirs(struct session *s, const struct ns *ns, const char *path, int flags)
 {
-	const struct mnt_list *main = l == lists ? NULL : lists;
+	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	int fd = root < 0 ? root : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+	return fd < 0 && root >= 0 ? -errno : fd;
+}
+
+/* What is in it, besides what the kernel puts into each new one; NULL */
+static char *any_file(struct session *s, const struct ns *ns, const MntEntry *e)
+{
+	int fd = open_theirs(s, ns, e->mountpoint, O_RDONLY | O_DIRECTORY);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	char *found = NULL;
+	struct statx sx;
+
+	if (!dir || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != e->mnt_id) {
+		found = xstrdup("files that another mount hides");
+		if (!dir)
+			fd_close(fd);
+	}
+	for (struct dirent *d; dir && !found && (d = readdir(dir));)
+		if (d->d_name[0] != '.' && strcmp(d->d_name, "maps.debug") && strcmp(d->d_name, "progs.debug"))
+			found = xstrdup(d->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Made anew, those are empty. */
+static int check_empty(struct session *s, const struct ns *ns, const MntEntry *e)
+{
+	const char *type = e->fstype == FSTYPE__AUTO ? e->fsname : "";
+	own_mem char *found = NULL;
+
+	if (strcmp(type, "hugetlbfs") && strcmp(type, "bpf"))
+		return 0;
+	found = any_file(s, ns, e);
+	return !found ? 0
+		      : session_fail(s, -ENOTSUP,
+				     "mount %s: this %s holds %s, which cannot be checkpointed; remove it, or declare the mount with --external 'mnt[%s]:KEY'",
+				     e->mountpoint, type, found, e->mountpoint);
+}
+
+/* Mounted anew, its layers are looked up by their names inside. */
+static int check_overlay(struct session *s, const struct ns *ns, const MntEntry *e)
+{
+	own_mem char *opts = xstrdup(e->options);
+	char *save = NULL, *part;
+	int r = 0;
+
+	for (char *o = strtok_r(opts, ",", &save); r == 0 && o; o = strtok_r(NULL, ",", &save)) {
+		char *dirs = text_starts(o, "lowerdir=") || text_starts(o, "lowerdir+=") || text_starts(o, "datadir+=") ||
+					     text_starts(o, "upperdir=") || text_starts(o, "workdir=")
+				     ? strchr(o, '=') + 1
+				     : NULL;
+
+		while (r == 0 && (part = dirs ? strsep(&dirs, ":") : NULL)) {
+			int fd = !*part ? 0 : *part != '/' ? -ENOENT : open_theirs(s, ns, part, O_PATH | O_DIRECTORY);
+
+			if (fd < 0)
+				r = session_fail(s, -ENOTSUP,
+						 "mount %s: its layer %s is no directory of that name in the container (deleted, or from outside); declare the mount with --external 'mnt[%s]:KEY'",
+						 e->mountpoint, part, e->mountpoint);
+			else if (fd > 0)
+				close(fd);
+		}
+	}
+	return r;
+}
+
+static int check(struct session *s, const struct mnt_lists *all, size_t at, const struct mnt *m)
+{
+	const struct mnt_list *l = &all->lists.v[at], *main = at ? all->lists.v : NULL;
 	const MntEntry *e = m->e;
 	int r = 0;
 
-	if ((m == l->root && !main) || e->ext_key)
+	if ((m == l->root && !main) || e->ext_key) {
+		if (m->idmapped && m != l->root)
+			session_warn(s, "mount %s: is idmapped; its source at the restore has to be so too", e->mountpoint);
 		return 0;
-	if (e->has_deleted && e->deleted)
+	}
+	if (m->idmapped)
+		r = session_fail(s, -ENOTSUP,
+				 "mount %s: is idmapped, which cannot be checkpointed yet; give it from outside, from an idmapped mount: --external 'mnt[%s]:KEY'",
+				 e->mountpoint, e->mountpoint);
+	else if (e->has_deleted && e->deleted)
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
 				 e->mountpoint, e->root);
 	else if (main && mnt_shown_by(main, m))
 		return 0;
-	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(lists, n, m) && !is_own_super(s, m))
+	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
+		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
 				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
+	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
+		r = check_overlay(s, all->where.v[at], e);
+	else if (!strcmp(e->root, "/"))
+		r = check_empty(s, all->where.v[at], e);
 	if (r < 0)
 		session_warn(s, "obstacle: mount %s of %s", e->mountpoint, e->source);
 	return r;
@@ -199,7 +288,7 @@ static int mnt_preflight(struct session *s, const struct ns *ns)
 	r = lists_of(s, &all);
 	for (size_t n = 0; n < all.lists.n; n++)
 		for (size_t i = 0; all.lists.v[n].root && i < all.lists.v[n].n; i++) {
-			int one = check(s, all.lists.v, all.lists.n, &all.lists.v[n], all.lists.v[n].v[i]);
+			int one = check(s, &all, n, all.lists.v[n].v[i]);
 
 			r = r < 0 ? r : one;
 		}
