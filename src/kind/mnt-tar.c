@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Kept:   names, types, contents, owners, modes, times, extended attributes, hard links, holes.
- * Lost:   sockets: whoever bound them makes them again.
+ * Kept:   names, types, contents, owners, modes, times, extended attributes, ACLs, hard links, holes.
+ * Lost:   sockets: whoever bound them makes them again; those that nobody listens on any more are not made.
  */
 #include "kind/mnt-tar.h"
 
@@ -181,7 +181,7 @@ int mnt_tar_write(struct session *s, uint32_t dev, const char *what, size_t n, c
 		return session_fail(s, fd, "mount %s: create %s", what, name);
 	archive_write_add_filter_gzip(out);
 	archive_write_set_filter_option(out, "gzip", "compression-level", "1");
-	archive_write_set_format_pax_restricted(out);
+	archive_write_set_format_pax(out); /* nanoseconds too */
 	if (archive_write_open_fd(out, fd) != ARCHIVE_OK)
 		return tar_fail(s, out, what, "store");
 	links = archive_entry_linkresolver_new();
@@ -209,14 +209,21 @@ static int get_data(struct session *s, struct archive *in, struct archive *disk,
 	return r == ARCHIVE_EOF ? 0 : tar_fail(s, in, what, "read the stored");
 }
 
-static int get_all(struct session *s, struct archive *in, struct archive *disk, const char *what)
+/* *top: modification time of the root, which libarchive leaves alone */
+static int get_all(struct session *s, struct archive *in, struct archive *disk, const char *what,
+		   struct timespec *top)
 {
 	struct archive_entry *e;
+	const char *name;
 	int r = 0, got;
 
 	while (r == 0 && (got = archive_read_next_header(in, &e)) != ARCHIVE_EOF) {
 		if (got < ARCHIVE_WARN)
 			return tar_fail(s, in, what, "read the stored");
+		name = archive_entry_pathname(e);
+		if (name && (!strcmp(name, ".") || !strcmp(name, "./")) && archive_entry_mtime_is_set(e))
+			*top = (struct timespec){ .tv_sec = archive_entry_mtime(e),
+						  .tv_nsec = archive_entry_mtime_nsec(e) };
 		if (archive_write_header(disk, e) < ARCHIVE_WARN)
 			return tar_fail(s, disk, what, "make");
 		r = get_data(s, in, disk, what);
@@ -230,6 +237,7 @@ int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, cons
 {
 	own_reader struct archive *in = archive_read_new();
 	own_writer struct archive *disk = archive_write_disk_new();
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
 	own_fd int fd = -1;
 	char name[64];
 	int r;
@@ -254,8 +262,10 @@ int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, cons
 						     ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
 	if (archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
 		return tar_fail(s, in, what, "read the stored");
-	r = get_all(s, in, disk, what);
+	r = get_all(s, in, disk, what, &times[1]);
 	if (r == 0 && archive_write_close(disk) < ARCHIVE_WARN)
 		r = tar_fail(s, disk, what, "make");
+	if (r == 0 && utimensat(dir, ".", times, 0) < 0)
+		r = session_fail(s, -errno, "mount %s: set the time of its root", what);
 	return r;
 }
