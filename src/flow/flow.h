@@ -17,9 +17,14 @@ int flow_dump(struct session *s);
  * @ret_root: pid of the root task as we see it
  *
  * opts->rst_sibling: the root becomes a child of our parent, else of us.
- * Return: 0; or -errno with s->why, and nothing is left behind.
+ * Return: 0, and flow_restore_end() is to be called; or -errno with s->why, and nothing is left behind.
  */
 int flow_restore(struct session *s, pid_t *ret_root);
+/**
+ * flow_restore_end - the caller has heard of the success: the tasks outlive us from now on
+ * @wanted: false: it cannot be told; they are ended after all
+ */
+void flow_restore_end(struct session *s, bool wanted);
 /**
  * flow_preflight - list every obstacle to a dump of opts->pid without stopping anything
  * Return: 0 none; -errno with s->why naming the first, all of them in the log as warnings.

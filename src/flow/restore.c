@@ -307,7 +307,6 @@ int flow_restore(struct session *s, pid_t *ret_root)
 		session_undo_drop(s);
 		*ret_root = tree.root->pid;
 		flow_tell(s, "post-resume");
-		warden_end(s); /* until now our death would end the tasks */
 	}
 	s->stats.restore = (now_ns() - t0) / 1000;
 	net_unlock(s, false);
@@ -318,4 +317,11 @@ int flow_restore(struct session *s, pid_t *ret_root)
 	s->tree = NULL;
 	tree_free(&tree);
 	return r;
+}
+
+void flow_restore_end(struct session *s, bool wanted)
+{
+	if (s->warden && !wanted)
+		warden_disown(s);
+	warden_end(s); /* until now our death would end the tasks */
 }

@@ -314,10 +314,17 @@ int request_restore(struct request *q, pid_t *root, char *why, size_t n)
 		r = flow_restore(&s, root);
 	if (r == 0) {
 		restore_stats(q, &s);
-		session_info(&s, "Restore finished successfully. Tasks resumed.");
+		if (q->pidfile)
+			r = pidfile_write(q, *root, why, n);
+		if (r < 0)
+			session_fail(&s, -ECANCELED, "%s", why);
+		else
+			session_info(&s, "Restore finished successfully. Tasks resumed.");
+		if (r == 0 && q->done)
+			q->done(q->done_arg, *root);
+		flow_restore_end(&s, r == 0);
 	}
-	r = session_over(q, &s, log_fd, r, "Restoring FAILED.", why, n);
-	return r == 0 && q->pidfile ? pidfile_write(q, *root, why, n) : r;
+	return session_over(q, &s, log_fd, r, "Restoring FAILED.", why, n);
 }
 
 int request_exec(struct request *q, char *why, size_t n)

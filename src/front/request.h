@@ -35,6 +35,9 @@ struct request {
 	/* a caller in this process: told every step before the scripts; negative fails the job */
 	int (*watch)(void *arg, const char *step);
 	void *watch_arg;
+	/* a restore succeeded and the caller is to be told: until it returns our death ends the tasks */
+	void (*done)(void *arg, pid_t root);
+	void *done_arg;
 	int rpc;	/* socket to tell steps on, or -1; borrowed */
 	pid_t root;	/* root task once it is known, for scripts */
 	bool dumping;

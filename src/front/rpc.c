@@ -318,9 +318,27 @@ static int job_exec(struct request *q)
 	return 1;
 }
 
+struct restored {
+	int sock, sent; /* sent: 0 if the answer went out */
+};
+
+static void tell_restored(void *arg, pid_t root)
+{
+	struct restored *a = arg;
+	CriuResp resp = CRIU_RESP__INIT;
+	CriuRestoreResp restore = CRIU_RESTORE_RESP__INIT;
+
+	resp.type = CRIU_REQ_TYPE__RESTORE;
+	resp.restore = &restore;
+	restore.pid = root;
+	answer(&resp, 0, NULL);
+	a->sent = reply(a->sock, &resp);
+}
+
 static int serve_job(const struct request *base, int sock, const CriuReq *req, bool service)
 {
 	struct request q;
+	struct restored restored = { sock, 1 };
 	CriuResp resp = CRIU_RESP__INIT;
 	CriuDumpResp dump = CRIU_DUMP_RESP__INIT;
 	CriuRestoreResp restore = CRIU_RESTORE_RESP__INIT;
@@ -329,6 +347,8 @@ static int serve_job(const struct request *base, int sock, const CriuReq *req, b
 	int r, sent;
 
 	request_copy(&q, base);
+	q.done = tell_restored;
+	q.done_arg = &restored;
 	r = job_prepare(&q, sock, req, service, why, sizeof(why));
 	resp.type = req->type;
 	if (r == 0)
@@ -338,11 +358,11 @@ static int serve_job(const struct request *base, int sock, const CriuReq *req, b
 		dump.has_restored = true;
 		resp.dump = &dump;
 	} else {
-		restore.pid = r == 0 ? root : -1;
+		restore.pid = -1;
 		resp.restore = &restore;
 	}
 	answer(&resp, r, why);
-	sent = reply(sock, &resp);
+	sent = r == 0 && req->type == CRIU_REQ_TYPE__RESTORE ? restored.sent : reply(sock, &resp);
 	if (r == 0 && req->type == CRIU_REQ_TYPE__RESTORE && q.opts->n_exec_cmd)
 		r = job_exec(&q);
 	request_close(&q);

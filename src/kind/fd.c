@@ -23,7 +23,7 @@
 
 /* an open file that has its entry */
 struct known {
-	struct known *next; /* same inode */
+	struct known *below[2]; /* same inode: kcmp()'s order; many have one, as all eventfds do */
 	uint32_t id;
 	pid_t pid; /* who holds it, under which number: for kcmp() */
 	int num;
@@ -91,27 +91,36 @@ static uint64_t known_key(const struct fd_view *v)
 	return v->st.st_ino ^ v->st.st_dev << 32 ^ 1;
 }
 
-static struct known *known_find(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num)
+/* slot: where a new one belongs; NULL: it is the first of its inode */
+static struct known *known_find(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num,
+				struct known ***slot)
 {
 	struct known *k = map_get(&d->known, known_key(v));
 
-	for (; k; k = k->next)
-		if (syscall(SYS_kcmp, pid, k->pid, KCMP_FILE, num, k->num) == 0)
+	*slot = NULL;
+	while (k) {
+		long order = syscall(SYS_kcmp, pid, k->pid, KCMP_FILE, num, k->num);
+
+		if (order == 0)
 			return k;
+		*slot = &k->below[order == 1];
+		k = **slot;
+	}
 	return NULL;
 }
 
-static void known_add(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num)
+static void known_add(struct fd_dumping *d, const struct fd_view *v, pid_t pid, int num, struct known **slot)
 {
-	uint64_t key = known_key(v);
 	struct known *k = xalloc(sizeof(*k));
 
-	k->next = map_get(&d->known, key);
 	k->id = v->id;
 	k->pid = pid;
 	k->num = num;
 	k->type = v->kind->type;
-	map_put(&d->known, key, k);
+	if (slot)
+		*slot = k;
+	else
+		map_put(&d->known, known_key(v), k);
 }
 
 static pid_t owner_vpid(struct session *s, pid_t pid)
@@ -208,14 +217,14 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 	struct fd_dumping *d = dumping(s);
 	FownEntry fown = FOWN_ENTRY__INIT;
 	own_mem char *link = NULL, *info = NULL;
-	struct known *k;
+	struct known *k, **slot;
 	int r;
 
 	v->fown = &fown;
 	r = view_fill(s, v, proc, where, &link, &info);
 	if (r < 0)
 		return r;
-	k = known_find(d, v, pid, v->num);
+	k = known_find(d, v, pid, v->num, &slot);
 	if (k) {
 		v->id = k->id;
 		*ret_type = k->type;
@@ -226,7 +235,7 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 		return refuse(s, v);
 	view_owner(s, v);
 	v->id = fd_new_id(s);
-	known_add(d, v, pid, v->num);
+	known_add(d, v, pid, v->num, slot);
 	*ret_type = v->kind->type;
 	session_debug(s, "file 0x%x: %s %s flags 0%o pos %llu", v->id, v->kind->name, v->link, v->flags,
 		      (unsigned long long)v->pos);

@@ -21,6 +21,7 @@ struct trace_table {
 	pid_t supervisor;
 	bool restoring; /* the tasks are ours: kill them when the supervisor dies */
 	bool let_go;	/* all was released: nothing is undone any more */
+	bool disowned;	/* ... but the caller cannot be told of it: the tasks are ended */
 	bool repairing; /* dump: TCP sockets may be locked or in repair mode, see sock-lock.h */
 	enum freezer_kind freezer;
 	char freezer_path[4096];

@@ -162,7 +162,7 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 	}
 	/* it closes its end when it is done; that and its death may come together */
 	poll(&p[1], 1, 0);
-	dead = p[1].revents;
+	dead = p[1].revents || tt->disowned;
 	warden_orphaned(tt, undo, tt->let_go && !(dead && tt->restoring) ? 0 : n_undo, dead);
 	_exit(0);
 }
@@ -261,6 +261,11 @@ void warden_end(struct session *s)
 		trace_recover(w->tt); /* it was killed: what it held is cured from here */
 	munmap(w->tt, sizeof(*w->tt));
 	free(w);
+}
+
+void warden_disown(struct session *s)
+{
+	s->warden->tt->disowned = true;
 }
 
 struct trace_table *warden_table(struct session *s)

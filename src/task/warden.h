@@ -46,6 +46,8 @@ void *warden_scratch(struct session *s);
 struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid);
 int warden_seize(struct session *s);
 int warden_release(struct session *s, enum trace_how how);
+/** warden_disown - what was released is not wanted after all: warden_end() ends it, as our death would */
+void warden_disown(struct session *s);
 
 /**
  * warden_undo_file - should the supervisor die: write text to path (thaw, say). A second call with

@@ -173,6 +173,16 @@ script() { # script NAME COMMAND...: an action script
 	verify
 }
 
+@test "a pidfile that cannot be written: nothing is left of the restore" {
+	start
+	dump
+	until_true gone "$PID"
+	fails 1 "pidfile no/such: No such file" restore -d -D "$IMG/img" --pidfile no/such
+	until_true gone "$PID"
+	restore
+	verify
+}
+
 @test "a restore that waits ends with 0 however the tasks end" {
 	start
 	dump

@@ -410,6 +410,7 @@ static void on_signal(int sig, siginfo_t *info, void *ctx)
 	}
 	for (int i = 0; i < 20; i++)
 		x *= 1.01;
+	(void)x;
 	errno = e;
 }
 

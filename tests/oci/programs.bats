@@ -87,7 +87,12 @@ USER='.process.user = {"uid": 1000, "gid": 1000}'
 	generations "$DATA/count" --tcp-established
 	run ! grep -E 'crit|alert|emerg|exited' "$DATA/error"
 	# its master still rules: new workers, new clients
-	r exec "$ID" busybox killall -HUP nginx || true
+	workers() { pgrep -d ' ' -f 'nginx: worker process$'; }
+	was=$(workers)
+	others() { n=$(workers) && for w in $was; do [[ " $n " != *" $w "* ]] || return 1; done; }
+	touch "$DATA/count.reload"
+	r exec "$ID" busybox kill -HUP "$(cat "$DATA/pid")"
+	until_true others
 	goes_on "$DATA/count"
 }
 

@@ -112,7 +112,7 @@ static void masters_of(struct map *found, const struct task *k)
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
-		own_mem char *path = xprintf("fd/%s", e->d_name), *info = NULL, *node = NULL;
+		own_mem char *path = xprintf("fd/%s", e->d_name), *info = NULL;
 		own_mem char *in = xprintf("fdinfo/%s", e->d_name);
 		uint64_t n;
 		struct stat st;

@@ -42,11 +42,17 @@ async def serve():
 
 
 async def web_http(n, path, total):
-    """one keep-alive connection; the file's content follows from its name"""
+    """one keep-alive connection; the file's content follows from its name; FILE.reload: it may be closed between answers"""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while True:
         writer.write(b"GET /f%d HTTP/1.1\r\nHost: x\r\n\r\n" % n)
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionResetError) as e:
+            if getattr(e, "partial", b"") or not os.path.exists(path + ".reload"):
+                raise
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            continue
         size = int(head.lower().split(b"content-length:")[1].split()[0])
         body = await reader.readexactly(size)
         if b" 200 " not in head or body != b"%d\n" % n * 2000:
