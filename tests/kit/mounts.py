@@ -83,7 +83,7 @@ def listing(top):
         p = todo.pop()
         st = os.lstat(p)
         line = "%r %o %d:%d %d %d" % (p[len(top):], st.st_mode, st.st_uid, st.st_gid, st.st_nlink, st.st_rdev)
-        line += " %d" % st.st_mtime_ns if RAM else ""
+        line += " %d" % st.st_mtime_ns if RAM and not p.endswith("/work") else ""
         line += "".join(" %s=%s" % (x, os.getxattr(p, x, follow_symlinks=False).hex())
                         for x in sorted(os.listxattr(p, follow_symlinks=False))) if RAM else ""
         if stat.S_ISREG(st.st_mode):
