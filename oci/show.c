@@ -17,6 +17,8 @@ static const char *const type_names[] = { "?", "file", "pipe", "fifo", "inet soc
 
 static const char *type_name(unsigned type)
 {
+	if (type == FD_TYPES__MQUEUE)
+		return "message queue";
 	return type < ARRAY_SIZE(type_names) ? type_names[type] : "?";
 }
 

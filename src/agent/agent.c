@@ -10,7 +10,10 @@
 #include "syscall.h"
 
 #include <linux/futex.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
+
+#define ORPHAN_SPINS (1U << 24)
 
 void agent_main(struct agent_slot *s);
 
@@ -55,18 +58,42 @@ static void agent_batch(struct agent_slot *s)
 	s->executed = i;
 }
 
+static bool died(uint64_t word)
+{
+	return __atomic_load_n((const uint32_t *)word, __ATOMIC_ACQUIRE) & FUTEX_OWNER_DIED;
+}
+
+/*
+ * The supervisor is dead. The warden, if it lives, stops this thread in a moment. If it is about to die too, the
+ * thread's seccomp filter comes into force again, and then no call but rt_sigreturn(2) may be made: so its word
+ * is watched without one.
+ */
+static void agent_orphaned(const struct agent_slot *s)
+{
+	for (uint32_t n = 0; n < ORPHAN_SPINS && !died(s->tracer); n++)
+		arch_relax();
+	if (!died(s->tracer))
+		return;
+	if (s->orphan == ORPHAN_CURE)
+		raw_sigreturn(s->frame);
+	if (s->orphan == ORPHAN_EXIT) {
+		/* the kernel woke one of us */
+		raw_syscall(SYS_futex, s->owner, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
+		raw_syscall(SYS_exit_group, 137, 0, 0, 0, 0, 0);
+	}
+}
+
 void agent_main(struct agent_slot *s)
 {
 	uint32_t done = s->done;
 	struct futex_waitv w[2] = {
 		{ .uaddr = (uint64_t)&s->cmd, .flags = FUTEX_32 },
-		{ .uaddr = s->owner, .flags = FUTEX_32 },
+		{ .flags = FUTEX_32 },
 	};
 
 	s->tid = raw_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
 	for (;;) {
 		uint32_t cmd = __atomic_load_n(&s->cmd, __ATOMIC_ACQUIRE);
-		uint32_t owner = __atomic_load_n((uint32_t *)s->owner, __ATOMIC_ACQUIRE);
 
 		if (cmd != done) {
 			agent_batch(s);
@@ -75,13 +102,15 @@ void agent_main(struct agent_slot *s)
 			raw_syscall(SYS_futex, (int64_t)&s->done, FUTEX_WAKE, 1, 0, 0, 0);
 			continue;
 		}
-		if ((owner & FUTEX_OWNER_DIED) && s->orphan == ORPHAN_EXIT) {
-			/* the kernel woke one of us */
-			raw_syscall(SYS_futex, s->owner, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
-			raw_syscall(SYS_exit_group, 137, 0, 0, 0, 0, 0);
+		/* the supervisor's end wakes us, not the warden's: the supervisor cures us then */
+		w[1].uaddr = s->owner;
+		if (died(s->owner)) {
+			agent_orphaned(s);
+			w[1].uaddr = s->tracer;
 		}
 		w[0].val = cmd;
-		w[1].val = owner;
-		raw_syscall(SYS_futex_waitv, (int64_t)w, 2, 0, 0, 0, 0);
+		w[1].val = __atomic_load_n((uint32_t *)w[1].uaddr, __ATOMIC_ACQUIRE);
+		if (w[1].uaddr == s->tracer || !(w[1].val & FUTEX_OWNER_DIED))
+			raw_syscall(SYS_futex_waitv, (int64_t)w, 2, 0, 0, 0, 0);
 	}
 }

@@ -12,6 +12,7 @@
 #ifndef AGENT_BATCH_H
 #define AGENT_BATCH_H
 
+#include <linux/futex.h>
 #include <stdint.h>
 
 #define AREA_HEAD 4096u
@@ -19,6 +20,8 @@
 #define SLOT_SIZE 65536u
 #define SLOT_CALLS 256u   /* offset of the calls in a slot */
 #define SLOT_CALLS_MAX 400u
+#define SLOT_FRAME 29056u /* offset of the frame that cures the thread when all who could are dead */
+#define SLOT_FRAME_SIZE 3712u
 #define SLOT_ARENA 32768u /* offset of the arena: memory that arguments point to */
 #define SLOT_ARENA_SIZE 28672u
 #define SLOT_STACK (SLOT_SIZE) /* the stack grows down from the end of the slot */
@@ -44,8 +47,17 @@ struct agent_call {
 	int64_t pad2;
 };
 _Static_assert(sizeof(struct agent_call) == 72, "the agent walks these");
-_Static_assert(SLOT_CALLS + SLOT_CALLS_MAX * sizeof(struct agent_call) <= SLOT_ARENA, "calls fit");
+_Static_assert(SLOT_CALLS + SLOT_CALLS_MAX * sizeof(struct agent_call) <= SLOT_FRAME, "calls fit");
+_Static_assert(SLOT_FRAME % 64 == 0 && SLOT_FRAME + SLOT_FRAME_SIZE <= SLOT_ARENA, "the frame fits");
 _Static_assert(SLOT_ARENA + SLOT_ARENA_SIZE + 4096 == SLOT_SIZE, "the stack has 4 KiB");
+
+/* A robust futex: when the process that has it on its list ends, the kernel sets FUTEX_OWNER_DIED. */
+struct agent_life {
+	uint64_t node; /* of that process's list; the word stands right behind it */
+	uint32_t word;
+	uint32_t pad;
+};
+#define LIFE_WORD 8 /* offset of word */
 
 struct agent_slot {
 	uint32_t cmd;  /* futex: number of the batch to execute */
@@ -54,21 +66,24 @@ struct agent_slot {
 	uint32_t executed;
 	uint32_t tid;  /* set by the agent at its first breath: gettid() as the task sees it */
 	uint32_t pad;
-	uint64_t owner;   /* address of the area's owner word in the task */
-	uint64_t orphan;  /* what to do when the owner died, enum agent_orphan */
+	uint64_t owner;   /* address of the supervisor's word in the task */
+	uint64_t tracer;  /* address of the warden's; restore: the same as owner */
+	uint64_t orphan;  /* what to do when both died, enum agent_orphan */
+	uint64_t frame;   /* ORPHAN_CURE: address of the frame for rt_sigreturn(2) */
+	struct agent_life life[2]; /* dump: the supervisor's and the warden's */
 };
 _Static_assert(sizeof(struct agent_slot) <= SLOT_CALLS, "the header has room");
 
 enum agent_orphan {
 	ORPHAN_EXIT = 0, /* restore: leave nothing behind */
-	ORPHAN_WAIT = 1, /* dump: the warden is going to cure this thread */
+	ORPHAN_WAIT = 1, /* dump: nothing is to be done, and nothing can be */
+	ORPHAN_CURE = 2, /* dump: go on as found */
 };
 
-/* First page of the area. owner is a robust futex of the tracer: FUTEX_OWNER_DIED set by the kernel. */
+/* First page of the area. */
 struct agent_head {
-	uint64_t node; /* robust list node; futex offset is owner - node */
-	uint32_t owner;
-	uint32_t pad;
+	struct agent_life life; /* restore: the supervisor's, and its list */
+	struct robust_list_head list;
 };
 
 #endif

@@ -32,8 +32,10 @@ uint64_t arch_call_arg(const struct user_regs_struct *r, unsigned n);
 void arch_resume_call(struct user_regs_struct *r, long nr);
 /** arch_resumes - is it stopped in such a call? */
 bool arch_resumes(const struct user_regs_struct *r);
-/** arch_end_call - it returns ret from its call instead */
-void arch_end_call(struct user_regs_struct *r, long ret);
+/** arch_end_call - it has slept enough: a sleep returns 0, another call is made again and sees what there is */
+void arch_end_call(struct user_regs_struct *r);
+/** arch_enter_again - registers that are about to make a call: as if they were in it already */
+void arch_enter_again(struct user_regs_struct *r);
 
 /**
  * arch_save_regs - registers as images hold them: an interrupted system call is made again
@@ -52,6 +54,20 @@ void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r);
 int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);
 /** arch_load_xstate - for PTRACE_SETREGSET; bytes used, or -EINVAL */
 int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max);
+
+/**
+ * arch_rewind - registers of a thread that stopped in a system call, such that it makes that call again
+ * What the kernel does by itself where it lets an interrupted call go on. The time that is left of a sleep is
+ * lost; a sleep that was resumed once already ends with EINTR.
+ */
+void arch_rewind(struct user_regs_struct *r);
+/**
+ * arch_frame - what rt_sigreturn(2) takes to put registers, floating point state and signal mask back
+ * @at: address of frame in the task, 64 bytes aligned
+ * Return: 0, or -ENOTSUP: too large, or of a mode that is not known here.
+ */
+int arch_frame(void *frame, size_t max, uint64_t at, const struct user_regs_struct *regs, const void *xstate,
+	       size_t xstate_n, uint64_t sigmask);
 
 #define ARCH_JUMP 12 /* bytes of a jump that arch_vdso_redirect() writes */
 /**

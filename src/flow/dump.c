@@ -231,6 +231,8 @@ int flow_dump(struct session *s)
 	} else {
 		session_undo_drop(s); /* what the images need stays */
 	}
+	if (r == 0 && flow_how(s) == TRACE_KILL)
+		net_lock_quiet(s);
 	net_unlock(s, r < 0);
 	ns_end(s);
 	inet_tcp_end(s, r < 0);

@@ -19,6 +19,7 @@
 #include "kind/task.h"
 #include "kind/tty.h"
 #include "task/inject.h"
+#include "task/sock-lock.h"
 #include "task/spawn.h"
 #include "task/warden.h"
 
@@ -59,7 +60,7 @@ static int flow_root(struct session *s, struct area **area)
 	if (r == 0)
 		r = area_new(s, at, spawn_slots(tree), area);
 	if (r == 0)
-		r = area_own(s, *area);
+		area_own(*area);
 	if (r < 0)
 		return r;
 	spawn_plan(tree, *area);
@@ -164,7 +165,11 @@ static int flow_tree(struct session *s)
 	if (r == 0)
 		r = each_live(s, spawn_threads);
 	if (r == 0)
+		r = ns_fill_end(s);
+	if (r == 0)
 		r = spawn_zombies(s, s->tree);
+	if (r == 0)
+		r = each_live(s, spawn_birthplace);
 	if (r == 0)
 		r = cgroup_place(s, s->tree);
 	s->stats.forking = (now_ns() - t0) / 1000;
@@ -256,9 +261,9 @@ static int flow_release(struct session *s)
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_TIMERS);
 	if (r == 0)
-		r = inet_tcp_unlock(s);
-	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_SLEEP);
+	if (r == 0)
+		r = inet_tcp_unlock(s);
 	if (r == 0)
 		r = warden_release(s, s->opts->leave_stopped ? TRACE_STOP : TRACE_RUN);
 	if (r == 0)
@@ -300,6 +305,8 @@ int flow_restore(struct session *s, pid_t *ret_root)
 	s->tree = &tree;
 	r = flow_restore_all(s, &area);
 	if (r < 0 && !(s->warden && warden_table(s)->let_go)) {
+		if (s->warden && warden_table(s)->repairing)
+			sock_hold_all(warden_table(s));
 		spawn_kill(&tree);
 		warden_end(s);
 		session_undo_all(s);

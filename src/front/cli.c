@@ -45,6 +45,8 @@ static void usage(FILE *f)
 	      "      --empty-ns net       leave the contents of the network namespace alone\n"
 	      "  -x, --ext-unix-sk[=INO]  unix sockets may be connected to the outside\n"
 	      "      --tcp-established, --tcp-close, --skip-in-flight\n"
+	      "      --address-map OLD=NEW,...  restore: sockets of an address that is another now\n"
+	      "      --address-policy [ADDRESS[:PORT]=]keep|close|reset,...  sockets of one that is gone\n"
 	      "  -l, --file-locks  -j, --shell-job  --link-remap  --ghost-limit SIZE[K|M|G]\n"
 	      "      --manage-cgroups[=none|props|soft|full|strict|ignore]\n"
 	      "      --cgroup-root [CTL:]/PATH\n"

@@ -520,6 +520,8 @@ static const struct opt options[] = {
 	TEXT("tls-key", 0, tls_key),
 	FLAG("tls-no-cn-verify", 0, tls_no_cn_verify),
 	LIST("external", external),
+	LIST("address-map", address_map),
+	LIST("address-policy", address_policy),
 	BY("inherit-fd", 0, required, take_inherit_fd),
 	BY("ext-mount-map", 'M', required, take_ext_mount),
 	FLAG1("enable-external-sharing", 0, ext_sharing),

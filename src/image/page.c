@@ -22,9 +22,12 @@ static uint32_t page_next_id(struct session *s)
 	return id;
 }
 
+#define PAGES_APART 0x40000000u
+
 void page_ids_apart(struct session *s)
 {
-	map_put(session_map(s, "pages id"), 0, (void *)(uintptr_t)0x40000000);
+	if ((uintptr_t)map_get(session_map(s, "pages id"), 0) < PAGES_APART) /* once */
+		map_put(session_map(s, "pages id"), 0, (void *)(uintptr_t)PAGES_APART);
 }
 
 int page_out_open(struct session *s, struct page_out *o, const char *fmt, ...)

@@ -529,7 +529,7 @@ static int place(struct session *s, const struct task *root, const struct thread
 	bool leader = t == task_leader(t->task), first = t->task == root && leader;
 	int r = 0;
 
-	if (id == from && !first)
+	if (id == from && (!first || !set)) /* no set: it was where the dumper was, and is where we are */
 		return 0;
 	if (!set)
 		return session_fail(s, -ENOTSUP,

@@ -17,6 +17,7 @@
 #include <linux/kcmp.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #define FD_SETTABLE (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME) /* by F_SETFL */
@@ -199,8 +200,57 @@ static const struct {
 	{ "anon_inode:kvm", "a virtual machine (KVM)", "end it first" },
 };
 
+/* Sockets that no kind claims; protocol 0: any of that family */
+static const struct {
+	int family, protocol;
+	const char *what, *remedy;
+} hopeless_sockets[] = {
+	{ AF_INET, 132, "an SCTP socket", "let the program use TCP" },
+	{ AF_INET6, 132, "an SCTP socket", "let the program use TCP" },
+	{ AF_INET, 33, "a DCCP socket", "let the program use UDP" },
+	{ AF_INET6, 33, "a DCCP socket", "let the program use UDP" },
+	{ AF_INET, 115, "an L2TP socket", "end the tunnel first" },
+	{ AF_INET6, 115, "an L2TP socket", "end the tunnel first" },
+	{ 15, 0, "an IPsec key socket (PF_KEY)", "end the key daemon first" },
+	{ 21, 0, "an RDS socket", "let the program close it first" },
+	{ 24, 0, "a PPP socket (AF_PPPOX)", "end the PPP session first" },
+	{ 29, 0, "a CAN socket (AF_CAN)", "let the program close it first" },
+	{ 30, 0, "a TIPC socket (AF_TIPC)", "let the program use TCP or unix sockets" },
+	{ 31, 0, "a Bluetooth socket", "let the program close it first" },
+	{ 38, 0, "a socket of the kernel's crypto (AF_ALG), whose key cannot be read",
+	  "let the program use a library, as OpenSSL does without its engine afalg" },
+	{ 40, 0, "a socket to the virtual machine's host or guests (AF_VSOCK)", "let the program close it first" },
+	{ 41, 0, "a KCM socket", "let the program close it first" },
+	{ 43, 0, "an SMC socket (AF_SMC)", "run the program without smc_run" },
+	{ 44, 0, "an AF_XDP socket, whose rings are shared with a device", "end the capture or forwarding first" },
+};
+
+static int socket_number(int fd, int option)
+{
+	int v = -1;
+	socklen_t n = sizeof(v);
+
+	return getsockopt(fd, SOL_SOCKET, option, &v, &n) < 0 ? -1 : v;
+}
+
+static int socket_refuse(struct session *s, const struct fd_view *v)
+{
+	int family = socket_number(v->fd, SO_DOMAIN), protocol = socket_number(v->fd, SO_PROTOCOL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(hopeless_sockets); i++)
+		if (hopeless_sockets[i].family == family &&
+		    (!hopeless_sockets[i].protocol || hopeless_sockets[i].protocol == protocol))
+			return session_fail(s, -ENOTSUP, "task %d: descriptor %d is %s, which the kernel does not give back; %s",
+					    v->task->vpid, v->num, hopeless_sockets[i].what, hopeless_sockets[i].remedy);
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is a socket of family %d, protocol %d, which cannot be checkpointed; let the program close it first",
+			    v->task->vpid, v->num, family, protocol);
+}
+
 static int refuse(struct session *s, const struct fd_view *v)
 {
+	if (v->fd >= 0 && S_ISSOCK(v->st.st_mode))
+		return socket_refuse(s, v);
 	for (size_t i = 0; i < sizeof(hopeless) / sizeof(hopeless[0]); i++)
 		if (text_starts(v->link, hopeless[i].link))
 			return session_fail(s, -ENOTSUP, "task %d: descriptor %d is %s; %s", v->task->vpid, v->num,
@@ -488,8 +538,14 @@ static struct fd_restoring *restoring(struct session *s)
 static int obj_add(struct session *s, FileEntry *e)
 {
 	struct fd_restoring *f = restoring(s);
-	struct fd_obj *o = xalloc(sizeof(*o));
+	struct fd_obj *o = map_get(&f->by_id, e->id);
 
+	if (o && o->entry->reg && !o->entry->tunf && e->tunf) { /* a tun file has an entry of each sort */
+		((FileEntry *)o->entry)->tunf = e->tunf;
+		o->kind = kind_of_type(e->type);
+		return 0;
+	}
+	o = xalloc(sizeof(*o));
 	o->id = e->id;
 	o->entry = e;
 	o->kind = kind_of_type(e->type);
@@ -712,6 +768,15 @@ int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int fl
 	o->borrowed = true;
 	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	return o->fd < 0 ? session_fail(s, -errno, "%s: take our descriptor %d", name, fd) : 0;
+}
+
+int fd_number_of(struct session *s, const struct task *k, bool (*match)(const struct fd_obj *o, const void *arg),
+		 const void *arg)
+{
+	for (size_t i = 0; k->files && i < k->files->fds.n; i++)
+		if (match(map_get(&restoring(s)->by_id, k->files->fds.v[i]->id), arg))
+			return k->files->fds.v[i]->fd;
+	return -1;
 }
 
 int fd_restore_make(struct session *s)

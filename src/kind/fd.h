@@ -106,6 +106,8 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
  * has none of them (fifo)
  */
 int fd_put_named(struct session *s, const struct fd_view *v, uint32_t *ret_id);
+/** fd_put_named_as - the same under a given id: tun files have an entry of each sort */
+int fd_put_named_as(struct session *s, const struct fd_view *v, uint32_t id);
 /** fd_path_check - preflight of what is opened by its path */
 int fd_path_check(struct session *s, const struct fd_view *v);
 
@@ -115,6 +117,9 @@ int fd_path_check(struct session *s, const struct fd_view *v);
 struct fd_obj *fd_obj_get(struct session *s, uint32_t id);
 /** fd_obj_at - the n-th object of the image, made or not; NULL at the end */
 struct fd_obj *fd_obj_at(struct session *s, size_t n);
+/** fd_number_of - the lowest descriptor of a task whose object matches, or -1 */
+int fd_number_of(struct session *s, const struct task *k, bool (*match)(const struct fd_obj *o, const void *arg),
+		 const void *arg);
 /** fd_entry - the image's entry of that id, or NULL */
 const FileEntry *fd_entry(struct session *s, uint32_t id);
 /**

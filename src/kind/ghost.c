@@ -133,9 +133,48 @@ static int limit_check(struct session *s, const struct task *k, const struct sta
 			    (unsigned long long)limit);
 }
 
+/*
+ * sem_open(3) makes a file under a name that it removes once it has linked the real one: that is in the same
+ * directory. Owned by the caller; NULL: none.
+ */
+static char *semaphore_name(const struct task *k, const char *name, const struct stat *st)
+{
+	const char *base = strrchr(name, '/');
+	own_mem char *dir = base ? strndup(name, base - name) : NULL;
+	own_fd int root = dir ? names_root(k) : -1;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	own_dir DIR *d = NULL;
+	struct dirent *e;
+	int fd;
+
+	if (root < 0 || !text_starts(base, "/sem."))
+		return NULL;
+	fd = syscall(SYS_openat2, root, dir, &how, sizeof(how));
+	d = fd < 0 ? NULL : fdopendir(fd);
+	while (d && (e = readdir(d))) {
+		struct stat its;
+
+		if (e->d_ino == st->st_ino && text_starts(e->d_name, "sem.") &&
+		    fstatat(dirfd(d), e->d_name, &its, AT_SYMLINK_NOFOLLOW) == 0 && its.st_ino == st->st_ino &&
+		    its.st_dev == st->st_dev)
+			return xprintf("%s/%s", dir, e->d_name);
+	}
+	return NULL;
+}
+
+/* Is it in the tasks' /proc, by a number? */
+static bool proc_ghost(const struct task *k, const struct stat *st, const char *name)
+{
+	own_fd int root = text_starts(name, "/proc/") && name[6] >= '1' && name[6] <= '9' ? names_root(k) : -1;
+	struct stat proc;
+
+	return root >= 0 && fstatat(root, "proc", &proc, 0) == 0 && proc.st_dev == st->st_dev;
+}
+
 int ghost_check(struct session *s, const struct task *k, const struct stat *st, const char *link, int num,
 		char **ret_name)
 {
+	char *other;
 	size_t n = strlen(link), d = strlen(DELETED);
 	bool cut = n > d && !strcmp(link + n - d, DELETED);
 	char buf[40];
@@ -148,6 +187,12 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 		return GHOST_OUTSIDE;
 	if (cut)
 		(*ret_name)[n - d] = 0;
+	if (proc_ghost(k, st, *ret_name))
+		return ghost_proc_pid(k, *ret_name) > 0
+			       ? GHOST_PROC
+			       : session_fail(s, -ENOTSUP,
+					      "%s is %s, which told of a task that has ended, and cannot be made again; close it first",
+					      what(buf, k, num), link);
 	if (link[0] != '/' || !(*ret_name)[1] || (!cut && st->st_nlink))
 		return session_fail(s, -ENOTSUP,
 				    "%s is %s, but that name leads elsewhere (covered by a mount, or replaced); such files cannot be checkpointed",
@@ -160,6 +205,12 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 	if (!st->st_nlink)
 		return session_fail(s, -ENOTSUP, "%s is %s, a block device, socket or symbolic link without a name, which cannot be checkpointed",
 				    what(buf, k, num), link);
+	other = cut && !s->opts->link_remap ? semaphore_name(k, *ret_name, st) : NULL;
+	if (other) {
+		free(*ret_name);
+		*ret_name = other;
+		return GHOST_NAMED;
+	}
 	if (!s->opts->link_remap)
 		return session_fail(s, -ENOTSUP,
 				    "%s is %s, which lives on under another name; use --link-remap, which gives it a temporary one beside the old",
@@ -364,6 +415,7 @@ int ghost_dump(struct session *s, const struct task *k, enum ghost_how how, int 
 {
 	return how == GHOST_CARRIED  ? carried_dump(s, fd, st, id)
 	       : how == GHOST_LINKED ? linked_dump(s, k, fd, name, id)
+	       : how == GHOST_PROC   ? remap_write(s, id, ghost_proc_pid(k, name), REMAP_TYPE__PROCFS)
 				     : 0;
 }
 
@@ -729,10 +781,14 @@ static int remap_make(struct session *s, const RemapFilePathEntry *e)
 		r = carried_make(s, f->reg->name, id, &fd);
 	else if (type == REMAP_TYPE__LINKED)
 		r = linked_make(s, f->reg->name, id, &fd);
+	else if (type == REMAP_TYPE__PROCFS)
+		r = ghost_proc_make(s, f->reg->name, id, f->reg->flags, &fd);
 	else
-		r = session_fail(s, -ENOTSUP,
-				 "file %s: of a task that had ended at the checkpoint, which cannot be restored yet",
-				 f->reg->name);
+		r = session_fail(s, -EBADMSG, "remap-fpath.img: file 0x%x is remapped in an unknown way", e->orig_id);
+	if (r == 0 && type == REMAP_TYPE__PROCFS) {
+		fd_keep(s, fd);
+		map_put(session_map(s, "ghost in proc"), e->orig_id, s);
+	}
 	if (r == 0)
 		map_put(m, e->orig_id, (void *)(intptr_t)(fd + 1));
 	return r;
@@ -766,7 +822,7 @@ int ghost_get(struct session *s, uint32_t id, int *ret_fd)
 	if (r < 0)
 		return r;
 	*ret_fd = (int)(intptr_t)map_get(session_map(s, "ghost of entry"), id) - 1;
-	return *ret_fd >= 0;
+	return *ret_fd < 0 ? 0 : map_get(session_map(s, "ghost in proc"), id) ? 2 : 1;
 }
 
 int ghost_find(struct session *s, uint32_t dev, uint64_t ino)

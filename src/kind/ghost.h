@@ -12,6 +12,7 @@ enum ghost_how {
 	GHOST_NAMED,   /* its name leads to it */
 	GHOST_CARRIED, /* it goes into the image */
 	GHOST_OUTSIDE, /* passed in from outside of the tasks' root: only its name is kept */
+	GHOST_PROC,    /* of /proc/PID, and that task has ended */
 	GHOST_LINKED,  /* it gets a name link_remap.N beside its old one */
 };
 
@@ -42,11 +43,15 @@ int ghost_dump_end(struct session *s);
 /**
  * ghost_get - restore: the nameless file that a reg entry means; all are made at the first call
  * @ret_fd: some descriptor of it, borrowed; reopen it with the wanted flags
- * Return: 1, 0 the entry has a name, -errno with the reason.
+ * Return: 1, 0 the entry has a name, -errno with the reason; 2: in /proc of a dead task, to be duplicated.
  */
 int ghost_get(struct session *s, uint32_t id, int *ret_fd);
 /** ghost_find - the one that had this inode at the checkpoint (kdev); -1 none */
 int ghost_find(struct session *s, uint32_t dev, uint64_t ino);
+/** ghost_proc_pid - "/proc/PID..." of no task of k's tree: that number; else -1 */
+pid_t ghost_proc_pid(const struct task *k, const char *name);
+/** ghost_proc_make - restore: open that once more, by a child with that number; owned by the caller */
+int ghost_proc_make(struct session *s, const char *name, uint32_t pid, uint32_t flags, int *ret_fd);
 /** ghost_restore_end - the restore is over: temporary links go if it succeeded */
 void ghost_restore_end(struct session *s);
 

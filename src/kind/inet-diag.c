@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* inet-diag: what sock_diag alone shows: UDP sockets that were shut down for sending. */
+/*
+ * inet-diag: what sock_diag alone shows: UDP sockets that were shut down for sending; of TCP, MD5 keys, what is
+ * hidden behind urgent data, and connections that are just being made.
+ */
 #include "kind/inet-diag.h"
 
 #include "base/res.h"
@@ -10,21 +13,57 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 
-static void diag_answer(struct map *m, const struct nlmsghdr *h)
+#define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
+#define TCP_LAST_ACK 9
+#define TCP_CLOSING 11
+#define MAKING (1ULL << 40) /* beside inode numbers: ports */
+#define CLOSED (1ULL << 41)
+
+static void tcp_answer(struct map *m, const struct inet_diag_msg *d, const struct rtattr *a)
+{
+	size_t n = a ? RTA_PAYLOAD(a) / sizeof(struct inet_key) : 0;
+	struct inet_tcp_seen *k;
+
+	if (d->idiag_state == TCP_SYN_RECV && !d->idiag_inode) {
+		uint64_t port = MAKING | d->id.idiag_sport;
+
+		map_put(m, port, (char *)map_get(m, port) + 1);
+	}
+	if (!d->idiag_inode && d->idiag_wqueue && (d->idiag_state == TCP_FIN_WAIT1 ||
+						   d->idiag_state == TCP_LAST_ACK || d->idiag_state == TCP_CLOSING))
+		map_put(m, CLOSED, (char *)map_get(m, CLOSED) + 1);
+	if (!d->idiag_inode || (!d->idiag_rqueue && !n))
+		return;
+	k = xalloc(sizeof(*k) + n * sizeof(k->keys[0]));
+	k->unread = d->idiag_rqueue;
+	k->n = n;
+	if (n)
+		memcpy(k->keys, RTA_DATA(a), n * sizeof(k->keys[0]));
+	map_put(m, d->idiag_inode, k);
+}
+
+static void diag_answer(struct map *m, const struct nlmsghdr *h, bool tcp)
 {
 	const struct inet_diag_msg *d = NLMSG_DATA(h);
 	int left = (int)h->nlmsg_len - (int)NLMSG_SPACE(sizeof(*d));
-	const struct rtattr *a = (const void *)(d + 1);
+	const struct rtattr *a = (const void *)(d + 1), *keys = NULL;
 
 	for (; left > 0 && RTA_OK(a, left); a = RTA_NEXT(a, left))
-		if (a->rta_type == INET_DIAG_SHUTDOWN && *(const uint8_t *)RTA_DATA(a))
+		if (a->rta_type == INET_DIAG_MD5SIG)
+			keys = a;
+		else if (!tcp && a->rta_type == INET_DIAG_SHUTDOWN && *(const uint8_t *)RTA_DATA(a))
 			map_put(m, d->idiag_inode, (void *)(uintptr_t)*(const uint8_t *)RTA_DATA(a));
+	if (tcp)
+		tcp_answer(m, d, keys);
 }
 
 /* 1 more is to come, 0 the end, -errno */
-static int diag_read(int nl, struct map *m)
+static int diag_read(int nl, struct map *m, bool tcp)
 {
 	static const size_t size = 1 << 16;
 	own_mem char *buf = xalloc(size);
@@ -40,22 +79,24 @@ static int diag_read(int nl, struct map *m)
 			return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
 		if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
 		    h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
-			diag_answer(m, h);
+			diag_answer(m, h, tcp);
 	}
 	return 1;
 }
 
-int inet_diag(struct session *s, const InetSkEntry *e, struct map **ret)
+/* m: one map for each family, protocol and namespace */
+static int diag_ask(struct session *s, const InetSkEntry *e, bool tcp, struct map **ret)
 {
 	struct {
 		struct nlmsghdr h;
 		struct inet_diag_req_v2 q;
 	} m = {
 		.h = { sizeof(m), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 0, 0 },
-		.q = { e->family, e->proto, 0, 0, ~0U, { 0 } },
+		.q = { e->family, e->proto, /* keys come with this only */ tcp ? 1 << (INET_DIAG_INFO - 1) : 0, 0, ~0U,
+		       { 0 } },
 	};
 	uint64_t key = (uint64_t)e->ns_id << 32 | e->family << 16 | e->proto;
-	struct map *all = session_map(s, "inet diag");
+	struct map *all = session_map(s, tcp ? "inet tcp seen" : "inet diag");
 	own_fd int nl = -1;
 	int r = 1;
 
@@ -70,6 +111,40 @@ int inet_diag(struct session *s, const InetSkEntry *e, struct map **ret)
 	if (send(nl, &m, sizeof(m), 0) < 0)
 		r = -errno;
 	while (r == 1)
-		r = diag_read(nl, *ret);
+		r = diag_read(nl, *ret, tcp);
 	return r;
+}
+
+int inet_diag(struct session *s, const InetSkEntry *e, struct map **ret)
+{
+	return diag_ask(s, e, false, ret);
+}
+
+const struct inet_tcp_seen *inet_diag_tcp(struct session *s, const InetSkEntry *e)
+{
+	struct map *m;
+
+	return diag_ask(s, e, true, &m) == 0 ? map_get(m, e->ino) : NULL;
+}
+
+size_t inet_diag_making(struct session *s, const InetSkEntry *e)
+{
+	InetSkEntry both = *e;
+	struct map *m;
+	size_t n = 0;
+
+	both.proto = IPPROTO_TCP;
+	for (int i = 0; i < 2; i++) {
+		both.family = i ? AF_INET6 : AF_INET;
+		if (diag_ask(s, &both, true, &m) == 0)
+			n += (size_t)map_get(m, MAKING | htons(e->src_port));
+	}
+	return n;
+}
+
+size_t inet_diag_closed(struct session *s, const InetSkEntry *e)
+{
+	struct map *m;
+
+	return e->proto == IPPROTO_TCP && diag_ask(s, e, true, &m) == 0 ? (size_t)map_get(m, CLOSED) : 0;
 }

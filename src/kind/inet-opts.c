@@ -4,7 +4,7 @@
  *
  * Kept:   those that images have a place for; others with an int value in a list of ours, as far as they
  *         differ from a new socket's; the congestion control of TCP.
- * Lost:   memberships in multicast groups, IP options, IPsec policies, keys (TCP_MD5SIG, TCP_AO), UDP_ENCAP.
+ * Lost:   keys of TCP_AO. What is no number: kind/inet-more.c.
  * Kernel: net/ipv4/ip_sockglue.c, net/ipv6/ipv6_sockglue.c, net/ipv4/tcp.c. A number set to what it is by
  *         default counts as set (it no longer follows a sysctl): equal values are left alone.
  */
@@ -26,42 +26,65 @@
 #ifndef IPV6_FREEBIND
 #define IPV6_FREEBIND 78
 #endif
+#define TCP_MSS_LEAST 88 /* TCP_MIN_MSS */
 #define RAW_FILTER 1 /* ICMP_FILTER and ICMPV6_FILTER */
 
 /* by number, as no libc has all of them */
-enum { FOR_V4 = 1, FOR_V6 = 2, FOR_TCP = 4, FOR_UDP = 8, NOT_TCP = 16 };
+enum {
+	FOR_V4 = 1,
+	FOR_V6 = 2,
+	FOR_TCP = 4,
+	FOR_UDP = 8,
+	NOT_CONNECTED = 16, /* a connection's was agreed upon, or came with a packet */
+	BOTH = FOR_V4 | FOR_V6
+};
 
 static const struct int_opt {
 	int level, name, use;
 } int_opts[] = {
 	{ IPPROTO_IP, 1 /* IP_TOS */, FOR_V6 }, /* for IPv4 the image has a place */
 	{ IPPROTO_IP, 2 /* IP_TTL */, FOR_V6 },
-	{ IPPROTO_IP, 6 /* IP_RECVOPTS */, FOR_V4 },
-	{ IPPROTO_IP, 7 /* IP_RETOPTS */, FOR_V4 },
-	{ IPPROTO_IP, 10 /* IP_MTU_DISCOVER */, FOR_V4 },
-	{ IPPROTO_IP, 11 /* IP_RECVERR */, FOR_V4 },
-	{ IPPROTO_IP, 12 /* IP_RECVTTL */, FOR_V4 },
-	{ IPPROTO_IP, 13 /* IP_RECVTOS */, FOR_V4 },
-	{ IPPROTO_IP, 19 /* IP_TRANSPARENT */, FOR_V4 },
-	{ IPPROTO_IP, 20 /* IP_RECVORIGDSTADDR */, FOR_V4 },
-	{ IPPROTO_IP, 21 /* IP_MINTTL */, FOR_V4 },
-	{ IPPROTO_IP, 23 /* IP_CHECKSUM */, FOR_V4 },
-	{ IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, FOR_V4 | FOR_V6 },
-	{ IPPROTO_IP, 25 /* IP_RECVFRAGSIZE */, FOR_V4 },
-	{ IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, FOR_V4 },
-	{ IPPROTO_IP, 32 /* IP_MULTICAST_IF */, FOR_V4 | NOT_TCP },
-	{ IPPROTO_IP, 33 /* IP_MULTICAST_TTL */, FOR_V4 | NOT_TCP },
-	{ IPPROTO_IP, 34 /* IP_MULTICAST_LOOP */, FOR_V4 | NOT_TCP },
-	{ IPPROTO_IP, 49 /* IP_MULTICAST_ALL */, FOR_V4 | NOT_TCP },
-	{ IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, FOR_V4 | FOR_V6 },
+	{ IPPROTO_IP, 5 /* IP_ROUTER_ALERT */, FOR_V4 },
+	{ IPPROTO_IP, 6 /* IP_RECVOPTS */, BOTH },
+	{ IPPROTO_IP, 7 /* IP_RETOPTS */, BOTH },
+	{ IPPROTO_IP, 8 /* IP_PKTINFO */, FOR_V6 },
+	{ IPPROTO_IP, 10 /* IP_MTU_DISCOVER */, BOTH },
+	{ IPPROTO_IP, 11 /* IP_RECVERR */, BOTH },
+	{ IPPROTO_IP, 12 /* IP_RECVTTL */, BOTH },
+	{ IPPROTO_IP, 13 /* IP_RECVTOS */, BOTH },
+	{ IPPROTO_IP, 15 /* IP_FREEBIND */, FOR_V6 },
+	{ IPPROTO_IP, 18 /* IP_PASSSEC */, BOTH },
+	{ IPPROTO_IP, 19 /* IP_TRANSPARENT */, BOTH },
+	{ IPPROTO_IP, 20 /* IP_RECVORIGDSTADDR */, BOTH },
+	{ IPPROTO_IP, 21 /* IP_MINTTL */, BOTH },
+	{ IPPROTO_IP, 22 /* IP_NODEFRAG */, BOTH },
+	{ IPPROTO_IP, 23 /* IP_CHECKSUM */, BOTH },
+	{ IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, BOTH },
+	{ IPPROTO_IP, 25 /* IP_RECVFRAGSIZE */, BOTH },
+	{ IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, BOTH },
+	{ IPPROTO_IP, 32 /* IP_MULTICAST_IF */, BOTH | NOT_CONNECTED },
+	{ IPPROTO_IP, 33 /* IP_MULTICAST_TTL */, BOTH | NOT_CONNECTED },
+	{ IPPROTO_IP, 34 /* IP_MULTICAST_LOOP */, BOTH | NOT_CONNECTED },
+	{ IPPROTO_IP, 49 /* IP_MULTICAST_ALL */, BOTH | NOT_CONNECTED },
+	{ IPPROTO_IP, 50 /* IP_UNICAST_IF */, BOTH },
+	{ IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, BOTH },
+	{ IPPROTO_IPV6, 2 /* IPV6_2292PKTINFO */, FOR_V6 },
+	{ IPPROTO_IPV6, 3 /* IPV6_2292HOPOPTS */, FOR_V6 },
+	{ IPPROTO_IPV6, 4 /* IPV6_2292DSTOPTS */, FOR_V6 },
+	{ IPPROTO_IPV6, 5 /* IPV6_2292RTHDR */, FOR_V6 },
+	{ IPPROTO_IPV6, 8 /* IPV6_2292HOPLIMIT */, FOR_V6 },
+	{ IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, FOR_V6 },
 	{ IPPROTO_IPV6, 16 /* IPV6_UNICAST_HOPS */, FOR_V6 },
-	{ IPPROTO_IPV6, 17 /* IPV6_MULTICAST_IF */, FOR_V6 | NOT_TCP },
-	{ IPPROTO_IPV6, 18 /* IPV6_MULTICAST_HOPS */, FOR_V6 | NOT_TCP },
-	{ IPPROTO_IPV6, 19 /* IPV6_MULTICAST_LOOP */, FOR_V6 | NOT_TCP },
+	{ IPPROTO_IPV6, 17 /* IPV6_MULTICAST_IF */, FOR_V6 | NOT_CONNECTED },
+	{ IPPROTO_IPV6, 18 /* IPV6_MULTICAST_HOPS */, FOR_V6 | NOT_CONNECTED },
+	{ IPPROTO_IPV6, 19 /* IPV6_MULTICAST_LOOP */, FOR_V6 },
+	{ IPPROTO_IPV6, 22 /* IPV6_ROUTER_ALERT */, FOR_V6 },
 	{ IPPROTO_IPV6, 23 /* IPV6_MTU_DISCOVER */, FOR_V6 },
 	{ IPPROTO_IPV6, 25 /* IPV6_RECVERR */, FOR_V6 },
-	{ IPPROTO_IPV6, 29 /* IPV6_MULTICAST_ALL */, FOR_V6 | NOT_TCP },
+	{ IPPROTO_IPV6, 29 /* IPV6_MULTICAST_ALL */, FOR_V6 | NOT_CONNECTED },
+	{ IPPROTO_IPV6, 30 /* IPV6_ROUTER_ALERT_ISOLATE */, FOR_V6 },
 	{ IPPROTO_IPV6, 31 /* IPV6_RECVERR_RFC4884 */, FOR_V6 },
+	{ IPPROTO_IPV6, 33 /* IPV6_FLOWINFO_SEND */, FOR_V6 },
 	{ IPPROTO_IPV6, 51 /* IPV6_RECVHOPLIMIT */, FOR_V6 },
 	{ IPPROTO_IPV6, 53 /* IPV6_RECVHOPOPTS */, FOR_V6 },
 	{ IPPROTO_IPV6, 56 /* IPV6_RECVRTHDR */, FOR_V6 },
@@ -71,13 +94,18 @@ static const struct int_opt {
 	{ IPPROTO_IPV6, 66 /* IPV6_RECVTCLASS */, FOR_V6 },
 	{ IPPROTO_IPV6, 67 /* IPV6_TCLASS */, FOR_V6 },
 	{ IPPROTO_IPV6, 70 /* IPV6_AUTOFLOWLABEL */, FOR_V6 },
+	{ IPPROTO_IPV6, 72 /* IPV6_ADDR_PREFERENCES */, FOR_V6 },
 	{ IPPROTO_IPV6, 73 /* IPV6_MINHOPCOUNT */, FOR_V6 },
 	{ IPPROTO_IPV6, 74 /* IPV6_RECVORIGDSTADDR */, FOR_V6 },
 	{ IPPROTO_IPV6, 75 /* IPV6_TRANSPARENT */, FOR_V6 },
+	{ IPPROTO_IPV6, 76 /* IPV6_UNICAST_IF */, FOR_V6 },
 	{ IPPROTO_IPV6, 77 /* IPV6_RECVFRAGSIZE */, FOR_V6 },
+	{ SOL_RAW, 7 /* IPV6_CHECKSUM */, FOR_V6 | NOT_CONNECTED },
+	{ IPPROTO_TCP, 2 /* TCP_MAXSEG */, FOR_TCP | NOT_CONNECTED },
 	{ IPPROTO_TCP, 7 /* TCP_SYNCNT */, FOR_TCP },
 	{ IPPROTO_TCP, 8 /* TCP_LINGER2 */, FOR_TCP },
 	{ IPPROTO_TCP, 9 /* TCP_DEFER_ACCEPT */, FOR_TCP },
+	{ IPPROTO_TCP, 10 /* TCP_WINDOW_CLAMP */, FOR_TCP | NOT_CONNECTED },
 	{ IPPROTO_TCP, 16 /* TCP_THIN_LINEAR_TIMEOUTS */, FOR_TCP },
 	{ IPPROTO_TCP, 18 /* TCP_USER_TIMEOUT */, FOR_TCP },
 	{ IPPROTO_TCP, 23 /* TCP_FASTOPEN */, FOR_TCP },
@@ -87,10 +115,21 @@ static const struct int_opt {
 	{ IPPROTO_TCP, 34 /* TCP_FASTOPEN_NO_COOKIE */, FOR_TCP },
 	{ IPPROTO_TCP, 36 /* TCP_INQ */, FOR_TCP },
 	{ IPPROTO_TCP, 37 /* TCP_TX_DELAY */, FOR_TCP },
+	{ IPPROTO_TCP, 44 /* TCP_RTO_MAX_MS */, FOR_TCP },
+	{ IPPROTO_TCP, 45 /* TCP_RTO_MIN_US */, FOR_TCP },
+	{ IPPROTO_TCP, 46 /* TCP_DELACK_MAX_US */, FOR_TCP },
+	{ IPPROTO_UDP, 100 /* UDP_ENCAP */, FOR_UDP },
 	{ IPPROTO_UDP, 101 /* UDP_NO_CHECK6_TX */, FOR_UDP },
 	{ IPPROTO_UDP, 102 /* UDP_NO_CHECK6_RX */, FOR_UDP },
 	{ IPPROTO_UDP, 103 /* UDP_SEGMENT */, FOR_UDP },
 	{ IPPROTO_UDP, 104 /* UDP_GRO */, FOR_UDP },
+	{ IPPROTO_UDPLITE, 10 /* UDPLITE_SEND_CSCOV */, FOR_UDP },
+	{ IPPROTO_UDPLITE, 11 /* UDPLITE_RECV_CSCOV */, FOR_UDP },
+	{ IPPROTO_UDPLITE, 100 /* UDP_ENCAP */, FOR_UDP },
+	{ IPPROTO_UDPLITE, 101 /* UDP_NO_CHECK6_TX */, FOR_UDP },
+	{ IPPROTO_UDPLITE, 102 /* UDP_NO_CHECK6_RX */, FOR_UDP },
+	{ IPPROTO_UDPLITE, 103 /* UDP_SEGMENT */, FOR_UDP },
+	{ IPPROTO_UDPLITE, 104 /* UDP_GRO */, FOR_UDP },
 };
 _Static_assert(ARRAY_SIZE(int_opts) <= INET_OTHER_MAX, "INET_OTHER_MAX is too small");
 
@@ -109,13 +148,14 @@ int inet_opt(int fd, int level, int name)
 	return get_int(fd, level, name, &v) ? v : 0;
 }
 
-/* what an accepted connection has of multicast came with a packet and means nothing */
 static bool is_for(const struct int_opt *o, const InetSkEntry *e)
 {
 	int kind = (e->family == AF_INET ? FOR_V4 : FOR_V6) | (e->type == SOCK_STREAM ? FOR_TCP : 0) |
-		   (e->proto == IPPROTO_UDP && e->type == SOCK_DGRAM ? FOR_UDP : 0);
+		   ((e->proto == IPPROTO_UDP || e->proto == IPPROTO_UDPLITE) && e->type == SOCK_DGRAM ? FOR_UDP : 0);
 
-	return o->use & kind && !(o->use & NOT_TCP && kind & FOR_TCP);
+	if ((o->level == IPPROTO_UDP || o->level == IPPROTO_UDPLITE) && o->level != (int)e->proto)
+		return false;
+	return o->use & kind && !(o->use & NOT_CONNECTED && inet_tcp_is_connection(e));
 }
 
 /* ---- dump ---- */
@@ -179,6 +219,9 @@ static void get_other(int fd, int fresh, struct inet_opts *o, InetSkEntry *e)
 
 		if (!is_for(p, e) || !get_int(fd, p->level, p->name, &now) ||
 		    !get_int(fresh, p->level, p->name, &was) || now == was)
+			continue;
+		/* not set: what IP options leave of the default, or a connection that is over had */
+		if (p->level == IPPROTO_TCP && p->name == TCP_MAXSEG && (now < TCP_MSS_LEAST || e->has_shutdown))
 			continue;
 		inet_int_opt__init(to);
 		to->level = p->level;

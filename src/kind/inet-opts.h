@@ -6,7 +6,7 @@
 #include "images/sk-inet.pb-c.h"
 #include "session/session.h"
 
-#define INET_OTHER_MAX 64
+#define INET_OTHER_MAX 128
 
 /* where the parts of an entry live while it is written */
 struct inet_opts {

@@ -7,7 +7,8 @@
  * On restore they are made in repair mode behind the same filter. What only the peer can cause (its
  * FIN, its acknowledgment of ours) is caused by packets that we make and send to ourselves.
  *
- * Kept:   both queues, sequence numbers, window, MSS, SACK, window scale, timestamps, states.
+ * Kept:   both queues, sequence numbers, window, MSS, SACK, window scale, timestamps, states; one that is
+ *         just being made is begun anew.
  * Lost:   urgent data is refused; congestion window and round trip times begin anew; socket errors.
  * Kernel: net/ipv4/tcp.c, TCP_REPAIR; repair mode forgets SO_REUSEADDR, which is put back.
  */
@@ -237,8 +238,13 @@ static int conn_dump(struct session *s, struct conn *c)
 {
 	TcpStreamEntry t = TCP_STREAM_ENTRY__INIT;
 	own_mem char *in = NULL, *out = NULL;
-	int r = conn_repair_on(s, c), off;
+	int r, off;
 
+	if (inet_tcp_state(c->fd) == TCP_SYN_SENT) { /* has nothing yet that could be read */
+		c->e->state = TCP_SYN_SENT;
+		return fd_put_id(s, FD_TYPES__INETSK, c->e->id, &c->e->base);
+	}
+	r = conn_repair_on(s, c);
 	if (r < 0)
 		return r;
 	c->e->state = inet_tcp_state(c->fd);

@@ -34,6 +34,8 @@ void inet_tcp_end(struct session *s, bool failed);
 bool inet_tcp_is_connection(const InetSkEntry *e);
 /** inet_tcp_make - connect it, in repair mode and locked: nothing is sent, nothing gets in */
 int inet_tcp_make(struct session *s, struct fd_obj *o, int fd);
+/** inet_tcp_anew - one that was just being made (SYN_SENT), bound: inet_tcp_unlock() begins it anew */
+int inet_tcp_anew(struct session *s, struct fd_obj *o);
 /** inet_tcp_fill - all sockets exist: queues, windows, and which side has ended */
 int inet_tcp_fill(struct session *s);
 /** inet_tcp_unlock - the tasks are about to run: connections live from here on */

@@ -212,7 +212,8 @@ static int copier_read(struct copier *c, char *buf, uint64_t vaddr, size_t len, 
 
 static int copier_range(struct copier *c, const VmaEntry *e, uint64_t start, uint64_t end)
 {
-	bool zero_matters = !(e->status & VMA_ANON_PRIVATE) || (e->status & VMA_VDSO);
+	/* huge ones are whole: what a child drops of its parent's are whole ones, too (mem-restore.c) */
+	bool zero_matters = !(e->status & VMA_ANON_PRIVATE) || (e->status & (VMA_VDSO | VMA_AIORING)) || (e->flags & MAP_HUGETLB);
 	int r = 0;
 
 	while (r == 0 && start < end) {
@@ -285,7 +286,7 @@ static int copier_scan(struct copier *c, const VmaEntry *e, uint64_t what)
 
 static int copier_vma(struct copier *c, const VmaEntry *e)
 {
-	if (e->status & VMA_VDSO)
+	if (e->status & (VMA_VDSO | VMA_AIORING))
 		return copier_range(c, e, e->start, e->end);
 	if (vma_private(e))
 		return copier_scan(c, e, PAGE_IS_PRESENT | PAGE_IS_SWAPPED);

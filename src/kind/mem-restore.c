@@ -13,6 +13,8 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "kind/fd.h"
+#include "kind/mem-aio.h"
+#include "kind/mem-numa.h"
 #include "kind/mem-vdso.h"
 #include "kind/shmem.h"
 #include "task/lend.h"
@@ -27,6 +29,7 @@
 #define TASK_END 0x7ffffffff000ULL
 #define FILL_MAX (256ULL << 20) /* bytes asked of one batch: it has to end within its timeout */
 #define IOVS 64
+#define NAME_ROOM 256 /* bytes for the name of a mapping; the kernel takes 79 */
 #define COMPARE 32 /* pages read at once to compare a child's with its parent's */
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -144,9 +147,9 @@ static int mem_read_task(struct session *s, struct task *k)
 		r = legacy_vmas(s, k);
 	if (r < 0)
 		return r;
-	if (k->mm->n_aios)
-		return session_fail(s, -ENOTSUP, "task %d: has AIO contexts, which cannot be restored yet",
-				    k->vpid);
+	r = aio_check(s, k);
+	if (r < 0)
+		return r;
 	mt->maps = xalloc((k->mm->n_vmas + 1) * sizeof(*mt->maps));
 	for (size_t i = 0; i < k->mm->n_vmas; i++) {
 		const VmaEntry *e = k->mm->vmas[i];
@@ -742,12 +745,43 @@ int mem_build(struct session *s, struct task *k)
 
 /* ---- finish ---- */
 
-static int finish_area(struct batch *b, const VmaEntry *e)
+/*
+ * Every key is allocated, in order, so that each has its number; the kernel takes the one that is left, for memory
+ * that may only be executed, by itself. What a thread may do with a key is in its registers.
+ */
+static int keys_take(struct session *s, const struct task *k, struct batch *b)
+{
+	const MmEntry *mm = k->mm;
+	unsigned n = 0;
+	int r;
+
+	if (!mm->pkeys && !mm->has_exec_pkey)
+		return 0;
+	for (unsigned key = 1; key < PKEYS_MAX; key++)
+		n = call2(b, NULL, SYS_pkey_alloc, 0, 0);
+	r = batch_run(b);
+	if (r == 0 && batch_ret(b, n) < 0)
+		session_warn(s, "task %d: has memory protection keys, which this machine lacks or has less of: its memory is not protected by them",
+			     k->vpid);
+	batch_clear(b);
+	if (r == 0 && mm->has_exec_pkey)
+		call1(b, NULL, SYS_pkey_free, mm->exec_pkey);
+	return r;
+}
+
+static void keys_give_back(const MmEntry *mm, struct batch *b)
+{
+	for (unsigned key = 1; (mm->pkeys || mm->has_exec_pkey) && key < PKEYS_MAX; key++)
+		if (!(mm->pkeys >> key & 1) && !(mm->has_exec_pkey && mm->exec_pkey == key))
+			call1(b, NULL, SYS_pkey_free, key);
+}
+
+static int finish_area(struct batch *b, const MmEntry *mm, const VmaEntry *e)
 {
 	static const int advices[] = { MADV_SEQUENTIAL, MADV_RANDOM,   MADV_DONTFORK,
 				       MADV_DONTDUMP,	MADV_MERGEABLE, MADV_WIPEONFORK };
 	uint64_t len = e->end - e->start;
-	int r = roomy(b, 12, 0);
+	int r = roomy(b, 12, NAME_ROOM);
 
 	if (r < 0 || (e->status & (VMA_VDSO | VMA_VVAR)))
 		return r;
@@ -757,6 +791,10 @@ static int finish_area(struct batch *b, const VmaEntry *e)
 	for (size_t i = 0; e->has_madv && i < sizeof(advices) / sizeof(advices[0]); i++)
 		if (e->madv >> advices[i] & 1)
 			call3(b, "memory: advise", SYS_madvise, e->start, len, advices[i]);
+	if (e->has_pkey && mm->pkeys >> (e->pkey % PKEYS_MAX) & 1)
+		call4(b, NULL, SYS_pkey_mprotect, e->start, len, e->prot, e->pkey);
+	if (e->name && strlen(e->name) < NAME_ROOM)
+		call5(b, NULL, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, e->start, len, batch_str(b, e->name));
 	if (e->flags & MAP_LOCKED)
 		call2(b, "memory: lock", SYS_mlock, e->start, len);
 	return 0;
@@ -818,8 +856,13 @@ int mem_finish(struct session *s, struct task *k)
 		return 0;
 	mt->finished = true;
 	batch_start(s, &b, task_leader(k));
+	r = keys_take(s, k, &b);
 	for (size_t i = 0; r == 0 && i < mt->n; i++)
-		r = finish_area(&b, mt->maps[i].e);
+		r = finish_area(&b, k->mm, mt->maps[i].e);
+	if (r == 0)
+		r = roomy(&b, PKEYS_MAX, 0);
+	if (r == 0)
+		keys_give_back(k->mm, &b);
 	for (size_t i = 0; r == 0 && i < k->mm->n_vmas; i++) {
 		const VmaEntry *e = k->mm->vmas[i];
 
@@ -831,6 +874,10 @@ int mem_finish(struct session *s, struct task *k)
 	}
 	if (r == 0)
 		r = drained(&b);
+	if (r == 0)
+		r = aio_finish(s, k);
+	if (r == 0)
+		r = mem_numa_restore(s, k, &b);
 	return r < 0 ? r : finish_mm(s, k, &b);
 }
 

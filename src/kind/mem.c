@@ -11,6 +11,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/fd.h"
+#include "kind/mem-numa.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include <sys/uio.h>
 
 #define VMAS_MAX 1000000
+#define USER_END 0x7ffffffff000 /* above all that is mapped without being asked for */
 
 /* VmFlags letters that become mmap() flags or advice */
 struct vm_letter {
@@ -69,9 +71,7 @@ static int vma_classify(struct session *s, struct mem_view *v)
 				    v->task->vpid, (unsigned long long)v->e->start,
 				    (unsigned long long)v->e->end, v->name[0] ? v->name : "memory");
 	if (v->e->flags & MAP_HUGETLB)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: mapping %llx is of hugetlbfs pages, which are not supported yet",
-				    v->task->vpid, (unsigned long long)v->e->start);
+		v->e->flags |= (uint32_t)__builtin_ctzll(v->page ? v->page : PAGE) << MAP_HUGE_SHIFT;
 	r = kind->dump(s, v);
 	session_debug(s, "vma %llx-%llx %s status %x flags %x prot %x %s",
 		      (unsigned long long)v->e->start, (unsigned long long)v->e->end, kind->name,
@@ -113,11 +113,22 @@ static bool vvar_merged(MmEntry *mm, VmaEntry *e)
 	return true;
 }
 
+/* "[anon:NAME]", or "[anon_shmem:NAME]" */
+static void vma_name(const struct mem_view *v)
+{
+	const char *at = !strncmp(v->name, "[anon", 5) ? strchr(v->name, ':') : NULL;
+
+	if (!at || !at[1] || at[strlen(at) - 1] != ']')
+		return;
+	v->e->name = xstrdup(at + 1);
+	v->e->name[strlen(at) - 2] = 0;
+}
+
 static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *head, char *body)
 {
 	struct mem_view v = { .task = task, .e = mm_add_vma(mm) };
 	char *eol = strchr(head, '\n'), *flags, *flags_end;
-	uint64_t huge = 0;
+	uint64_t huge = 0, page = 0, pkey = 0;
 	int r;
 
 	*eol = 0;
@@ -130,7 +141,14 @@ static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *hea
 	v.flags = flags;
 	text_u64(body, "AnonHugePages:", 10, &huge);
 	v.anon_huge = huge << 10;
+	text_u64(body, "KernelPageSize:", 10, &page);
+	v.page = page << 10;
+	text_u64(body, "ProtectionKey:", 10, &pkey);
+	v.e->has_pkey = pkey != 0;
+	v.e->pkey = pkey;
 	r = vma_header(&v, head);
+	if (r == 0)
+		vma_name(&v);
 	if (r < 0)
 		return session_fail(s, r, "task %d: smaps line \"%s\"", task->vpid, head);
 	r = vma_classify(s, &v);
@@ -316,6 +334,12 @@ void mem_ask(struct session *s, struct task *task, struct batch *b)
 	call1(b, NULL, SYS_brk, 0);
 	call5(b, NULL, SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
 	call5(b, NULL, SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+	for (size_t i = 0; i < task->mm->n_vmas; i++)
+		if (task->mm->vmas[i]->start <= USER_END && task->mm->vmas[i]->end > USER_END)
+			return; /* a program that lives above 47 bits */
+	/* of a page that nothing is mapped at: EINVAL, the key is not allocated; else there is no memory */
+	for (unsigned k = 1; k < PKEYS_MAX; k++)
+		call4(b, NULL, SYS_pkey_mprotect, USER_END, PAGE, PROT_NONE, k);
 }
 
 int mem_tell(struct session *s, struct task *task, struct batch *b)
@@ -329,7 +353,17 @@ int mem_tell(struct session *s, struct task *task, struct batch *b)
 	}
 	if (batch_ret(b, 2) > 0)
 		mm->has_thp_disabled = mm->thp_disabled = true;
-	return 0;
+	for (unsigned k = 1; k < PKEYS_MAX && b->n > 2 + k; k++)
+		if (batch_ret(b, 2 + k) == -ENOMEM)
+			mm->pkeys |= 1u << k;
+	mm->has_pkeys = mm->pkeys;
+	/* the kernel's own key, for what may be executed only, does not count as allocated */
+	for (size_t i = 0; i < mm->n_vmas; i++)
+		if (mm->vmas[i]->has_pkey && !(mm->pkeys >> mm->vmas[i]->pkey & 1)) {
+			mm->has_exec_pkey = true;
+			mm->exec_pkey = mm->vmas[i]->pkey;
+		}
+	return mem_numa_ask(s, task, b);
 }
 
 bool mem_same_program(const MmEntry *a, const MmEntry *b)
@@ -343,13 +377,16 @@ int mem_mmap(struct session *s, struct mem_map *m, struct batch *b)
 	const VmaEntry *e = m->e;
 	int keep = MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE;
 	int flags = (e->flags & keep) | MAP_FIXED | (m->num < 0 ? MAP_ANONYMOUS : 0);
+	bool huge = m->num < 0 && (e->flags & MAP_HUGETLB);
 	/* private pages are filled before protections are set */
 	int prot = vma_private(e) ? (int)(e->prot | PROT_WRITE) : (int)e->prot;
 	unsigned n;
 
 	if (vma_private(e) && m->num >= 0 && !(e->flags & MAP_PRIVATE))
 		flags = (flags & ~MAP_SHARED) | MAP_PRIVATE;
-	n = batch_call(b, "memory: map an area", SYS_mmap, e->start, e->end - e->start, prot, flags,
+	if (huge)
+		flags |= e->flags & VMA_HUGE;
+	n = batch_call(b, huge ? "memory: map huge pages (vm.nr_hugepages says how many there are)" : "memory: map an area", SYS_mmap, e->start, e->end - e->start, prot, flags,
 		       m->num, m->num < 0 ? 0 : e->pgoff);
 	batch_stop(b, n);
 	return 0;

@@ -12,6 +12,8 @@
 
 #include <sys/stat.h>
 
+#define PKEYS_MAX 16 /* protection keys; 0 is what all memory has */
+
 /* wire: vma_entry.status */
 enum vma_status {
 	VMA_REGULAR = 0x1,
@@ -41,6 +43,7 @@ struct mem_view {
 	bool shared;	   /* "s" in the permissions */
 	uint64_t dev, ino; /* of the mapped file; ino 0: none */
 	uint64_t anon_huge; /* bytes mapped by huge pages */
+	uint64_t page;	    /* bytes of a page, as mappings of hugetlbfs have others */
 };
 
 /* One mapping being restored. */
@@ -72,6 +75,8 @@ extern const struct mem_kind *const mem_kinds[]; /* NULL at the end */
 int mem_mmap(struct session *s, struct mem_map *m, struct batch *b);
 /** mem_same_program - born by fork() without exec() since: the same random addresses */
 bool mem_same_program(const MmEntry *a, const MmEntry *b);
+/* mmap() flags of mappings of huge pages of one size: MAP_HUGETLB and the size's logarithm */
+#define VMA_HUGE (0x40000u | 0x3fu << 26)
 static inline bool vma_private(const VmaEntry *e)
 {
 	return e->status & (VMA_FILE_PRIVATE | VMA_ANON_PRIVATE);

@@ -17,6 +17,7 @@
 #include "kind/ns.h"
 #include "kind/tty.h"
 #include "task/guest.h"
+#include "task/batch.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -340,6 +341,27 @@ static int bind_same(struct session *s, const struct mnt_list *l, const struct m
 	return r;
 }
 
+/* A proc of a nested pid namespace, whose first task makes it: until then it waits. */
+static bool is_late(const struct mnt *m)
+{
+	return m->fd < 0 && m->source < 0 && m->e->has_pid_ns_id;
+}
+
+/* In whatever namespace: others may show parts of it. */
+static bool any_late(struct session *s)
+{
+	const struct map *all = session_map(s, "mnt");
+
+	for (size_t i = 0; i < all->max; i++) {
+		const struct mnt_list *l = all->rows[i].value;
+
+		for (size_t k = 0; l && k < l->n; k++)
+			if (is_late(l->v[k]))
+				return true;
+	}
+	return false;
+}
+
 /* Can its superblock be made though its root will not be mounted, or not yet? */
 static bool can_force(struct session *s, const struct mnt *m)
 {
@@ -348,6 +370,11 @@ static bool can_force(struct session *s, const struct mnt *m)
 
 	if (!mnt_fsname(m->e) || map_get(session_map(s, SUPERS), m->e->root_dev))
 		return false;
+	for (size_t i = 0; i < all->max; i++)
+		if (all->rows[i].value)
+			for mnt_each_same (o, (struct mnt_list *)all->rows[i].value, m->e->root_dev)
+				if (o->e->has_pid_ns_id)
+					return false;
 	if (mnt_has_contents(m->e) || type == FSTYPE__PROC || type == FSTYPE__SYSFS || type == FSTYPE__MQUEUE)
 		return true;
 	for (size_t i = 0; i < all->max; i++)
@@ -430,6 +457,8 @@ static int source_of(struct session *s, const struct mnt_list *l, struct mnt *m)
 
 	if (m->source >= 0)
 		return take_fd(m->source);
+	if (is_late(m))
+		return -ENOENT;
 	r = bind_same(s, l, m);
 	/* an overlay waits for its layers: unlock() */
 	return r == -ENOENT && mnt_fsname(m->e) && !strcmp(m->e->root, "/") && m->e->fstype != FSTYPE__OVERLAYFS
@@ -483,7 +512,7 @@ static int mount_all(struct session *s, struct mnt_list *l)
 			return progress;
 	}
 	for (size_t i = 0; i < l->n; i++)
-		if (l->v[i]->fd < 0)
+		if (l->v[i]->fd < 0 && !any_late(s))
 			return session_fail(s, -ENOTSUP,
 					    "mount %s: nothing shows what it showed (%s of %s); it has to be given from outside (--external)",
 					    l->v[i]->e->mountpoint, l->v[i]->e->root,
@@ -493,7 +522,7 @@ static int mount_all(struct session *s, struct mnt_list *l)
 
 /* ---- flags and groups ---- */
 
-static int set_flags(struct session *s, const struct mnt *m)
+static int set_flags(struct session *s, struct mnt *m)
 {
 	static const struct {
 		uint32_t ms;
@@ -505,6 +534,9 @@ static int set_flags(struct session *s, const struct mnt *m)
 	};
 	struct mount_attr a = { .attr_clr = MOUNT_ATTR__ATIME };
 
+	if (m->fd < 0 || m->flagged)
+		return 0;
+	m->flagged = true;
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		if (m->e->flags & flags[i].ms)
 			a.attr_set |= flags[i].attr;
@@ -789,7 +821,7 @@ static int nested_sources(struct session *s, const struct mnt_list *main, struct
 {
 	for (size_t i = 0; i < l->n; i++) {
 		struct mnt *m = l->v[i];
-		int r = m->source < 0 ? bind_in(s, main, m) : -ENOENT;
+		int r = m->fd < 0 && m->source < 0 && !m->e->has_pid_ns_id ? bind_in(s, main, m) : -ENOENT;
 
 		if (r >= 0)
 			m->source = r;
@@ -828,10 +860,52 @@ static int nested_give(struct session *s, const struct ns *ns, int fd)
 	return r < 0 ? r : guest_give_fd(s, NS_TAG + NS_TAG_ROOT + (int)ns->id, root);
 }
 
+/*
+ * File systems that show a namespace (sysfs, mqueue) are made in those of the first task in it; home: the way
+ * back.
+ */
+static const struct {
+	uint64_t flag;
+	const char *path;
+	size_t id;
+} seen_in[] = {
+	{ CLONE_NEWNET, "thread-self/ns/net", offsetof(TaskKobjIdsEntry, net_ns_id) },
+	{ CLONE_NEWIPC, "thread-self/ns/ipc", offsetof(TaskKobjIdsEntry, ipc_ns_id) },
+};
+
+static int neighbours_enter(struct session *s, const struct ns *ns, int *home)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
+		const uint32_t *id = (void *)((char *)ns->task->ids + seen_in[i].id);
+		const struct ns *o = ns_find(s, *id);
+
+		home[i] = -1;
+		if (!o || o->fd < 0 || o == ns_of(s, seen_in[i].flag))
+			continue;
+		home[i] = openat(ns_proc(s), seen_in[i].path, O_RDONLY | O_CLOEXEC);
+		if (home[i] < 0 || setns(o->fd, seen_in[i].flag) < 0)
+			return session_fail(s, -errno, "mnt namespace %u: enter the %s namespace of its tasks", ns->id,
+					    o->kind->name);
+	}
+	return 0;
+}
+
+static int neighbours_leave(struct session *s, int *home)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
+		if (home[i] >= 0 && setns(home[i], seen_in[i].flag) < 0)
+			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
+		fd_close(home[i]);
+	}
+	return r;
+}
+
 /* It begins as a copy of the root task's, which is left behind. */
 static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int r, fd;
+	int home[ARRAY_SIZE(seen_in)] = { -1, -1 }, r, fd;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
@@ -842,7 +916,11 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 	if (r == 0)
 		r = root_in(s, l, false);
 	if (r == 0)
+		r = neighbours_enter(s, ns, home);
+	if (r == 0)
 		r = mount_all(s, l);
+	if (neighbours_leave(s, home) < 0)
+		r = -EIO;
 	for (size_t i = 0; r == 0 && i < l->n; i++)
 		r = set_flags(s, l->v[i]);
 	if (r == 0)
@@ -871,9 +949,169 @@ static int nested_all(struct session *s, const struct mnt_list *main, struct mnt
 	return r;
 }
 
+/* ---- what waits for tasks ---- */
+
+static struct mnt_list *list_n(struct session *s, size_t n)
+{
+	const struct ns *ns = n ? ns_nested(s, CLONE_NEWNS, n - 1) : ns_of(s, CLONE_NEWNS);
+
+	return ns ? map_get(session_map(s, "mnt"), ns->id) : NULL;
+}
+
+static struct mnt *late_find(struct session *s, uint32_t id)
+{
+	struct mnt_list *l;
+
+	for (size_t n = 0; (l = list_n(s, n)); n++)
+		for (size_t i = 0; i < l->n; i++)
+			if (l->v[i]->e->mnt_id == id && is_late(l->v[i]))
+				return l->v[i];
+	return NULL;
+}
+
+static bool is_whole(const struct mnt_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i]->fd < 0)
+			return false;
+	return true;
+}
+
+/* Of one namespace, in the guest, which goes there. */
+static int late_mount(struct session *s, const struct ns *ns, struct mnt_list *l)
+{
+	int home[ARRAY_SIZE(seen_in)] = { -1, -1 }, r;
+
+	if (l->root->ns >= 0 && setns(l->root->ns, CLONE_NEWNS) < 0)
+		return session_fail(s, -errno, "mounts: enter a nested namespace");
+	r = neighbours_enter(s, ns, home);
+	if (r == 0)
+		r = mount_all(s, l);
+	if (neighbours_leave(s, home) < 0)
+		r = -EIO;
+	for (size_t i = 0; r == 0 && i < l->n; i++)
+		r = set_flags(s, l->v[i]);
+	return r;
+}
+
+static int late_all(struct session *s, int home)
+{
+	const struct ns *ns = ns_of(s, CLONE_NEWNS);
+	const struct mnt_list *main = map_get(session_map(s, "mnt"), ns->id);
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && ns; ns = ns_nested(s, CLONE_NEWNS, n++)) {
+		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
+
+		if (is_whole(l))
+			continue;
+		r = n ? nested_sources(s, main, l) : 0;
+		if (r == 0)
+			r = late_mount(s, ns, l);
+		if (setns(home, CLONE_NEWNS) < 0 && r == 0)
+			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
+	}
+	return r;
+}
+
+/* The guest waits till the supervisor has them. */
+static int late_take(struct session *s, size_t waiting)
+{
+	own_fd int home = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open it") : guest_give_fd(s, NS_TAG_WAITS, home);
+	int id, fd;
+
+	for (; r == 0 && waiting; waiting--) {
+		struct mnt *m;
+
+		fd = guest_take_fd(s, s->guest, &id);
+		if (fd < 0)
+			return session_fail(s, fd, "mounts: wait for the supervisor");
+		m = late_find(s, id);
+		if (!m) {
+			fd_close(fd);
+			return session_fail(s, -EPROTO, "mounts: got one that was not asked for");
+		}
+		m->source = fd;
+	}
+	return r < 0 ? r : late_all(s, home);
+}
+
+/* By the first task of the pid namespace: a detached mount of a new proc. */
+static int late_make(struct session *s, const struct mnt *m, struct task *init)
+{
+	own_mem char *opts = xstrdup(m->e->options);
+	char *save = NULL;
+	unsigned first, last;
+	struct batch b;
+	int fs, r, fd;
+
+	batch_start(s, &b, task_leader(init));
+	first = call2(&b, NULL, SYS_fsopen, batch_str(&b, "proc"), 0);
+	r = batch_run(&b);
+	if (r < 0 || (fs = batch_ret(&b, first)) < 0)
+		return r < 0 ? r : session_fail(s, fs, "mount %s: begin a proc in task %d", m->e->mountpoint, init->vpid);
+	batch_clear(&b);
+	if (*m->e->source)
+		call5(&b, NULL, SYS_fsconfig, fs, FSCONFIG_SET_STRING, batch_str(&b, "source"),
+		      batch_str(&b, m->e->source), 0);
+	for (char *o = strtok_r(opts, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
+		char *value = strchr(o, '=');
+
+		if (!batch_room(&b, 4, 1024) || strlen(o) > 255)
+			return session_fail(s, -EBADMSG, "mount %s: has too many options", m->e->mountpoint);
+		if (value)
+			*value++ = 0;
+		call5(&b, "options of a proc", SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
+		      batch_str(&b, o), value ? batch_str(&b, value) : 0, 0);
+	}
+	if (m->e->sb_flags & MS_RDONLY)
+		call5(&b, "options of a proc", SYS_fsconfig, fs, FSCONFIG_SET_FLAG, batch_str(&b, "ro"), 0, 0);
+	call5(&b, "make a proc", SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
+	last = call3(&b, "mount a proc", SYS_fsmount, fs, 0, 0);
+	r = batch_run(&b);
+	if (r < 0)
+		return r;
+	fd = fd_high(syscall(SYS_pidfd_getfd, init->pidfd, (int)batch_ret(&b, last), 0));
+	r = fd < 0 ? session_fail(s, -errno, "mount %s: take it from task %d", m->e->mountpoint, init->vpid) : fd;
+	last = batch_ret(&b, last);
+	batch_clear(&b);
+	call1(&b, NULL, SYS_close, last);
+	call1(&b, NULL, SYS_close, fs);
+	batch_run(&b);
+	return r;
+}
+
+static int late_one(struct session *s, struct guest *g, const struct mnt *m)
+{
+	const struct pidns *p = s->tree->pidns;
+	own_fd int fd = -1;
+
+	while (p && p->id != m->e->pid_ns_id)
+		p = p->next;
+	if (!p || !p->init || p->init->state == TASK_DEAD)
+		return session_fail(s, -EBADMSG, "mount %s: pid namespace %u has no first task", m->e->mountpoint,
+				    m->e->pid_ns_id);
+	fd = late_make(s, m, p->init);
+	return fd < 0 ? fd : guest_pass_fd(s, g, m->e->mnt_id, fd);
+}
+
+int mnt_late(struct session *s, struct guest *g)
+{
+	const struct mnt_list *l;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (l = list_n(s, n)); n++)
+		for (size_t i = 0; r == 0 && i < l->n; i++)
+			if (is_late(l->v[i]))
+				r = late_one(s, g, l->v[i]);
+	return r;
+}
+
 int mnt_build(struct session *s, struct mnt_list *l)
 {
 	struct mnt_list all = { 0 };
+	size_t late = 0;
 	int r = root_in(s, l, true);
 
 	if (r == 0)
@@ -886,6 +1124,10 @@ int mnt_build(struct session *s, struct mnt_list *l)
 		r = nested_all(s, l, &all);
 	if (r == 0)
 		r = root_turn(s, l); /* before a shared root would forbid it */
+	for (size_t i = 0; i < all.n; i++)
+		late += is_late(all.v[i]);
+	if (r == 0 && late)
+		r = late_take(s, late);
 	if (r == 0)
 		r = set_groups(s, &all);
 	free(all.v);

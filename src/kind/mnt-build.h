@@ -4,6 +4,7 @@
 #define KIND_MNT_BUILD_H
 
 #include "kind/mnt-list.h"
+#include "task/guest.h"
 
 /**
  * mnt_sources - supervisor, before the namespace exists: take clones of the root and of externals
@@ -15,5 +16,7 @@ int mnt_sources(struct session *s, struct mnt_list *l, const struct mnt_list *ma
  * nested namespaces as well and give them to the supervisor (NS_TAG)
  */
 int mnt_build(struct session *s, struct mnt_list *l);
+/** mnt_late - supervisor, when all tasks exist: make what waits for them and pass it to the guest in mnt_build() */
+int mnt_late(struct session *s, struct guest *g);
 
 #endif

@@ -14,6 +14,7 @@ struct mnt {
 	int source;	    /* restore: detached clone of an external mount, or -1 */
 	int ns;		    /* restore: the nested namespace it is in; borrowed; -1: the root task's */
 	bool idmapped;	    /* dump */
+	bool flagged;	    /* restore: its flags are set */
 	bool slave_outside; /* restore: slave of a group of the host's */
 	bool peer_outside;  /* restore: member of one */
 	bool done;	    /* dump: its files are read; restore: its groups are set */

@@ -427,6 +427,19 @@ static int tun_make(struct making *k, const NetDeviceEntry *e)
 
 /* ---- all ---- */
 
+/* Making it changes the network outside as well. */
+static bool touches_outside(const struct making *k, const NetDeviceEntry *e)
+{
+	const struct ns *o;
+
+	if (external_find(k->s, "netdev", e->name))
+		return true;
+	if (e->type == ND_TYPE__MACVLAN)
+		return external_find(k->s, "macvlan", e->name) || !e->has_lower;
+	o = e->has_peer_nsid ? ns_find(k->s, e->peer_nsid) : NULL;
+	return e->type == ND_TYPE__VETH && (!o || !o->own);
+}
+
 static int link_make(struct making *k, size_t i)
 {
 	const NetDeviceEntry *e = k->l->v[i];
@@ -437,6 +450,8 @@ static int link_make(struct making *k, size_t i)
 	k->made[i] = MADE_YES;
 	if (e->type == ND_TYPE__LOOPBACK)
 		return 0;
+	if (touches_outside(k, e) && if_nametoindex(e->name) == e->ifindex)
+		return 0; /* see net_links_outside() */
 	if (ready)
 		return device_move(k, e, ready);
 	switch (e->type) {
@@ -594,6 +609,20 @@ static int link_up(struct making *k, const NetDeviceEntry *e)
 	if (r == -ENETDOWN)
 		return r;
 	return r < 0 ? link_failed(k, r, e, "set flags") : 0;
+}
+
+int net_links_outside(struct session *s, struct net_env *env, struct rtnl *n, const struct ns *ns,
+		      const struct net_links *l)
+{
+	own_mem unsigned char *made = xalloc(l->n);
+	own_mem char *req = xalloc(REQ_MAX);
+	struct making k = { s, env, n, ns, l, made, req };
+	int r = 0;
+
+	for (size_t i = 0; i < l->n && r == 0; i++)
+		if (l->v[i]->type != ND_TYPE__LOOPBACK && touches_outside(&k, l->v[i]))
+			r = link_make(&k, i);
+	return r;
 }
 
 int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const struct ns *ns,

@@ -5,12 +5,13 @@
  * Kept:   lo, veth, bridge, macvlan, tun, sit, dummy, ifb, vlan, vrf, ipvlan, nlmon, vcan: index, name,
  *         address, MTU, flags, master, queue length, alias, alternative names, group, options of
  *         bridges and their ports, switches of /proc/sys/net/ipv[46]/conf.
- * Lost:   queueing disciplines, XDP programs: reported. A link of another kind: refused.
+ * Lost:   queueing disciplines, XDP programs, VLANs of bridges, groups of `ip maddr`, tokens: reported. A link of another kind: refused.
  * Kernel: net/core/rtnetlink.c, rtnl_fill_ifinfo().
  */
 #include "kind/net-link.h"
 
 #include "base/list.h"
+#include "base/text.h"
 #include "image/record.h"
 #include "kind/net-nsid.h"
 #include "kind/net-sysctl.h"
@@ -347,6 +348,20 @@ static int link_conf(struct session *s, const struct net_env *env, NetDeviceEntr
 	return r < 0 ? r : net_conf_dump(s, env->proc, NET_CONF6, e->name, &e->conf6, &e->n_conf6);
 }
 
+/* What has no place in the images yet. */
+static void link_report(struct session *s, const NetDeviceEntry *e, const struct nlmsghdr *h)
+{
+	static const struct in6_addr none;
+	const struct nlattr *a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO), IFLA_INFO_DATA),
+					     IFLA_BR_VLAN_FILTERING);
+
+	if (e->type == ND_TYPE__BRIDGE && a && mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a))
+		session_warn(s, "network link %s: the VLANs of the bridge and its ports are not kept", e->name);
+	a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_AF_SPEC), AF_INET6), IFLA_INET6_TOKEN);
+	if (a && mnl_attr_get_payload_len(a) == sizeof(none) && memcmp(mnl_attr_get_payload(a), &none, sizeof(none)))
+		session_warn(s, "network link %s: its IPv6 token (`ip token`) is not kept", e->name);
+}
+
 static int link_dump(struct session *s, const struct net_env *env, struct rtnl *n,
 		     const struct nlmsghdr *h, const struct ns *ns, struct image *img)
 {
@@ -368,6 +383,7 @@ static int link_dump(struct session *s, const struct net_env *env, struct rtnl *
 	e->has_master = e->master != 0;
 	if (type != ND_TYPE__LOOPBACK)
 		bytes_put(attr_find(h, HEAD, IFLA_ADDRESS), &e->address, &e->has_address);
+	link_report(s, e, h);
 	link_peer(s, n, e, h, ns);
 	link_more(e, h);
 	if (type == ND_TYPE__TUN)
@@ -382,6 +398,23 @@ static int link_dump(struct session *s, const struct net_env *env, struct rtnl *
 	session_debug(s, "netns %u: link %u %s", ns->id, e->ifindex, e->name);
 	net_device_entry__free_unpacked(e, NULL);
 	return r;
+}
+
+/* Lines: index, name, users, users by `ip maddr`, address. */
+static void groups_report(struct session *s, int proc)
+{
+	own_mem char *text = NULL;
+	char *save = NULL;
+
+	if (text_read(proc, "thread-self/net/dev_mcast", &text, NULL) < 0)
+		return;
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		char name[IF_NAMESIZE] = "", addr[65] = "";
+		int by_hand = 0;
+
+		if (sscanf(l, "%*d %15s %*d %d %64s", name, &by_hand, addr) == 3 && by_hand > 0)
+			session_warn(s, "network link %s: the group %s (`ip maddr`) is not kept", name, addr);
+	}
 }
 
 /* Queueing disciplines with a handle were set by somebody. */
@@ -419,6 +452,7 @@ int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n,
 				     link_name(l.v[i]));
 		r = link_dump(s, env, n, l.v[i], ns, &img);
 	}
+	groups_report(s, env->proc);
 	if (r == 0)
 		rtnl_list(n, RTM_GETQDISC, AF_UNSPEC, sizeof(struct tcmsg), qdisc_report, s);
 	return r < 0 ? r : image_close(&img);

@@ -26,6 +26,12 @@ void net_links_free(struct net_links *l);
 int net_links_check(struct session *s, struct rtnl *n);
 int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n, const struct ns *ns);
 int net_links_read(struct session *s, uint32_t id, struct net_links *l);
+/**
+ * net_links_outside - create those with an end outside: for a supervisor that has entered the namespace, as a
+ * guest in a user namespace of its own may not change what is outside
+ */
+int net_links_outside(struct session *s, struct net_env *env, struct rtnl *n, const struct ns *ns,
+		      const struct net_links *l);
 /** net_links_make - create them, masters before ports; parameters, switches, then up */
 int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const struct ns *ns,
 		   const struct net_links *l);

@@ -8,6 +8,7 @@
  */
 #include "kind/net-lock.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/net-rtnl.h"
@@ -15,11 +16,15 @@
 #include "task/sock-lock.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/sched.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LOCK_PRIORITY (-350) /* before connection tracking and address translation */
 #define BATCH_MAX 4096u	     /* bytes; ours have about 900 */
@@ -256,6 +261,85 @@ int net_lock_restore(struct session *s)
 	l = lock_of(s, true);
 	l->told = true;
 	return net->external ? 0 : lock_make(s, net, l);
+}
+
+/* Is anybody left in it, or does a mount hold it? What cannot be read has ended, or is nobody's business. */
+static bool is_held(struct session *s, const struct ns *net)
+{
+	own_mem char *mounts = NULL, *name = xprintf(" net:[%llu] ", (unsigned long long)net->ino);
+	int proc = ns_proc(s), fd = proc < 0 ? -1 : openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	bool held = false;
+	struct dirent *e;
+
+	if (!d || text_read(proc, "self/mountinfo", &mounts, NULL) < 0 || strstr(mounts, name))
+		held = true;
+	while (!held && (e = readdir(d))) {
+		char path[NAME_MAX + 16];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s/ns/net", e->d_name);
+		held = isdigit((unsigned char)*e->d_name) && fstatat(proc, path, &st, 0) == 0 && st.st_ino == net->ino;
+	}
+	if (d)
+		closedir(d);
+	else
+		fd_close(fd);
+	return held;
+}
+
+struct links_up {
+	int *v;
+	size_t n, max;
+};
+
+static int link_is_up(const struct nlmsghdr *h, void *arg)
+{
+	const struct ifinfomsg *m = h ? mnl_nlmsg_get_payload(h) : NULL;
+	struct links_up *l = arg;
+
+	if (!h)
+		l->n = 0;
+	else if (h->nlmsg_type == RTM_NEWLINK && mnl_nlmsg_get_payload_len(h) >= sizeof(*m) && m->ifi_flags & IFF_UP &&
+		 !(m->ifi_flags & IFF_LOOPBACK))
+		*vec_add(l) = m->ifi_index;
+	return 0;
+}
+
+static int links_down(void)
+{
+	char req[128] __attribute__((aligned(8)));
+	own_rtnl struct rtnl n = { 0 };
+	struct links_up l = { 0 };
+	int r = rtnl_open(&n);
+
+	if (r == 0)
+		r = rtnl_list(&n, RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), link_is_up, &l);
+	for (size_t i = 0; r == 0 && i < l.n; i++) {
+		struct ifinfomsg *m;
+		struct nlmsghdr *h = rtnl_begin(req, RTM_NEWLINK, 0, sizeof(*m), &m);
+
+		m->ifi_index = l.v[i];
+		m->ifi_change = IFF_UP;
+		r = rtnl_talk(&n, h, NULL, NULL);
+		r = r == -ENODEV ? 0 : r;
+	}
+	free(l.v);
+	return r;
+}
+
+void net_lock_quiet(struct session *s)
+{
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	struct net_lock *l = lock_of(s, false);
+	int r, back;
+
+	if (!l || !l->n.nl || !net || net->external || is_held(s, net) || ns_enter_net(s, net->id) < 0)
+		return;
+	r = links_down();
+	back = ns_enter_net(s, 0);
+	if (r < 0 && back == 0)
+		session_debug(s, "network namespace %u: its devices cannot be set down: %s", net->id, strerror(-r));
 }
 
 void net_unlock(struct session *s, bool tell)

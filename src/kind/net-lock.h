@@ -21,6 +21,14 @@ int net_lock(struct session *s);
  */
 int net_lock_restore(struct session *s);
 /**
+ * net_lock_quiet - dump, the tasks were killed: devices of a namespace that goes with them are set down
+ *
+ * The kernel takes a while to remove it. A packet that comes in between lock and end would find no socket, and its
+ * sender would be told that the connection is reset. Nothing if somebody else is in the namespace or keeps it by a
+ * bind mount, or if the caller made it.
+ */
+void net_lock_quiet(struct session *s);
+/**
  * net_unlock - take the lock away
  * @tell: tell the step "network-unlock" if net_lock() was there before, or the namespace is restored
  */

@@ -194,8 +194,8 @@ int rtnl_batch(struct rtnl *n, const void *buf, size_t len)
 	return rtnl_answers(n, NULL, NULL);
 }
 
-int rtnl_list(struct rtnl *n, int type, int family, size_t head,
-	      int (*cb)(const struct nlmsghdr *h, void *arg), void *arg)
+int rtnl_list_asked(struct rtnl *n, int type, int family, size_t head, size_t at, uint8_t value,
+		    int (*cb)(const struct nlmsghdr *h, void *arg), void *arg)
 {
 	char req[256] __attribute__((aligned(8)));
 	int r = -EAGAIN;
@@ -204,6 +204,8 @@ int rtnl_list(struct rtnl *n, int type, int family, size_t head,
 		unsigned char *extra;
 		struct nlmsghdr *h = rtnl_begin(req, type, NLM_F_DUMP, head, &extra);
 
+		if (at && at < head)
+			extra[at] = value;
 		*extra = family;
 		h->nlmsg_seq = ++n->seq;
 		n->why[0] = 0;
@@ -214,4 +216,10 @@ int rtnl_list(struct rtnl *n, int type, int family, size_t head,
 		r = rtnl_answers(n, cb, arg);
 	}
 	return r;
+}
+
+int rtnl_list(struct rtnl *n, int type, int family, size_t head,
+	      int (*cb)(const struct nlmsghdr *h, void *arg), void *arg)
+{
+	return rtnl_list_asked(n, type, family, head, 0, 0, cb, arg);
 }

@@ -50,6 +50,9 @@ int rtnl_batch(struct rtnl *n, const void *buf, size_t len);
  */
 int rtnl_list(struct rtnl *n, int type, int family, size_t head,
 	      int (*cb)(const struct nlmsghdr *h, void *arg), void *arg);
+/** rtnl_list_asked - the same with another byte of the header set, at at */
+int rtnl_list_asked(struct rtnl *n, int type, int family, size_t head, size_t at, uint8_t value,
+		    int (*cb)(const struct nlmsghdr *h, void *arg), void *arg);
 
 /* ---- raw files ---- */
 
@@ -64,6 +67,11 @@ int rtnl_files_restore(struct session *s, struct rtnl *n, uint32_t id);
 /** track_files_dump, track_files_restore - connections that netfilter tracks: netns-ct-N, netns-exp-N */
 int track_files_dump(struct session *s, uint32_t id);
 int track_files_restore(struct session *s, uint32_t id);
+
+/** xfrm_check - preflight: states of IPsec cannot be kept; xfrm_dump, xfrm_restore: policies, xfrm-policy-N */
+int xfrm_check(struct session *s, uint32_t id);
+int xfrm_dump(struct session *s, uint32_t id);
+int xfrm_restore(struct session *s, uint32_t id);
 
 /** attr_find - attribute of a message, or NULL; bounds are checked */
 const struct nlattr *attr_find(const struct nlmsghdr *h, size_t head, uint16_t type);

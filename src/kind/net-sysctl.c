@@ -242,6 +242,14 @@ int net_conf_at(enum net_conf v, SysctlEntry *const *e, size_t n, const char *na
 	return def;
 }
 
+bool net_conf_known(enum net_conf v, const char *name)
+{
+	for (size_t i = 0; i < confs[v].n; i++)
+		if (!strcmp(confs[v].names[i], name))
+			return true;
+	return false;
+}
+
 int net_sysctl_dump(struct session *s, int proc, NetnsEntry *e)
 {
 	char buf[128];

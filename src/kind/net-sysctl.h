@@ -30,4 +30,11 @@ int net_conf_at(enum net_conf v, SysctlEntry *const *e, size_t n, const char *na
 int net_sysctl_dump(struct session *s, int proc, NetnsEntry *e);
 int net_sysctl_restore(struct session *s, int proc, const NetnsEntry *e);
 
+/** net_conf_known - is it one of the switches of a device that net_conf_dump() has? */
+bool net_conf_known(enum net_conf v, const char *name);
+
+/** net_tune_dump, net_tune_restore - all other switches (net-tune.c); devices have some, so after these */
+void net_tune_dump(int proc, NetnsEntry *e);
+int net_tune_restore(struct session *s, int proc, const NetnsEntry *e);
+
 #endif

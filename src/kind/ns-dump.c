@@ -3,7 +3,7 @@
  * Namespaces at dump: numbering, obstacles, and one guest in all of the root task's own namespaces that
  * writes their images while the supervisor goes on.
  *
- * Tasks may be in other mnt, uts and net namespaces than the root task: those follow when it is done with
+ * Tasks may be in other pid, mnt, uts, ipc and net namespaces than the root task: those follow when it is done with
  * the root task's.
  *
  * Lost:   nothing; what cannot be restored yet is refused: tasks that differ in other namespaces.
@@ -83,14 +83,10 @@ static struct ns *note_new(struct session *s, struct ns_set *set, const struct n
 static int note_one(struct session *s, struct ns_set *set, size_t row, struct task *k)
 {
 	const char *name = ns_rows[row].bare.name;
-	ino_t ino, kids;
+	ino_t ino;
 	struct ns *ns;
 	int r = ns_ino(k->proc, name, &ino);
 
-	if (r == 0 && ns_rows[row].children)
-		r = ns_ino(k->proc, ns_rows[row].children, &kids);
-	else
-		kids = ino;
 	/* it ended meanwhile, or is about to: it has let go of its namespaces */
 	if (set->running && (r == -ESRCH || r == -ENOENT || (!ino && set->all.v[row]->ino)))
 		return 0;
@@ -106,10 +102,6 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		task_kobj_ids_entry__init(k->ids);
 	}
 	ns_id_put(&ns_rows[row], k->ids, ns->id);
-	if (kids && kids != ino) /* no inode: unshared, but no child was born there yet */
-		return obstacle(s,
-				"task %d: its children would be born in another %s namespace; this cannot be checkpointed yet",
-				k->vpid, name);
 	if (k->parent && ns != set->root[row] && ns_rows[row].nested && !ns->own)
 		return obstacle(s,
 				"task %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
@@ -120,6 +112,57 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 				"task %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
 				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
 	return 0;
+}
+
+/* Where its children are born, if not where it is itself: all namespaces with tasks are known by now. */
+static int note_children(struct session *s, struct ns_set *set, size_t row, struct task *k)
+{
+	const char *name = ns_rows[row].bare.name;
+	bool pid = ns_rows[row].bare.flag == CLONE_NEWPID;
+	ino_t ino, kids;
+	struct ns *ns;
+	int r = ns_ino(k->proc, name, &ino);
+
+	if (r == 0)
+		r = ns_ino(k->proc, ns_rows[row].children, &kids);
+	if (set->running && (r == -ESRCH || r == -ENOENT))
+		return 0;
+	if (r < 0)
+		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
+	if (!ino || kids == ino || (!pid && !kids))
+		return 0;
+	if (pid && !kids && !set->running) /* unshared, but no child was born there yet */
+		ns = note_new(s, set, &ns_rows[row], 0, k);
+	else if (pid)
+		ns = kids ? find_ino(set, &ns_rows[row], kids) : NULL;
+	else
+		ns = NULL;
+	if (ns) {
+		k->ids->has_pid_for_children_ns_id = true;
+		k->ids->pid_for_children_ns_id = ns->id;
+	} else if (kids && pid) {
+		return obstacle(s,
+				"task %d: its children would be born in a pid namespace in which no task of the tree is; end it, or those who hold it from outside",
+				k->vpid);
+	} else if (kids) {
+		return obstacle(s,
+				"task %d: its children would be born in another %s namespace; this cannot be checkpointed yet",
+				k->vpid, name);
+	}
+	return 0;
+}
+
+/* Nested pid namespaces have the ids of ns; one whose tasks are all dead gets its own. */
+static void note_pidns(struct session *s, struct ns_set *set, struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		for (struct pidns *p = tree->all[i]->pidns; p; p = p->up) {
+			struct ns *ns = find_ino(set, &ns_rows[0], p->ino);
+
+			if (!ns)
+				ns = note_new(s, set, &ns_rows[0], p->ino, tree->all[i]);
+			p->id = ns->id;
+		}
 }
 
 /* What the root task's namespaces must be like. */
@@ -161,6 +204,15 @@ int ns_note(struct session *s, struct tree *tree)
 			bad = bad < 0 ? bad : one;
 		}
 	}
+	if (r == 0 && bad == 0)
+		note_pidns(s, set, tree);
+	for (size_t i = 0; r == 0 && bad == 0 && i < tree->n; i++)
+		for (size_t row = 0; row < NS_KINDS; row++)
+			if (tree->all[i]->state != TASK_DEAD && tree->all[i]->ids && ns_rows[row].children) {
+				int one = note_children(s, set, row, tree->all[i]);
+
+				bad = bad < 0 ? bad : one;
+			}
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
 	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)
@@ -230,7 +282,7 @@ static int dump_guest(struct session *s, void *arg)
 			r = ns->kind->dump(s, ns);
 	}
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++)
-		if (ns_rows[i].nested && ns_rows[i].bare.flag != CLONE_NEWNS)
+		if (ns_rows[i].nested && !(ns_rows[i].bare.flag & (CLONE_NEWNS | CLONE_NEWPID)))
 			r = dump_nested(s, ns_rows[i].bare.flag);
 	if (r < 0 || !mnt || !mnt->own)
 		return r;
@@ -301,7 +353,7 @@ int ns_dump_start(struct session *s)
 		return r;
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
-	any |= ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWNET, 0);
+	any |= ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWIPC, 0) || ns_nested(s, CLONE_NEWNET, 0);
 	w.ns = fds;
 	if (ns_is_own(s, CLONE_NEWUSER))
 		w.user = fds[--w.n];

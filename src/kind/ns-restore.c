@@ -14,7 +14,9 @@
 #include "images/pidns.pb-c.h"
 #include "images/timens.pb-c.h"
 #include "kind/ids.h"
+#include "kind/mnt-build.h"
 #include "kind/mnt-list.h"
+#include "kind/mqueue.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
 
@@ -441,6 +443,7 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 		r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
 		if (r == 0)
 			r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
+		ns->fd = fd_high(take_fd(fd)); /* for the mounts that show it */
 	}
 	if (home >= 0 && setns(home, flag) < 0 && r == 0)
 		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);
@@ -463,11 +466,13 @@ static int fill_guest(struct session *s, void *arg)
 	return r;
 }
 
-/* What the guest gave: masters of terminals (mnt-build.c), nested namespaces, their roots. */
+/* What the guest gave: message queues, masters of terminals (mnt-build.c), nested namespaces, their roots. */
 static int fill_take(struct session *s, int tag, int fd)
 {
 	struct ns *ns = tag >= NS_TAG ? ns_find(s, (tag - NS_TAG) & NS_TAG_ID) : NULL;
 
+	if (tag >= MQUEUE_TAG)
+		return mqueue_take(s, tag - MQUEUE_TAG, fd);
 	if (tag < NS_TAG) {
 		tty_made(s, tag, fd);
 		return 0;
@@ -490,7 +495,6 @@ int ns_fill(struct session *s, struct task *root)
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
 	int fds[NS_KINDS], r = ns_proc(s), fd, index, taken = 0;
-	struct guest g;
 	bool needed = false;
 
 	if (r >= 0)
@@ -508,12 +512,21 @@ int ns_fill(struct session *s, struct task *root)
 	if (r < 0 || !needed)
 		return r;
 	w.ns = fds;
+	if (s->tree->pidns && w.pidns >= 0) { /* it may stay until the tasks are there */
+		w.vpid = spawn_spare(s->tree, 32768);
+		w.keeper = w.vpid ? spawn_spare(s->tree, w.vpid) : 0;
+	}
 	w.user = ns_is_own(s, CLONE_NEWUSER) ? set->root[ROW_USER]->fd : 0;
-	r = guest_start(s, &g, &w, fill_guest, set);
-	while (r == 0 && (fd = guest_take_fd(s, &g, &index)) >= 0)
-		taken = fill_take(s, index, fd) < 0 ? -EPROTO : taken;
-	if (r == 0)
-		r = guest_wait(s, &g);
+	r = guest_start(s, &set->guest, &w, fill_guest, set);
+	while (r == 0 && !set->waits && (fd = guest_take_fd(s, &set->guest, &index)) >= 0) {
+		set->waits = index == NS_TAG_WAITS;
+		if (set->waits)
+			fd_close(fd);
+		else
+			taken = fill_take(s, index, fd) < 0 ? -EPROTO : taken;
+	}
+	if (r == 0 && !set->waits)
+		r = guest_wait(s, &set->guest);
 	r = r == 0 ? taken : r;
 	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
 		const struct ns *ns = set->all.v[i];
@@ -522,6 +535,18 @@ int ns_fill(struct session *s, struct task *root)
 			r = ns->kind->restore_home(s, ns);
 	}
 	return r;
+}
+
+int ns_fill_end(struct session *s)
+{
+	struct ns_set *set = ns_set(s);
+	int r;
+
+	if (!set->waits)
+		return 0;
+	r = mnt_late(s, &set->guest);
+	set->waits = false;
+	return r < 0 ? r : guest_wait(s, &set->guest);
 }
 
 /* ---- the tasks' root directory ---- */

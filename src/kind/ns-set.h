@@ -22,6 +22,7 @@ struct ns_set {
 	struct ns *root[NS_KINDS]; /* of the root task, by row; NULL unknown */
 	TaskKobjIdsEntry own;	   /* the dumper's */
 	struct guest guest;	   /* the one that dumps */
+	bool waits;   /* restore: that guest is not done yet */
 	int go;	      /* eventfd, see ns_dump_go(); -1 */
 	int home_net; /* our own network namespace, while we are in another; else -1 */
 	int root_fd;  /* see ns_root_fd() */

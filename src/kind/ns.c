@@ -22,9 +22,9 @@
 	}
 
 const struct ns_row ns_rows[NS_KINDS] = {
-	ROW("pid", CLONE_NEWPID, pid_ns_id, false, "pid_for_children"),
+	ROW("pid", CLONE_NEWPID, pid_ns_id, true, "pid_for_children"),
 	ROW("net", CLONE_NEWNET, net_ns_id, true, NULL),
-	ROW("ipc", CLONE_NEWIPC, ipc_ns_id, false, NULL),
+	ROW("ipc", CLONE_NEWIPC, ipc_ns_id, true, NULL),
 	ROW("uts", CLONE_NEWUTS, uts_ns_id, true, NULL),
 	ROW("time", CLONE_NEWTIME, time_ns_id, false, "time_for_children"),
 	ROW("mnt", CLONE_NEWNS, mnt_ns_id, true, NULL),

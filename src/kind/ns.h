@@ -50,6 +50,7 @@ struct ns_kind {
 /* tags of guest_give_fd() when namespaces are filled; below: masters of terminals, by index */
 #define NS_TAG 0x100000
 #define NS_TAG_ID 0xfffff
+#define NS_TAG_WAITS 0x2000000 /* no more for now: the guest waits for ns_fill_end() */
 #define NS_TAG_ROOT 0x1000000 /* the directory "/" of a nested mnt namespace */
 
 extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */
@@ -99,6 +100,8 @@ int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags);
 int ns_make(struct session *s, struct task *root);
 /** ns_fill - put in what the images say, by a guest */
 int ns_fill(struct session *s, struct task *root);
+/** ns_fill_end - all tasks exist: what needed them too */
+int ns_fill_end(struct session *s);
 /** ns_any - is any namespace restored that the images tell of? */
 bool ns_any(struct session *s);
 /** ns_root_fd - directory "/" of the root task's mount namespace, for opening files; borrowed */

@@ -4,8 +4,11 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/asleep.h"
 
+#include <elf.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -22,7 +25,11 @@ static void note_restarted(struct session *s, const struct thread *t)
 	long nr = -1, was = 0;
 
 	if (text_readf(AT_FDCWD, &call, "/proc/%d/task/%d/syscall", t->task->tgid, t->tid) < 0 ||
-	    sscanf(call, "%ld %llx %llx %llx", &nr, &clock, &flags, &request) != 4 || nr != SYS_restart_syscall ||
+	    sscanf(call, "%ld %llx %llx %llx", &nr, &clock, &flags, &request) != 4)
+		return;
+	if (nr == SYS_poll || nr == SYS_futex || nr == SYS_nanosleep || nr == SYS_clock_nanosleep)
+		asleep_note(s, t, nr);
+	if (nr != SYS_restart_syscall ||
 	    text_readf(AT_FDCWD, &stack, "/proc/%d/task/%d/stack", t->task->tgid, t->tid) < 0)
 		return;
 	if (strstr(stack, "poll"))
@@ -31,6 +38,8 @@ static void note_restarted(struct session *s, const struct thread *t)
 		was = SYS_futex;
 	else if (clock < 64 && !flags && request >> 31) /* sleeping functions do not show in the stack */
 		was = SYS_clock_nanosleep;
+	if (was)
+		asleep_note(s, t, was);
 	if (was)
 		map_put(session_map(s, "restarted call"), t->tid, (void *)was);
 	else
@@ -76,11 +85,10 @@ static int mappings_preflight(struct session *s, const struct task *k)
 	static const struct {
 		const char *name, *what;
 	} no[] = {
-		{ " /[aio]", "an AIO context (io_setup), which cannot be restored yet; let the program use another way (for nginx: aio off; for databases: no native AIO)" },
 		{ " anon_inode:[io_uring]", "an io_uring instance mapped, whose rings the kernel does not give back; run the program without io_uring" },
 		{ " /secretmem", "secret memory (memfd_secret) mapped, which nobody but the task can read; let the program unmap it first" },
+		{ " anon_inode:bpf-map", "a BPF map mapped, which cannot be restored yet; let the program unmap it" },
 		{ " anon_inode:[perf_event]", "a performance event mapped, which cannot be restored; end the measurement first" },
-		{ " /anon_hugepage", "hugetlbfs pages (MAP_HUGETLB) mapped, which are not supported yet; run the program with transparent huge pages instead" },
 	};
 	own_mem char *maps = NULL;
 
@@ -89,6 +97,57 @@ static int mappings_preflight(struct session *s, const struct task *k)
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
 		if (strstr(maps, no[i].name))
 			return session_fail(s, -ENOTSUP, "task %d: has %s", k->vpid, no[i].what);
+	return 0;
+}
+
+/*
+ * Programs for i386, or with 32-bit addresses (x32): their registers, calls and structures are others. A program
+ * of 64 bits whose thread is in 32-bit code just now is found when it is stopped.
+ */
+static int machine_preflight(struct session *s, const struct task *k)
+{
+	own_fd int fd = fd_high(openat(k->proc, "exe", O_RDONLY | O_CLOEXEC));
+	Elf64_Ehdr e = { 0 };
+
+	if (fd < 0 || pread(fd, &e, offsetof(Elf64_Ehdr, e_version), 0) < 0 || memcmp(e.e_ident, ELFMAG, SELFMAG) ||
+	    e.e_ident[EI_CLASS] == ELFCLASS64)
+		return 0;
+	return session_fail(s, -ENOTSUP, "task %d: runs a program for %s, which cannot be checkpointed; use one for x86_64",
+			    k->vpid, e.e_machine == EM_X86_64 ? "x32 (x86_64 with 32-bit addresses)" : "32-bit machines");
+}
+
+/* A shadow stack is written by calls and returns only. */
+static int shadow_preflight(struct session *s, const struct thread *t)
+{
+	own_mem char *status = NULL;
+	const char *on;
+
+	if (text_readf(AT_FDCWD, &status, "/proc/%d/task/%d/status", t->task->pid, t->tid) < 0 ||
+	    !(on = text_after(status, "x86_Thread_features:")) || !memmem(on, strcspn(on, "\n"), "shstk", 5))
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: thread %d has a shadow stack, which cannot be restored yet; run it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off",
+			    t->task->vpid, t->vtid);
+}
+
+/* A thread may be where its process is not, by unshare() or setns(). */
+static int namespaces_preflight(struct session *s, const struct thread *t)
+{
+	static const char *const types[] = { "net", "uts", "ipc", "mnt", "cgroup" };
+	const struct thread *leader = &t->task->threads[t->task->leader_dead]; /* or who is there in its stead */
+	struct stat its, leaders;
+	char path[64];
+
+	for (size_t i = 0; t != leader && i < sizeof(types) / sizeof(types[0]); i++) {
+		snprintf(path, sizeof(path), "task/%d/ns/%s", t->tid, types[i]);
+		if (fstatat(t->task->proc, path, &its, 0) < 0)
+			return 0; /* ended meanwhile */
+		snprintf(path, sizeof(path), "task/%d/ns/%s", leader->tid, types[i]);
+		if (fstatat(t->task->proc, path, &leaders, 0) == 0 && leaders.st_ino != its.st_ino)
+			return session_fail(s, -ENOTSUP,
+					    "task %d: thread %d is in a %s namespace of its own, which cannot be restored yet; let it return to its process's with setns()",
+					    t->task->vpid, t->vtid, types[i]);
+	}
 	return 0;
 }
 
@@ -102,11 +161,16 @@ int task_preflight_all(struct session *s, struct tree *tree)
 
 		if (k->state == TASK_DEAD)
 			continue;
-		r = segments_preflight(s, k);
+		r = machine_preflight(s, k);
+		if (r == 0)
+			r = segments_preflight(s, k);
 		if (r == 0)
 			r = mappings_preflight(s, k);
 		for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
-			r = thread_preflight(s, &k->threads[n]);
+			if ((r = thread_preflight(s, &k->threads[n])) == 0)
+				r = namespaces_preflight(s, &k->threads[n]);
+		if (r == 0)
+			r = shadow_preflight(s, task_leader(k));
 		all = all ? all : r;
 	}
 	return all;

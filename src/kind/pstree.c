@@ -115,10 +115,36 @@ int pstree_note_ids(struct session *s, struct tree *tree)
 	return r < 0 ? r : spawn_check(s, tree);
 }
 
-static int pstree_put(struct image *img, const struct task *k)
+/* Numbers in nested pid namespaces; those of group and session only where no task of the tree tells them. */
+static void pstree_inner(const struct tree *tree, const struct task *k, PstreeEntry *e)
+{
+	unsigned depth = k->pidns->depth;
+	const struct pidns *p = k->pidns;
+
+	e->n_inner_ns = depth;
+	e->inner_ns = xalloc(depth * sizeof(uint32_t));
+	for (unsigned i = depth; i-- > 0; p = p->up)
+		e->inner_ns[i] = p->id;
+	e->n_inner = (size_t)depth * k->n_threads;
+	e->inner = xalloc(e->n_inner * sizeof(uint32_t));
+	for (unsigned i = 0; i < k->n_threads; i++)
+		for (unsigned d = 0; d < depth; d++)
+			e->inner[i * depth + d] = k->threads[i].deep[d];
+	if (k->pgid && !task_find(tree, k->pgid)) {
+		e->n_inner_group = depth;
+		e->inner_group = (uint32_t *)k->deep_pgid;
+	}
+	if (k->sid && !task_find(tree, k->sid)) {
+		e->n_inner_session = depth;
+		e->inner_session = (uint32_t *)k->deep_sid;
+	}
+}
+
+static int pstree_put(const struct tree *tree, struct image *img, const struct task *k)
 {
 	PstreeEntry e = PSTREE_ENTRY__INIT;
 	own_mem uint32_t *threads = xalloc((k->n_threads + 1) * sizeof(*threads));
+	int r;
 
 	e.pid = k->vpid;
 	e.ppid = k->parent ? k->parent->vpid : 0;
@@ -128,7 +154,12 @@ static int pstree_put(struct image *img, const struct task *k)
 	e.threads = threads;
 	for (unsigned i = 0; i < k->n_threads; i++)
 		threads[i] = k->state == TASK_DEAD ? 0 : k->threads[i].vtid;
-	return image_write(img, &e.base);
+	if (k->pidns)
+		pstree_inner(tree, k, &e);
+	r = image_write(img, &e.base);
+	free(e.inner);
+	free(e.inner_ns);
+	return r;
 }
 
 int pstree_dump(struct session *s, struct tree *tree)
@@ -139,7 +170,7 @@ int pstree_dump(struct session *s, struct tree *tree)
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		const struct task *k = tree->all[i];
 
-		r = pstree_put(&img, k);
+		r = pstree_put(tree, &img, k);
 		if (r == 0 && k->state != TASK_DEAD)
 			r = image_write_one(s, MAGIC_IDS, &k->ids->base, "ids-%d.img", k->vpid);
 	}
@@ -250,6 +281,65 @@ int inventory_read(struct session *s, InventoryEntry **ret)
 	return 0;
 }
 
+static struct pidns *pidns_find(const struct tree *tree, uint32_t id)
+{
+	for (struct pidns *p = tree->pidns; p; p = p->next)
+		if (p->id == id)
+			return p;
+	return NULL;
+}
+
+static bool inner_numbers(size_t n, const uint32_t *v)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!v[i] || v[i] > PID_MAX_LIMIT)
+			return false;
+	return true;
+}
+
+/* A namespace that was not seen yet begins with its first task, pid 1 of it. */
+static struct pidns *pidns_read(struct tree *tree, struct task *k, const PstreeEntry *e)
+{
+	struct pidns *up = NULL, *p;
+
+	for (size_t i = 0; i < e->n_inner_ns; i++) {
+		p = pidns_find(tree, e->inner_ns[i]);
+		if (!p) {
+			if (i + 1 < e->n_inner_ns || e->inner[i] != 1 || !e->inner_ns[i])
+				return NULL;
+			p = pidns_add(tree, up, e->inner_ns[i]);
+			p->init = k;
+		} else if (p->up != up || (i + 1 == e->n_inner_ns && e->inner[i] == 1)) {
+			return NULL;
+		}
+		up = p;
+	}
+	return up;
+}
+
+/* Numbers are unique in each namespace: else there would be two tasks that cannot both be born. */
+static int pstree_inner_read(struct session *s, struct tree *tree, struct task *k, const PstreeEntry *e)
+{
+	size_t depth = e->n_inner_ns;
+
+	if (!depth)
+		return 0;
+	if (depth > 32 || e->n_inner != depth * k->n_threads || !inner_numbers(e->n_inner, e->inner) ||
+	    (e->n_inner_group && e->n_inner_group != depth) || (e->n_inner_session && e->n_inner_session != depth) ||
+	    !k->parent || !(k->pidns = pidns_read(tree, k, e)))
+		return session_fail(s, -EBADMSG, "pstree.img: the pid namespaces of task %u do not fit", e->pid);
+	for (unsigned i = 0; i < k->n_threads; i++)
+		k->threads[i].deep = xmemdup(e->inner + i * depth, depth * sizeof(pid_t));
+	if (e->n_inner_group)
+		k->deep_pgid = xmemdup(e->inner_group, depth * sizeof(pid_t));
+	if (e->n_inner_session)
+		k->deep_sid = xmemdup(e->inner_session, depth * sizeof(pid_t));
+	return pidns_sees(k->parent->pidns, k->pidns)
+		       ? 0
+		       : session_fail(s, -EBADMSG, "pstree.img: task %u is in a pid namespace that its parent %u cannot see",
+				      e->pid, e->ppid);
+}
+
 static int pstree_add(struct session *s, struct tree *tree, const PstreeEntry *e)
 {
 	struct task *parent = NULL, *k;
@@ -284,7 +374,7 @@ static int pstree_add(struct session *s, struct tree *tree, const PstreeEntry *e
 		if (e->n_threads != 1)
 			return session_fail(s, -EBADMSG, "pstree.img: zombie %u has threads", e->pid);
 	}
-	return 0;
+	return pstree_inner_read(s, tree, k, e);
 }
 
 static int pstree_read_task(struct session *s, struct task *k)

@@ -6,7 +6,9 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #define CHUNK (4u << 20)
 
@@ -73,8 +75,37 @@ int shmem_dump(struct session *s, uint64_t shmid, int fd, uint64_t size)
 	return r;
 }
 
+uint64_t shmem_huge(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC ? fs.f_bsize : 0;
+}
+
+/* Such a file cannot be written to, but mapped. Bytes that were put, or -1 and errno. */
+static ssize_t huge_put(int from, off_t off, size_t n, int fd, uint64_t at, uint64_t page)
+{
+	uint64_t base = at & ~(page - 1), len = ((at + n + page - 1) & ~(page - 1)) - base;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, base);
+	ssize_t got;
+
+	if (p == MAP_FAILED)
+		return -1;
+	got = pread(from, p + (at - base), n, off);
+	munmap(p, len);
+	return got;
+}
+
+static ssize_t put(int from, off_t off, size_t n, int fd, uint64_t at, char *buf)
+{
+	ssize_t got = pread(from, buf, n, off);
+
+	return got <= 0 ? got : pwrite(fd, buf, got, at);
+}
+
 int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size)
 {
+	uint64_t huge = shmem_huge(fd);
 	struct pages p;
 	char *buf;
 	int r = pages_read(s, &p, "shmem-%llu", (unsigned long long)shmid);
@@ -91,12 +122,14 @@ int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size)
 			end = size;
 		while (r == 0 && at < end) {
 			size_t want = end - at < CHUNK ? end - at : CHUNK;
-			ssize_t n = pread(p.files.v[p.v[i].file], buf, want, off);
+			int from = p.files.v[p.v[i].file];
+			ssize_t n = huge ? huge_put(from, off, want, fd, at, huge)
+					 : put(from, off, want, fd, at, buf);
 
-			if (n <= 0 || pwrite(fd, buf, n, at) != n)
-				r = session_fail(s, n <= 0 ? -EBADMSG : -errno,
-						 "shared memory %llu: fill",
-						 (unsigned long long)shmid);
+			if (n <= 0)
+				r = session_fail(s, n == 0 ? -EBADMSG : huge ? -ENOMEM : -errno,
+						 "shared memory %llu: fill%s", (unsigned long long)shmid,
+						 huge ? " its huge pages (vm.nr_hugepages says how many there are)" : "");
 			at += n > 0 ? n : 0;
 			off += n > 0 ? n : 0;
 		}
@@ -120,7 +153,7 @@ void shmem_anon_size(struct session *s, uint64_t shmid, uint64_t end)
  * The object of a shared anonymous mapping has no name to open: it is reached through the mapping's
  * entry in map_files, and tasks then map it like a file. It looks like the original: /dev/zero.
  */
-int shmem_anon(struct session *s, uint64_t shmid, uint64_t size)
+int shmem_anon(struct session *s, uint64_t shmid, uint64_t size, int huge)
 {
 	struct map *m = session_map(s, "shmem fd");
 	uint64_t all = (uintptr_t)map_get(session_map(s, "shmem size"), shmid);
@@ -132,7 +165,7 @@ int shmem_anon(struct session *s, uint64_t shmid, uint64_t size)
 	if (have)
 		return have - 1;
 	size = page_up(size > all ? size : all);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | huge, -1, 0);
 	if (p == MAP_FAILED)
 		return session_fail(s, -errno, "shared memory %llu: %llu bytes",
 				    (unsigned long long)shmid, (unsigned long long)size);

@@ -10,6 +10,8 @@ static inline uint32_t shmem_id(uint64_t ino)
 {
 	return ino | 0x80000000u;
 }
+/** shmem_huge - bytes of a page of the object, if it is of huge pages; else 0 */
+uint64_t shmem_huge(int fd);
 /**
  * shmem_dump - store the contents of a shared memory object, once per shmid
  * @fd: readable descriptor of it, borrowed
@@ -22,9 +24,10 @@ int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size);
  * shmem_anon - the object behind mappings that are MAP_SHARED|MAP_ANONYMOUS, made and filled at the
  * first call
  * @size: bytes, of all mappings together
+ * @huge: mmap() flags for pages of hugetlbfs, or 0
  * Return: a descriptor that belongs to the session, or -errno with the reason.
  */
-int shmem_anon(struct session *s, uint64_t shmid, uint64_t size);
+int shmem_anon(struct session *s, uint64_t shmid, uint64_t size, int huge);
 /** shmem_anon_size - note how far a mapping of shmid reaches, before shmem_anon() */
 void shmem_anon_size(struct session *s, uint64_t shmid, uint64_t end);
 

@@ -392,12 +392,16 @@ static int look(struct look *l)
 int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type)
 {
 	struct look l = { .s = s, .fd = fd, .type = type, .was = -1 };
-	struct pollfd ask = { fd, POLLIN, 0 };
+	struct pollfd ask = { fd, POLLIN | POLLPRI, 0 };
 	socklen_t len = sizeof(l.was);
 	int r = 1;
 
-	if (poll(&ask, 1, 0) <= 0 || !(ask.revents & POLLIN))
+	if (poll(&ask, 1, 0) <= 0 || !(ask.revents & (POLLIN | POLLPRI)))
 		return 0;
+	if (ask.revents & POLLPRI)
+		return session_fail(s, -ENOTSUP,
+				    "socket 0x%x: has urgent data (MSG_OOB) in its queue, which cannot be checkpointed; let the program read it first",
+				    id);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &l.was, &len) < 0 ||
 	    (type != SOCK_DGRAM && ioctl(fd, FIONREAD, &l.bytes) < 0))
 		return session_fail(s, -errno, "socket 0x%x: how much is in its queue", id);

@@ -4,7 +4,9 @@
  *
  * Kept:   buffers and their locks, timeouts, reuse, priority, low water mark, mark, passing of
  *         credentials, pidfds and rights, device, classic filter and its lock, peek offset, linger, ...
- * Lost:   SO_TIMESTAMP and its kin, SO_BUSY_POLL, SO_MAX_PACING_RATE, SO_TXTIME; eBPF filters are refused.
+ *         And, as far as they differ from a new socket's, all others that can be read: see others[].
+ * Lost:   programs that choose within a SO_REUSEPORT group (the kernel does not give them back); eBPF
+ *         filters are refused.
  * Kernel: net/core/sock.c; SO_GET_FILTER gives back the program as it was attached.
  */
 #include "kind/sock-opts.h"
@@ -27,6 +29,33 @@
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
 #endif
+
+/* What images have no place of their own for. fresh: the value of a socket that was just made */
+static const struct other_opt {
+	int name, size;
+	int64_t fresh, fresh2;
+} others[] = {
+	{ 29 /* SO_TIMESTAMP */, 4, 0, 0 },
+	{ 35 /* SO_TIMESTAMPNS */, 4, 0, 0 },
+	{ 37 /* SO_TIMESTAMPING */, 8, 0, 0 },
+	{ 63 /* SO_TIMESTAMP_NEW, in place of the three above */, 4, 0, 0 },
+	{ 64 /* SO_TIMESTAMPNS_NEW */, 4, 0, 0 },
+	{ 65 /* SO_TIMESTAMPING_NEW */, 8, 0, 0 },
+	{ 40 /* SO_RXQ_OVFL */, 4, 0, 0 },
+	{ 41 /* SO_WIFI_STATUS */, 4, 0, 0 },
+	{ 43 /* SO_NOFCS */, 4, 0, 0 },
+	{ 45 /* SO_SELECT_ERR_QUEUE */, 4, 0, 0 },
+	{ 46 /* SO_BUSY_POLL */, 4, 0, 0 },
+	{ 47 /* SO_MAX_PACING_RATE */, 8, -1, -1 },
+	{ 49 /* SO_INCOMING_CPU */, 4, -1, -1 },
+	{ 60 /* SO_ZEROCOPY */, 4, 0, 0 },
+	{ 61 /* SO_TXTIME */, 8, 0, 0 },
+	{ 69 /* SO_PREFER_BUSY_POLL */, 4, 0, 0 },
+	{ 73 /* SO_RESERVE_MEM */, 4, 0, 0 },
+	{ 74 /* SO_TXREHASH: unset, or by the sysctl when it listens or connects */, 4, 255, 1 },
+	{ 75 /* SO_RCVMARK */, 4, 0, 0 },
+	{ 82 /* SO_RCVPRIORITY */, 4, 0, 0 },
+};
 
 static bool opt_get(int fd, int opt, int *ret)
 {
@@ -74,6 +103,8 @@ static int get_filter(struct session *s, int fd, SkOptsEntry *e)
 	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0)
 		return session_fail(s, -ENOTSUP,
 				    "socket: has an eBPF filter, which cannot be checkpointed yet; detach it first");
+	get_bool(fd, SO_LOCK_FILTER, &e->has_so_lock_filter, &e->so_lock_filter);
+	e->has_so_lock_filter = e->so_lock_filter;
 	if (!n)
 		return 0;
 	f = xalloc(n * sizeof(*f));
@@ -84,8 +115,6 @@ static int get_filter(struct session *s, int fd, SkOptsEntry *e)
 	for (socklen_t i = 0; i < n; i++)
 		e->so_filter[i] = (uint64_t)f[i].code << 48 | (uint64_t)f[i].jt << 40 |
 				  (uint64_t)f[i].jf << 32 | f[i].k;
-	get_bool(fd, SO_LOCK_FILTER, &e->has_so_lock_filter, &e->so_lock_filter);
-	e->has_so_lock_filter = e->so_lock_filter;
 	return 0;
 }
 
@@ -133,6 +162,38 @@ static void get_rare(int fd, SkOptsEntry *e)
 	}
 }
 
+/* The value, as it lies in memory, or false if there is none of that size. */
+static bool other_read(int fd, const struct other_opt *o, int64_t *ret)
+{
+	int32_t v4 = 0;
+	int64_t v8 = 0;
+	socklen_t n = o->size;
+
+	if (getsockopt(fd, SOL_SOCKET, o->name, n == 4 ? (void *)&v4 : &v8, &n) < 0 || n != (socklen_t)o->size)
+		return false;
+	*ret = n == 4 ? v4 : v8;
+	return true;
+}
+
+static void get_others(int fd, SkOptsEntry *e)
+{
+	int64_t v;
+
+	e->other = xalloc(ARRAY_SIZE(others) * sizeof(*e->other));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		const struct other_opt *o = &others[i];
+		SkOtherOpt *to;
+
+		if (!other_read(fd, o, &v) || v == o->fresh || v == o->fresh2)
+			continue;
+		to = e->other[e->n_other++] = xalloc(sizeof(*to));
+		sk_other_opt__init(to);
+		to->name = o->name;
+		to->value.len = o->size;
+		to->value.data = xmemdup(&v, sizeof(v)); /* little endian: the first 4 are the number */
+	}
+}
+
 int sock_opts_get(struct session *s, int fd, SkOptsEntry *e)
 {
 	int snd, rcv, r;
@@ -154,6 +215,7 @@ int sock_opts_get(struct session *s, int fd, SkOptsEntry *e)
 	get_passing(fd, e);
 	get_rare(fd, e);
 	get_device(fd, e);
+	get_others(fd, e);
 	r = get_time(s, fd, SO_SNDTIMEO, &e->so_snd_tmo_sec, &e->so_snd_tmo_usec);
 	if (r == 0)
 		r = get_time(s, fd, SO_RCVTIMEO, &e->so_rcv_tmo_sec, &e->so_rcv_tmo_usec);
@@ -162,6 +224,11 @@ int sock_opts_get(struct session *s, int fd, SkOptsEntry *e)
 
 void sock_opts_free(SkOptsEntry *e)
 {
+	for (size_t i = 0; i < e->n_other; i++)
+		sk_other_opt__free_unpacked(e->other[i], NULL);
+	free(e->other);
+	e->other = NULL;
+	e->n_other = 0;
 	free(e->so_filter);
 	free(e->so_bound_dev);
 	e->so_filter = NULL;
@@ -210,13 +277,18 @@ static int set_time(struct session *s, int fd, int opt, uint64_t sec, uint64_t u
 	return 0;
 }
 
+static int set_lock(struct session *s, int fd, const SkOptsEntry *e)
+{
+	return opt_set(s, fd, e->has_so_lock_filter, SO_LOCK_FILTER, e->so_lock_filter, "filter's lock");
+}
+
 static int set_filter(struct session *s, int fd, const SkOptsEntry *e)
 {
 	own_mem struct sock_filter *f = NULL;
 	struct sock_fprog p = { 0 };
 
 	if (!e->n_so_filter)
-		return 0;
+		return set_lock(s, fd, e);
 	if (e->n_so_filter > FILTER_MAX)
 		return session_fail(s, -EBADMSG, "files.img: a socket's filter has %zu instructions",
 				    e->n_so_filter);
@@ -231,7 +303,7 @@ static int set_filter(struct session *s, int fd, const SkOptsEntry *e)
 	p.filter = f;
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)) < 0)
 		return session_fail(s, -errno, "socket: attach its filter");
-	return opt_set(s, fd, e->has_so_lock_filter, SO_LOCK_FILTER, e->so_lock_filter, "filter's lock");
+	return set_lock(s, fd, e);
 }
 
 static int set_rare(struct session *s, int fd, const SkOptsEntry *e)
@@ -256,6 +328,24 @@ static int set_buffers(struct session *s, int fd, const SkOptsEntry *e)
 	if (r == 0)
 		r = opt_set(s, fd, e->has_so_buf_lock, SO_BUF_LOCK, e->so_buf_lock, "buffer locks");
 	return r;
+}
+
+/* This kernel may know less than the one of the dump: said, and no reason to give up. */
+static void set_others(struct session *s, int fd, const SkOptsEntry *e)
+{
+	int64_t now;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		for (size_t k = 0; k < e->n_other; k++) {
+			const SkOtherOpt *o = e->other[k];
+
+			if (o->name != (uint32_t)others[i].name || o->value.len != (size_t)others[i].size ||
+			    (other_read(fd, &others[i], &now) && !memcmp(&now, o->value.data, o->value.len)))
+				continue;
+			if (setsockopt(fd, SOL_SOCKET, others[i].name, o->value.data, o->value.len) < 0)
+				session_warn(s, "socket: its option %u of SOL_SOCKET cannot be set: %s", o->name,
+					     strerror(errno));
+		}
 }
 
 int sock_opts_set(struct session *s, int fd, const SkOptsEntry *e)
@@ -291,5 +381,7 @@ int sock_opts_set(struct session *s, int fd, const SkOptsEntry *e)
 		r = set_time(s, fd, SO_RCVTIMEO, e->so_rcv_tmo_sec, e->so_rcv_tmo_usec);
 	if (r == 0)
 		r = set_rare(s, fd, e);
+	if (r == 0)
+		set_others(s, fd, e);
 	return r < 0 ? r : set_filter(s, fd, e);
 }

@@ -28,6 +28,7 @@
 
 #define SEMS_MAX 65536u
 #define MSG_MAX (1u << 28) /* bytes of one message */
+#define HUGE_SHIFT 26	   /* in SHM_HUGETLB flags: the logarithm of the page size */
 
 union semarg {
 	int val;
@@ -98,7 +99,7 @@ static int raw_fill(struct session *s, struct image *img, const IpcShmEntry *e, 
 	return r < 0 || !rest ? r : image_read_raw(img, waste, rest);
 }
 
-static int segment_fill(struct session *s, struct image *img, const IpcShmEntry *e)
+static int segment_fill(struct session *s, const struct ns *ns, struct image *img, const IpcShmEntry *e)
 {
 	uint32_t id = e->desc->id;
 	own_fd int fd = -1;
@@ -110,26 +111,36 @@ static int segment_fill(struct session *s, struct image *img, const IpcShmEntry 
 	if (!e->has_in_pagemaps || !e->in_pagemaps) {
 		r = raw_fill(s, img, e, p);
 	} else {
-		fd = sysv_attached_file(s, p, e->size, O_RDWR);
+		fd = sysv_attached_file(s, p, O_RDWR);
 		r = fd < 0 ? session_fail(s, fd, "shared memory segment %u: open it", id)
-			   : shmem_restore(s, id, fd, e->size);
+			   : shmem_restore(s, sysv_key(s, ns->id, id), fd, e->size);
 	}
 	shmdt(p);
 	return r;
 }
 
-static int segment_make(struct session *s, struct image *img, const IpcShmEntry *e)
+static int segment_make(struct session *s, const struct ns *ns, struct image *img, const IpcShmEntry *e)
 {
-	const IpcDescEntry *d = e->desc;
+	int huge = e->has_hugetlb_flag ? (int)(e->hugetlb_flag & (SHM_HUGETLB | 0x3fu << HUGE_SHIFT)) : 0;
+	IpcDescEntry maker = *e->desc;
+	const IpcDescEntry *d = &maker;
 	struct shmid_ds ds = { 0 };
-	int id, r = become(s, "shm", d);
+	int id, r;
 
+	if (huge && d->cuid) { /* others may not make such */
+		session_warn(s, "shared memory segment %u: is of huge pages; its creator is root now, it was user %u", d->id,
+			     d->cuid);
+		maker.cuid = maker.cgid = 0;
+	}
+	r = become(s, "shm", d);
 	if (r < 0)
 		return r;
-	id = shmget(d->key, e->size, IPC_CREAT | IPC_EXCL | (d->mode & 0777));
+	id = shmget(d->key, e->size, IPC_CREAT | IPC_EXCL | huge | (d->mode & 0777));
+	if (id < 0 && huge && errno == ENOMEM)
+		session_warn(s, "shared memory segment %u: vm.nr_hugepages says how many huge pages there are", d->id);
 	r = unbecome(s, "shm", d, id);
 	if (r == 0)
-		r = segment_fill(s, img, e);
+		r = segment_fill(s, ns, img, e);
 	perm_of(&ds.shm_perm, d);
 	if (r == 0 && (shmctl(id, IPC_SET, &ds) < 0 || ((d->mode & SHM_LOCKED) && shmctl(id, SHM_LOCK, NULL) < 0)))
 		r = session_fail(s, -errno, "shared memory segment %d: set owner and mode", id);
@@ -224,14 +235,14 @@ static const struct sort sorts[] = {
 	{ "msg", MAGIC_IPCNS_MSG, &ipc_msg_entry__descriptor },
 };
 
-static int make_one(struct session *s, struct image *img, size_t sort, const ProtobufCMessage *m)
+static int make_one(struct session *s, const struct ns *ns, struct image *img, size_t sort, const ProtobufCMessage *m)
 {
 	/* the description is the first field of all three */
 	int r = desc_check(s, img, ((const IpcShmEntry *)m)->desc);
 
 	if (r < 0)
 		return r;
-	return sort == 0 ? segment_make(s, img, (const IpcShmEntry *)m)
+	return sort == 0 ? segment_make(s, ns, img, (const IpcShmEntry *)m)
 	       : sort == 1 ? set_make(s, img, (const IpcSemEntry *)m)
 			   : queue_make(s, img, (const IpcMsgEntry *)m);
 }
@@ -251,7 +262,7 @@ int sysv_restore(struct session *s, const struct ns *ns)
 		if (r == 1)
 			continue;
 		while (r == 0 && (r = image_read(&img, sorts[i].type, &m)) == 1) {
-			r = make_one(s, &img, i, m);
+			r = make_one(s, ns, &img, i, m);
 			protobuf_c_message_free_unpacked(m, NULL);
 		}
 	}
@@ -260,17 +271,16 @@ int sysv_restore(struct session *s, const struct ns *ns)
 
 /* ---- supervisor ---- */
 
-static int segment_note(struct session *s, struct image *img, const IpcShmEntry *e)
+static int segment_note(struct session *s, const struct ns *ns, struct image *img, const IpcShmEntry *e)
 {
+	uint64_t page = PAGE;
 	int r = desc_check(s, img, e->desc);
 
 	if (r < 0)
 		return r;
 	if (e->has_hugetlb_flag && e->hugetlb_flag)
-		return session_fail(s, -ENOTSUP,
-				    "%s: segment %u is of huge pages, which are not supported yet", img->name,
-				    e->desc->id);
-	if (!e->size || e->size > INT64_MAX - PAGE)
+		page = 1ULL << (e->hugetlb_flag >> HUGE_SHIFT ? e->hugetlb_flag >> HUGE_SHIFT : 21);
+	if (!e->size || page > 1ULL << 40 || e->size > INT64_MAX - page)
 		return session_fail(s, -EBADMSG, "%s: segment %u has an impossible size", img->name,
 				    e->desc->id);
 	if (!e->has_in_pagemaps || !e->in_pagemaps) {
@@ -280,9 +290,10 @@ static int segment_note(struct session *s, struct image *img, const IpcShmEntry 
 		for (; r == 0 && n; n -= n < sizeof(waste) ? n : sizeof(waste))
 			r = image_read_raw(img, waste, n < sizeof(waste) ? n : sizeof(waste));
 	}
-	map_put(session_map(s, "sysv size"), e->desc->id, (void *)(uintptr_t)page_up(e->size));
+	map_put(session_map(s, "sysv size"), sysv_key(s, ns->id, e->desc->id),
+		(void *)(uintptr_t)((e->size + page - 1) & ~(page - 1)));
 	if (e->desc->mode & SHM_DEST)
-		map_put(session_map(s, "sysv removed"), e->desc->id, s);
+		map_put(session_map(s, "sysv removed"), sysv_key(s, ns->id, e->desc->id), s);
 	return r;
 }
 
@@ -295,7 +306,7 @@ int sysv_prepare(struct session *s, const struct ns *ns)
 	if (r == 1)
 		return 0;
 	while (r == 0 && (r = image_read(&img, &ipc_shm_entry__descriptor, &m)) == 1) {
-		r = segment_note(s, &img, (IpcShmEntry *)m);
+		r = segment_note(s, ns, &img, (IpcShmEntry *)m);
 		protobuf_c_message_free_unpacked(m, NULL);
 	}
 	return r;
@@ -306,16 +317,18 @@ uint64_t sysv_size(struct session *s, uint64_t id)
 	return (uintptr_t)map_get(session_map(s, "sysv size"), id);
 }
 
-static int finish_inside(struct session *s)
+static int finish_inside(struct session *s, const struct ns *ns)
 {
 	const struct map *removed = session_map(s, "sysv removed");
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < removed->max; i++)
-		if (removed->rows[i].value && shmctl(removed->rows[i].key, IPC_RMID, NULL) < 0)
+		if (removed->rows[i].value &&
+		    removed->rows[i].key == sysv_key(s, ns->id, removed->rows[i].key) &&
+		    shmctl((uint32_t)removed->rows[i].key, IPC_RMID, NULL) < 0)
 			r = session_fail(s, -errno, "shared memory segment %u: remove it, as it was",
 					 (unsigned)removed->rows[i].key);
-	if (r == 0 && map_get(session_map(s, "sysv forced"), 0))
+	if (r == 0 && map_get(session_map(s, "sysv forced"), ns->id + 1))
 		r = text_write(ns_proc(s), "sys/kernel/shm_rmid_forced", "1\n");
 	return r;
 }
@@ -324,14 +337,16 @@ int sysv_finish(struct session *s)
 {
 	const struct ns *ns = ns_of(s, CLONE_NEWIPC);
 	own_fd int home = -1;
-	int r;
+	int r = 0;
 
 	if (!session_map(s, "sysv removed")->n && !session_map(s, "sysv forced")->n)
 		return 0;
 	home = fd_high(open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC));
-	if (home < 0 || !ns || setns(ns->fd, CLONE_NEWIPC) < 0)
-		return session_fail(s, -errno, "ipc namespace: enter it");
-	r = finish_inside(s);
+	for (size_t n = 0; r == 0 && ns; ns = ns_nested(s, CLONE_NEWIPC, n++)) {
+		if (home < 0 || (ns->own && setns(ns->fd, CLONE_NEWIPC) < 0))
+			return session_fail(s, -errno, "ipc namespace: enter it");
+		r = ns->own ? finish_inside(s, ns) : 0;
+	}
 	if (setns(home, CLONE_NEWIPC) < 0)
 		r = session_fail(s, -errno, "ipc namespace: return to our own");
 	return r;

@@ -5,8 +5,7 @@
  * Kept:   ids, keys, owners and creators, modes, sizes, contents (messages with types, in order), locked
  *         (SHM_LOCK) and removed segments that are still attached, qbytes.
  * Lost:   times and last pids; what stands behind a segment's end in its last page; undo adjustments of
- *         semaphores, which the kernel shows to nobody: who may have some is reported. Segments of huge
- *         pages are refused. A segment nobody has attached is attached for a moment to be read.
+ *         semaphores, which the kernel shows to nobody: who may have some is reported. A segment nobody has attached is attached for a moment to be read.
  * Kernel: ipc/shm.c, sem.c, msg.c; MSG_COPY and kernel.{shm,sem,msg}_next_id of
  *         CONFIG_CHECKPOINT_RESTORE; a segment's id is the inode number of its mappings.
  */
@@ -23,7 +22,6 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <linux/magic.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
@@ -32,8 +30,10 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 
+#ifndef SHM_HUGE_SHIFT
+#define SHM_HUGE_SHIFT 26
+#endif
 #ifndef MSG_COPY
 #define MSG_COPY 040000
 #endif
@@ -60,6 +60,13 @@ static void desc_of(IpcDescEntry *e, const struct ipc_perm *p, int id)
 	e->cgid = p->cgid;
 	e->mode = p->mode;
 	e->id = id;
+}
+
+uint64_t sysv_key(struct session *s, uint32_t ipc_ns_id, uint32_t id)
+{
+	const struct ns *top = ns_of(s, CLONE_NEWIPC);
+
+	return !ipc_ns_id || (top && top->id == ipc_ns_id) ? id : (uint64_t)ipc_ns_id << 32 | id;
 }
 
 /* ---- dump: segments ---- */
@@ -89,26 +96,42 @@ static unsigned attached(struct session *s, const struct task *k, int id, int *f
 	return n;
 }
 
-int sysv_attached_file(struct session *s, const void *p, uint64_t size, int flags)
+int sysv_attached_file(struct session *s, const void *p, int flags)
 {
-	own_mem char *self = NULL, *path = NULL;
+	own_mem char *self = NULL, *path = NULL, *text = NULL;
+	own_fd int maps = -1;
+	unsigned long end;
+	char start[24];
+	const char *at;
 	int r = text_readlink(ns_proc(s), "self", &self); /* who opens it may be another */
 
 	if (r < 0)
 		return r;
-	path = xprintf("%s/map_files/%lx-%lx", self, (unsigned long)p, (unsigned long)p + page_up(size));
+	path = xprintf("%s/maps", self);
+	maps = session_openat(s, ns_proc(s), path, O_RDONLY, 0);
+	r = maps < 0 ? maps : text_read_fd(maps, &text, NULL);
+	snprintf(start, sizeof(start), "\n%lx-", (unsigned long)p);
+	at = r == 0 ? strstr(text, start) : NULL;
+	if (!at || sscanf(at + strlen(start), "%lx", &end) != 1)
+		return r < 0 ? r : -ENOENT;
+	free(path);
+	path = xprintf("%s/map_files/%lx-%lx", self, (unsigned long)p, end);
 	return session_openat(s, ns_proc(s), path, flags, 0);
 }
 
-static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
+static int segment_open(struct session *s, const struct ns *ns, int id, const struct shmid_ds *ds)
 {
 	unsigned long n = 0;
 	int fd = -1, r;
 	void *p;
 
 	for (size_t i = 0; ds->shm_nattch && i < s->tree->n; i++)
-		if (s->tree->all[i]->state != TASK_DEAD)
+		if (s->tree->all[i]->state != TASK_DEAD && s->tree->all[i]->ids->ipc_ns_id == ns->id)
 			n += attached(s, s->tree->all[i], id, &fd);
+	if (n > ds->shm_nattch)
+		return session_fail(s, -ENOTSUP,
+				    "shared memory segment %d: a task has one of that number attached that is of another ipc namespace; detach it",
+				    id);
 	if (n < ds->shm_nattch)
 		session_warn(s, "shared memory segment %d: is attached outside of the tree too; it will be shared no longer",
 			     id);
@@ -117,31 +140,31 @@ static int segment_open(struct session *s, int id, const struct shmid_ds *ds)
 	p = shmat(id, NULL, SHM_RDONLY);
 	if (p == (void *)-1)
 		return session_fail(s, -errno, "shared memory segment %d: attach it", id);
-	r = sysv_attached_file(s, p, ds->shm_segsz, O_RDONLY);
+	r = sysv_attached_file(s, p, O_RDONLY);
 	shmdt(p);
 	return r < 0 ? session_fail(s, r, "shared memory segment %d: open it", id) : r;
 }
 
-static int segment_dump(struct session *s, struct image *img, int id, const struct shmid_ds *ds)
+static int segment_dump(struct session *s, const struct ns *ns, struct image *img, int id, const struct shmid_ds *ds)
 {
 	IpcShmEntry e = IPC_SHM_ENTRY__INIT;
 	IpcDescEntry d;
-	own_fd int fd = segment_open(s, id, ds);
-	struct statfs fs;
+	own_fd int fd = segment_open(s, ns, id, ds);
+	uint64_t huge;
 	int r;
 
 	if (fd < 0)
 		return fd;
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
-		return session_fail(s, -ENOTSUP,
-				    "shared memory segment %d: is of huge pages, which are not supported yet; remove it",
-				    id);
+	huge = shmem_huge(fd);
+	e.has_hugetlb_flag = huge > 0;
+	if (huge)
+		e.hugetlb_flag = SHM_HUGETLB | (uint32_t)__builtin_ctzll(huge) << SHM_HUGE_SHIFT;
 	desc_of(&d, &ds->shm_perm, id);
 	e.desc = &d;
 	e.size = ds->shm_segsz;
 	e.has_in_pagemaps = e.in_pagemaps = true;
 	r = image_write(img, &e.base);
-	return r < 0 ? r : shmem_dump(s, id, fd, e.size);
+	return r < 0 ? r : shmem_dump(s, sysv_key(s, ns->id, id), fd, e.size);
 }
 
 static int segments_dump(struct session *s, const struct ns *ns)
@@ -156,7 +179,7 @@ static int segments_dump(struct session *s, const struct ns *ns)
 		int id = shmctl(i, SHM_STAT, &ds);
 
 		if (id >= 0)
-			r = segment_dump(s, &img, id, &ds);
+			r = segment_dump(s, ns, &img, id, &ds);
 	}
 	return r < 0 ? r : image_close(&img);
 }

@@ -272,7 +272,7 @@ static int modes_set(struct session *s, const struct pair *p)
  */
 static int ctty_set(struct session *s, const TtyInfoEntry *e, int fd, int *why)
 {
-	struct task *leader = task_find(s->tree, e->sid);
+	struct task *leader = task_find(s->tree, e->sid), *first = task_find(s->tree, e->pgrp);
 	unsigned take, group;
 	int32_t pgrp = e->pgrp ? e->pgrp : e->sid;
 	struct batch b;
@@ -282,6 +282,8 @@ static int ctty_set(struct session *s, const TtyInfoEntry *e, int fd, int *why)
 		return session_fail(s, -EBADMSG,
 				    "tty-info.img: terminal %u is that of session %u, which no task leads",
 				    e->id, e->sid);
+	if (leader->pidns) /* it knows others by their numbers there */
+		pgrp = !e->pgrp ? task_self(leader) : first ? task_number(first, leader->pidns) : 0;
 	r = lend_fd(s, task_leader(leader), fd, &num);
 	if (r < 0)
 		return r;

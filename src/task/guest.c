@@ -147,7 +147,7 @@ static int door_open(struct session *s, int dir, const char *path, int flags, mo
 	return fd < 0 ? -EMFILE : fd;
 }
 
-static int door_start(struct session *s, struct guest *g)
+static int door_start(struct session *s, struct guest *g, pid_t vpid)
 {
 	own_fd int self = syscall(SYS_pidfd_open, getpid(), 0);
 	int pair[2];
@@ -155,7 +155,7 @@ static int door_start(struct session *s, struct guest *g)
 	if (self < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return session_fail(s, -errno, "guest: make a pair of sockets");
 	g->door = fd_high(pair[0]);
-	g->keeper = fork();
+	g->keeper = guest_fork(vpid);
 	if (g->keeper < 0)
 		return session_fail(s, -errno, "guest: leave a doorkeeper outside");
 	if (g->keeper == 0) {
@@ -193,7 +193,7 @@ static int guest_enter_user(struct session *s, int user)
 /* The user namespace last: the way into others may need rights that only the supervisor has. */
 static int guest_enter(struct session *s, const struct guest_where *w)
 {
-	int r = w->user ? door_start(s, s->guest) : 0;
+	int r = w->user ? door_start(s, s->guest, w->keeper) : 0;
 
 	for (size_t i = 0; r == 0 && i < w->n; i++) {
 		uint64_t t = now_ns();
@@ -362,7 +362,7 @@ int guest_run(struct session *s, const struct guest_where *w,
 	return r < 0 ? r : guest_wait(s, &g);
 }
 
-int guest_give_fd(struct session *s, int tag, int fd)
+static int fd_send(struct session *s, int sock, int tag, int fd)
 {
 	union guest_control c = { 0 };
 	struct iovec iov = { &tag, sizeof(tag) };
@@ -377,9 +377,19 @@ int guest_give_fd(struct session *s, int tag, int fd)
 	c.head.cmsg_type = SCM_RIGHTS;
 	c.head.cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(&c.head), &fd, sizeof(int));
-	if (sendmsg(s->guest->sock, &m, MSG_NOSIGNAL) < 0)
+	if (sendmsg(sock, &m, MSG_NOSIGNAL) < 0)
 		return session_fail(s, -errno, "guest: hand descriptor %d over", tag);
 	return 0;
+}
+
+int guest_give_fd(struct session *s, int tag, int fd)
+{
+	return fd_send(s, s->guest->sock, tag, fd);
+}
+
+int guest_pass_fd(struct session *s, struct guest *g, int tag, int fd)
+{
+	return fd_send(s, g->sock, tag, fd);
 }
 
 int guest_take_fd(struct session *s, struct guest *g, int *ret_tag)

@@ -21,6 +21,7 @@ struct guest {
 struct guest_where {
 	int pidns;    /* descriptor of a pid namespace to be born in, or -1 */
 	pid_t vpid;   /* the pid to take there; 0: any */
+	pid_t keeper; /* likewise of its doorkeeper */
 	const int *ns; /* namespace descriptors to enter with setns(), n of them, in this order */
 	size_t n;
 	uint64_t unshare; /* CLONE_NEW* to unshare after that */
@@ -42,6 +43,8 @@ int guest_run(struct session *s, const struct guest_where *w,
 	      int (*fn)(struct session *s, void *arg), void *arg);
 /** guest_give_fd - in a guest: hand a descriptor to the supervisor, with a number it understands */
 int guest_give_fd(struct session *s, int tag, int fd);
+/** guest_pass_fd - in the supervisor: the other way; the guest takes it by guest_take_fd(s, s->guest, ..) */
+int guest_pass_fd(struct session *s, struct guest *g, int tag, int fd);
 /**
  * guest_take_fd - in the supervisor: next descriptor handed over, owned by the caller
  * Waits for one. Before guest_wait(), which closes the way.

@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -27,17 +26,26 @@ uint64_t area_slot(const struct area *a, unsigned slot)
 	return a->remote + AREA_HEAD + AREA_CODE + (uint64_t)slot * SLOT_SIZE;
 }
 
-/* Fill a fresh area: the code, and in every slot where its owner word is. */
+static struct agent_slot *area_slot_local(const struct area *a, unsigned slot)
+{
+	return (struct agent_slot *)(a->local + (area_slot(a, slot) - a->remote));
+}
+
+/* Fill a fresh area: the code, and in every slot whose lives its thread hangs on. */
 static void area_fill(struct area *a, enum agent_orphan orphan)
 {
 	assert(agent_blob_end - agent_blob <= AREA_CODE);
 	memcpy(a->local + AREA_HEAD, agent_blob, agent_blob_end - agent_blob);
 	for (unsigned i = 0; i < a->n_slots; i++) {
-		struct agent_slot *slot =
-			(struct agent_slot *)(a->local + (area_slot(a, i) - a->remote));
+		struct agent_slot *slot = area_slot_local(a, i);
 
-		slot->owner = a->remote + offsetof(struct agent_head, owner);
 		slot->orphan = orphan;
+		slot->owner = a->remote + offsetof(struct agent_head, life.word);
+		slot->tracer = slot->owner;
+		if (orphan == ORPHAN_EXIT)
+			continue;
+		slot->owner = area_slot(a, i) + offsetof(struct agent_slot, life[0].word);
+		slot->tracer = area_slot(a, i) + offsetof(struct agent_slot, life[1].word);
 	}
 }
 
@@ -52,12 +60,15 @@ void area_free(struct area *a)
 /* The task's shared pages, seen from here: no descriptor is needed in the task. */
 static int area_open(struct session *s, struct task *k, struct area *a)
 {
+	const size_t mapped[] = { a->len, AREA_HEAD }; /* in one piece, or see map_area() in trace.c */
 	char path[80];
 	own_fd int fd = -1;
 
-	snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)a->remote,
-		 (unsigned long)(a->remote + a->len));
-	fd = openat(k->proc, path, O_RDWR | O_CLOEXEC);
+	for (int i = 0; fd < 0 && i < 2; i++) {
+		snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)a->remote,
+			 (unsigned long)(a->remote + mapped[i]));
+		fd = openat(k->proc, path, O_RDWR | O_CLOEXEC);
+	}
 	if (fd < 0)
 		return session_fail(s, -errno, "task %d: open the agent's memory", k->vpid);
 	a->local = mmap(NULL, a->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -80,6 +91,8 @@ static int inject_task(struct session *s, struct task *k)
 		return r;
 	}
 	area_fill(a, ORPHAN_WAIT);
+	for (unsigned i = 0; i < a->n_slots; i++)
+		life_hang(&warden_table(s)->lives[0], &area_slot_local(a, i)->life[0]);
 	for (unsigned i = 0; i < k->n_threads; i++) {
 		struct thread *t = &k->threads[i];
 
@@ -87,6 +100,7 @@ static int inject_task(struct session *s, struct task *k)
 		t->slot = i;
 		t->tr->entry = area_entry(a);
 		t->tr->slot = area_slot(a, i);
+		t->tr->area_row = task_leader(k)->tr - warden_table(s)->t;
 	}
 	for (unsigned i = 1; k->leader_dead && i < k->n_threads; i++)
 		if (k->threads[i].tr == k->threads[0].tr)
@@ -101,6 +115,7 @@ int inject_all(struct session *s, struct tree *tree)
 	for (size_t i = 0; i < tree->n; i++)
 		if (tree->all[i]->state != TASK_DEAD)
 			task_leader(tree->all[i])->tr->area_len = area_size(tree->all[i]->n_threads);
+	lives_begin(&warden_table(s)->lives[0]);
 	r = warden_inject(s);
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
 		if (tree->all[i]->state != TASK_DEAD)
@@ -126,18 +141,10 @@ int area_new(struct session *s, uint64_t at, unsigned n_slots, struct area **ret
 	return 0;
 }
 
-int area_own(struct session *s, struct area *a)
+void area_own(struct area *a)
 {
 	struct agent_head *h = (struct agent_head *)a->local;
-	/* the kernel walks this list when we end; it lives in the area's head page */
-	struct robust_list_head *list = (struct robust_list_head *)(a->local + 64);
 
-	h->owner = syscall(SYS_gettid) | FUTEX_WAITERS;
-	h->node = (uint64_t)(uintptr_t)&list->list;
-	list->list.next = (struct robust_list *)&h->node;
-	list->futex_offset = offsetof(struct agent_head, owner) - offsetof(struct agent_head, node);
-	list->list_op_pending = NULL;
-	if (syscall(SYS_set_robust_list, list, sizeof(*list)) < 0)
-		return session_fail(s, -errno, "agent: watch over the supervisor");
-	return 0;
+	lives_begin(&h->list);
+	life_hang(&h->list, &h->life);
 }

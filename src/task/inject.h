@@ -23,6 +23,6 @@ uint64_t area_slot(const struct area *a, unsigned slot);
 uint64_t area_entry(const struct area *a);
 void area_free(struct area *a);
 /** area_own - the supervisor's death is to end all agents of the area */
-int area_own(struct session *s, struct area *a);
+void area_own(struct area *a);
 
 #endif

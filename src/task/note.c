@@ -8,7 +8,10 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/nsfs.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 struct noting {
@@ -52,6 +55,69 @@ static unsigned ns_levels(const char *status)
 	return n;
 }
 
+/* ---- nested pid namespaces ---- */
+
+#define DEPTH_MAX 32 /* the kernel's limit */
+
+/* By a descriptor of it, which is taken; those around it become known too. NULL: the reason is told. */
+static struct pidns *pidns_note(struct noting *n, int taken, unsigned depth)
+{
+	own_fd int fd = taken;
+	struct pidns *up = NULL, *p;
+	struct stat st;
+	int outer;
+
+	if (fstat(fd, &st) < 0)
+		return NULL;
+	for (p = n->tree->pidns; p; p = p->next)
+		if (p->ino == st.st_ino)
+			return p;
+	if (depth > 1) {
+		outer = ioctl(fd, NS_GET_PARENT);
+		up = outer < 0 ? NULL : pidns_note(n, fd_high(outer), depth - 1);
+		if (!up)
+			return NULL;
+	}
+	p = pidns_add(n->tree, up, 0);
+	p->ino = st.st_ino;
+	return p;
+}
+
+/* Numbers below the root task's level, of a line of status. */
+static pid_t *deep_numbers(const struct noting *n, const char *status, const char *key, unsigned depth)
+{
+	pid_t *deep = xalloc((depth + 1) * sizeof(*deep));
+
+	for (unsigned i = 0; i < depth; i++)
+		deep[i] = ns_number(status, key, n->level + 1 + i);
+	return deep;
+}
+
+static int task_depth_note(struct noting *n, struct task *k, const char *status)
+{
+	unsigned levels = ns_levels(status), depth = levels - n->level - 1;
+	char path[32];
+	int fd;
+
+	if (levels <= n->level + 1)
+		return 0;
+	if (depth > DEPTH_MAX)
+		return session_fail(n->s, -EBADMSG, "task %d: its status is not understood", k->vpid);
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", k->pid);
+	fd = fd_high(open(path, O_RDONLY | O_CLOEXEC));
+	if (fd < 0 && (errno == ENOENT || errno == ESRCH) && n->running)
+		return -ESRCH;
+	if (fd < 0)
+		return session_fail(n->s, -errno, "task %d: open its pid namespace", k->vpid);
+	k->pidns = pidns_note(n, fd, depth);
+	if (!k->pidns)
+		return session_fail(n->s, -errno, "task %d: find the pid namespaces around its own", k->vpid);
+	k->deep_pgid = deep_numbers(n, status, "NSpgid:", depth);
+	k->deep_sid = deep_numbers(n, status, "NSsid:", depth);
+	k->threads[0].deep = deep_numbers(n, status, "NSpid:", depth);
+	return 0;
+}
+
 static int thread_note(struct noting *n, struct thread *t, pid_t tgid)
 {
 	own_mem char *status = NULL;
@@ -65,6 +131,8 @@ static int thread_note(struct noting *n, struct thread *t, pid_t tgid)
 		return session_fail(n->s, -ENOTSUP,
 				    "task %d: thread %d is not in the pid namespace of the root task",
 				    tgid, t->tid);
+	if (t->task->pidns && !t->deep)
+		t->deep = deep_numbers(n, status, "NSpid:", t->task->pidns->depth);
 	return 0;
 }
 
@@ -177,6 +245,8 @@ static int zombie_note(struct noting *n, struct task *parent, pid_t pid, pid_t v
 	k->threads[0].vtid = vpid;
 	task_numbers(n, k, status);
 	exit_signal_note(k);
+	if (task_depth_note(n, k, status) < 0)
+		return n->running ? -ESRCH : session_fail(n->s, -ESRCH, "task %d: has been waited for meanwhile", vpid);
 	/* the wait status is the last field of stat */
 	if (text_readf(AT_FDCWD, &stat, "/proc/%d/stat", pid) == 0 && (p = strrchr(stat, ' ')))
 		k->exit_code = atoi(p + 1);
@@ -259,6 +329,10 @@ static int live_note(struct noting *n, struct task *parent, pid_t pid, pid_t vpi
 	if (dead)
 		k->pid = found[1].tid;
 	r = task_open(n, k);
+	if (r == 0)
+		r = task_depth_note(n, k, status);
+	free(k->threads[0].deep); /* not in its place yet */
+	k->threads[0].deep = NULL;
 	for (unsigned i = 0; r == 0 && i < nt; i++) {
 		k->threads[i].tid = found[i].tid;
 		k->threads[i].tr = found[i].tr;
@@ -330,10 +404,6 @@ static int note_below(struct noting *n, struct task *parent, pid_t pid, unsigned
 		return session_fail(n->s, -E2BIG, "task %d: the tree is too deep", pid);
 	if (!parent)
 		n->level = ns_levels(status) - 1;
-	if (ns_levels(status) > n->level + 1)
-		return session_fail(n->s, -ENOTSUP,
-				    "task %d: is in a nested pid namespace, which cannot be checkpointed yet",
-				    pid);
 	vpid = ns_number(status, "NSpid:", n->level);
 	state = text_after(status, "State:");
 	if (n->running && parent && !vpid)

@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define PASS_WHOLE 0xffffffff /* bytes of a packet that pass */
@@ -72,7 +73,7 @@ int sock_repair_end(int fd, int reuse)
 	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0 ? -errno : 0;
 }
 
-static void sock_mend(int fd)
+static void sock_mend(int fd, const struct trace_table *tt)
 {
 	int protocol = 0, on = 0;
 	socklen_t n = sizeof(int);
@@ -85,7 +86,22 @@ static void sock_mend(int fd)
 	sock_unlock(fd);
 }
 
-static void task_mend(pid_t pid)
+static void sock_hold(int fd, const struct trace_table *tt)
+{
+	int on = TCP_REPAIR_ON;
+	uint32_t i = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return;
+	while (i < tt->n_conns && tt->conns[i] != st.st_ino)
+		i++;
+	if (i < tt->n_conns)
+		setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on));
+}
+
+static void task_each(pid_t pid, const struct trace_table *tt,
+		      void (*fn)(int fd, const struct trace_table *tt))
 {
 	char path[48];
 	own_dir DIR *d = NULL;
@@ -102,7 +118,7 @@ static void task_mend(pid_t pid)
 			continue;
 		fd = syscall(SYS_pidfd_getfd, pidfd, atoi(e->d_name), 0);
 		if (fd >= 0)
-			sock_mend(fd);
+			fn(fd, tt);
 	}
 }
 
@@ -110,5 +126,12 @@ void sock_mend_all(const struct trace_table *tt)
 {
 	for (uint32_t i = 0; i < tt->n; i++)
 		if (tt->t[i].tid == tt->t[i].tgid && !tt->t[i].zombie)
-			task_mend(tt->t[i].tgid);
+			task_each(tt->t[i].tgid, tt, sock_mend);
+}
+
+void sock_hold_all(const struct trace_table *tt)
+{
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (tt->t[i].tid == tt->t[i].tgid)
+			task_each(tt->t[i].tgid, tt, sock_hold);
 }

@@ -23,4 +23,10 @@ int sock_repair_end(int fd, int reuse);
 /** sock_mend_all - undo all that for every socket of the table's tasks */
 void sock_mend_all(const struct trace_table *tt);
 
+/**
+ * sock_hold_all - the table's tasks of a restore are about to be killed: their connections, which live already,
+ * go back to repair mode and end without a word, as if the restore had never been
+ */
+void sock_hold_all(const struct trace_table *tt);
+
 #endif

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define DEPTH_MAX 32 /* of pid namespaces: the kernel's limit */
 #define PID_SPARE 32768 /* pids below are free in every pid namespace, if nobody has them */
 
 unsigned spawn_slots(const struct tree *tree)
@@ -131,14 +132,32 @@ int spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 	return task_opened(s, k);
 }
 
+/* Where a task's first fork puts it: in its own pid namespace, or into the one around the new one. */
+static struct pidns *birth_ns(const struct task *k)
+{
+	return task_first(k) ? k->pidns->up : k->pidns;
+}
+
+/* The numbers a thread is born with, the innermost first. */
+static unsigned numbers_of(const struct thread *t, pid_t *ret)
+{
+	unsigned depth = t->deep ? t->task->pidns->depth : 0;
+
+	for (unsigned i = 0; i < depth; i++)
+		ret[i] = t->deep[depth - 1 - i];
+	ret[depth] = t->vtid;
+	return depth + 1;
+}
+
 /* Calls that clone a task or thread; the number of the clone3() call is returned. */
 static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t flags, int64_t *pidfd_at)
 {
-	struct clone_args ca = { .flags = flags, .set_tid_size = 1 };
-	pid_t tid = t->vtid;
+	struct clone_args ca = { .flags = flags };
+	pid_t numbers[DEPTH_MAX + 1];
 	unsigned n;
 
-	ca.set_tid = batch_mem(b, &tid, sizeof(tid), NULL);
+	ca.set_tid_size = numbers_of(t, numbers);
+	ca.set_tid = batch_mem(b, numbers, ca.set_tid_size * sizeof(*numbers), NULL);
 	if (flags & CLONE_PIDFD) {
 		*pidfd_at = batch_mem(b, NULL, sizeof(int), NULL);
 		ca.pidfd = *pidfd_at;
@@ -151,8 +170,56 @@ static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t fla
 	return n;
 }
 
+/* by's children are born in that pid namespace from now on; NULL: the root task's. */
+static int birthplace(struct session *s, struct task *by, struct pidns *in)
+{
+	own_fd int root = -1;
+	struct batch b;
+	unsigned n;
+	int num, r, fd;
+
+	if (in && in->fd < 0)
+		in->fd = in->init && in->init->proc >= 0
+				 ? fd_high(openat(in->init->proc, "ns/pid", O_RDONLY | O_CLOEXEC))
+				 : -1;
+	if (!in)
+		root = fd_high(openat(s->tree->root->proc, "ns/pid", O_RDONLY | O_CLOEXEC));
+	fd = in ? in->fd : root;
+	if (fd < 0)
+		return session_fail(s, -ESRCH, "task %d: open a pid namespace for its children", by->vpid);
+	r = lend_fd(s, task_leader(by), fd, &num);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(by));
+	n = call2(&b, NULL, SYS_setns, num, CLONE_NEWPID);
+	call1(&b, NULL, SYS_close, num);
+	r = batch_run(&b);
+	if (r == 0 && batch_ret(&b, n) < 0)
+		r = session_fail(s, batch_ret(&b, n), "task %d: set the pid namespace of its children", by->vpid);
+	return r;
+}
+
+int spawn_birthplace(struct session *s, struct task *k)
+{
+	uint32_t id = k->ids && k->ids->has_pid_for_children_ns_id ? k->ids->pid_for_children_ns_id : 0;
+	struct pidns *p = s->tree->pidns;
+	struct batch b;
+
+	if (!id)
+		return 0;
+	while (p && p->id != id)
+		p = p->next;
+	if (p)
+		return pidns_sees(k->pidns, p)
+			       ? birthplace(s, k, p)
+			       : session_fail(s, -EBADMSG, "ids-%d.img: children of the task cannot be in pid namespace %u", k->vpid, id);
+	batch_start(s, &b, task_leader(k));
+	call1(&b, "pid namespace for children: make", SYS_unshare, CLONE_NEWPID);
+	return batch_run(&b);
+}
+
 /* by clones child; CLONE_PARENT: as its sibling. */
-static int clone_by(struct session *s, struct task *by, struct task *child, uint64_t flags)
+static int clone_in(struct session *s, struct task *by, struct task *child, uint64_t flags)
 {
 	struct batch b;
 	int64_t at = 0;
@@ -179,6 +246,22 @@ static int clone_by(struct session *s, struct task *by, struct task *child, uint
 	return r < 0 ? r : task_opened(s, child);
 }
 
+static int group_of_outside(struct session *s, struct task *k);
+
+static int clone_by(struct session *s, struct task *by, struct task *child, uint64_t flags)
+{
+	struct pidns *in = birth_ns(child);
+	int r = in == by->pidns ? 0 : birthplace(s, by, in);
+
+	if (task_first(child))
+		flags |= CLONE_NEWPID;
+	if (r == 0)
+		r = clone_in(s, by, child, flags);
+	if (r == 0 && in != by->pidns)
+		r = birthplace(s, by, by->pidns);
+	return r < 0 || child->helper || child->pidns == child->parent->pidns ? r : group_of_outside(s, child);
+}
+
 static int spawn_child(struct session *s, struct task *child, uint64_t flags)
 {
 	child->in_session = child->parent->in_session;
@@ -195,6 +278,23 @@ static struct task *helper_new(struct tree *tree, struct task *parent, pid_t vpi
 	h->threads[0].area = (struct area *)a;
 	h->threads[0].slot = tree->n_threads - 1;
 	return h;
+}
+
+/* It is in its parent's pid namespace; numbers: there, as many as are needed. */
+static int helper_inside(struct session *s, struct task *h, const pid_t *numbers)
+{
+	h->pidns = h->parent->pidns;
+	if (!h->pidns)
+		return 0;
+	h->threads[0].deep = xalloc(h->pidns->depth * sizeof(pid_t));
+	for (unsigned i = 0; i < h->pidns->depth; i++) {
+		h->threads[0].deep[i] = numbers ? numbers[i] : h->vpid;
+		if (h->threads[0].deep[i] <= 1)
+			return session_fail(s, -ENOTSUP,
+					    "task %d: led a session or group of tasks of another pid namespace, and is dead; this cannot be restored",
+					    h->vpid);
+	}
+	return 0;
 }
 
 /* ---- who clones ---- */
@@ -255,6 +355,9 @@ static struct task *cloner(const struct tree *tree, size_t n, const struct task 
 		struct task *x = tree->all[i];
 		int how = kin(k, x);
 
+		if (!pidns_sees(x->pidns, birth_ns(k)) || (how == KIN_SIBLING && task_first(x)) ||
+		    (how == KIN_BELOW && x->pidns != k->parent->pidns))
+			continue;
 		if (x == k || x->pidfd < 0 || x->helper || !how || how >= *ret_kin ||
 		    (common(x, k) & needs) != needs)
 			continue;
@@ -301,7 +404,7 @@ static bool pid_free(struct session *s, struct task *x, pid_t pid)
 }
 
 /* A pid for a moment that nobody of the tree is to have. */
-static pid_t spare_pid(const struct tree *tree, pid_t below)
+pid_t spawn_spare(const struct tree *tree, pid_t below)
 {
 	for (pid_t pid = below - 1; pid > 300; pid--) {
 		bool used = task_find(tree, pid);
@@ -311,6 +414,10 @@ static pid_t spare_pid(const struct tree *tree, pid_t below)
 		for (size_t i = 0; !used && i < tree->n; i++)
 			for (unsigned t = 1; t < tree->all[i]->n_threads; t++)
 				used |= tree->all[i]->threads[t].vtid == pid;
+		for (size_t i = 0; !used && i < tree->n; i++)
+			for (unsigned t = 0; t < tree->all[i]->n_threads && tree->all[i]->pidns; t++)
+				for (unsigned d = 0; d < tree->all[i]->pidns->depth; d++)
+					used |= tree->all[i]->threads[t].deep[d] == pid;
 		if (!used)
 			return pid;
 	}
@@ -330,14 +437,16 @@ static int clone_orphan(struct session *s, struct tree *tree, struct task *x, st
 	batch_start(s, &b, task_leader(k->parent));
 	call5(&b, "subreaper: set", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	r = batch_run(&b);
-	pid = spare_pid(tree, PID_SPARE);
+	pid = spawn_spare(tree, PID_SPARE);
 	while (r == 0 && pid && !pid_free(s, x, pid))
-		pid = spare_pid(tree, pid);
+		pid = spawn_spare(tree, pid);
 	if (r == 0 && !pid)
 		r = session_fail(s, -EAGAIN, "task %d: no pid is free for a moment", k->vpid);
 	if (r == 0) {
 		h = helper_new(tree, x, pid, task_leader(x)->area);
-		r = spawn_child(s, h, flags);
+		r = helper_inside(s, h, NULL);
+		if (r == 0)
+			r = spawn_child(s, h, flags);
 	}
 	if (r == 0)
 		r = clone_by(s, h, k, flags);
@@ -363,7 +472,9 @@ static int clone_in_dead_session(struct session *s, struct tree *tree, struct ta
 	if (!leader) {
 		leader = helper_new(tree, up, k->sid, task_leader(up)->area);
 		leader->sid = leader->pgid = k->sid;
-		r = spawn_child(s, leader, flags);
+		r = helper_inside(s, leader, k->deep_sid);
+		if (r == 0)
+			r = spawn_child(s, leader, flags);
 		if (r == 0)
 			r = spawn_session(s, leader);
 	}
@@ -428,7 +539,7 @@ static int threads_find(struct session *s, struct task *k)
 		for (size_t n = strcspn(p, "\n"); n && p[n - 1] != '\t';)
 			n--, vtid = atoi(p + n);
 		for (unsigned i = 1; i < k->n_threads; i++)
-			if (k->threads[i].vtid == vtid)
+			if (thread_self(&k->threads[i]) == vtid)
 				k->threads[i].tid = tid;
 	}
 	for (unsigned i = 1; i < k->n_threads; i++)
@@ -473,7 +584,20 @@ int spawn_threads(struct session *s, struct task *k)
 
 static int set_group(struct session *s, struct task *k)
 {
+	const struct task *leader = k->pidns ? task_find(s->tree, k->pgid) : NULL;
+	pid_t number = leader ? task_number(leader, k->pidns) : 0;
 	struct batch b;
+
+	if (k->pidns && leader && leader != k) {
+		if (!number && getpgid(k->pid) != leader->pid)
+			session_warn(s, "task %d: its process group %d is not seen from its pid namespace; it gets its parent's",
+				     k->vpid, k->pgid);
+		if (!number)
+			return 0; /* born in it: group_of_outside() */
+		batch_start(s, &b, task_leader(k));
+		call2(&b, "process group: join", SYS_setpgid, 0, number);
+		return batch_run(&b);
+	}
 
 	batch_start(s, &b, task_leader(k));
 	call2(&b, "process group: join", SYS_setpgid, 0, k->pgid == k->vpid ? 0 : k->pgid);
@@ -494,7 +618,7 @@ static int helper_end(struct session *s, struct task *h)
 	call1(&b, NULL, SYS_exit_group, 0);
 	batch_send(&b);
 	batch_start(s, &b, task_leader(h->parent));
-	call4(&b, "wait for a helper", SYS_wait4, h->vpid, 0, 0, 0);
+	call4(&b, "wait for a helper", SYS_wait4, task_number(h, h->parent->pidns), 0, 0, 0);
 	h->state = TASK_DEAD;
 	return batch_run(&b);
 }
@@ -507,12 +631,59 @@ static int lead_dead_group(struct session *s, struct tree *tree, struct task *me
 
 	h->pgid = member->pgid;
 	h->sid = member->sid;
-	r = spawn_child(s, h, 0);
+	r = helper_inside(s, h, member->deep_pgid);
+	if (r == 0)
+		r = spawn_child(s, h, 0);
 	if (r == 0)
 		r = set_group(s, h);
 	if (r == 0)
 		r = set_group(s, member);
 	return r < 0 ? r : helper_end(s, h);
+}
+
+/* The group that k, or one below, is in though it is not seen from k's pid namespace; 0 none. */
+static pid_t outside_group(const struct tree *tree, const struct task *k)
+{
+	const struct task *leader = task_find(tree, k->pgid);
+	pid_t found = 0;
+
+	if (k->pgid && !k->helper && (leader ? !task_number(leader, k->pidns) : k->deep_pgid && !k->deep_pgid[k->pidns->depth - 1]))
+		return k->pgid;
+	for (const struct task *c = k->first_child; !found && c; c = c->next)
+		found = outside_group(tree, c);
+	return found;
+}
+
+/* Whom nobody inside could put into such a group is put there by the parent, before it has children. */
+static int group_of_outside(struct session *s, struct task *k)
+{
+	pid_t pgid = outside_group(s->tree, k);
+	struct task *leader = task_find(s->tree, pgid), *up = k->parent;
+	struct batch b;
+	int r = 0;
+
+	if (!pgid || (!leader && pgid == up->pgid && k->sid == up->sid && !up->deep_pgid))
+		return 0;
+	if (leader && (leader->pidfd < 0 || !task_number(leader, up->pidns)))
+		return 0;
+	if (!leader && up->pidns && (!k->deep_pgid || !k->deep_pgid[up->pidns->depth - 1]))
+		return 0;
+	if (!leader) {
+		leader = helper_new(s->tree, up, pgid, task_leader(up)->area);
+		leader->pgid = pgid;
+		leader->sid = k->sid;
+		r = helper_inside(s, leader, k->deep_pgid);
+		if (r == 0)
+			r = spawn_child(s, leader, 0);
+	}
+	if (r == 0 && leader->sid != leader->vpid && leader->pgid == leader->vpid && leader->state != TASK_DEAD)
+		r = set_group(s, leader);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(up));
+	call2(&b, "process group: of its child", SYS_setpgid, task_number(k, up->pidns), task_number(leader, up->pidns));
+	r = batch_run(&b);
+	return r < 0 || !leader->helper || leader->state == TASK_DEAD ? r : helper_end(s, leader);
 }
 
 int spawn_groups(struct session *s, struct tree *tree)
@@ -558,11 +729,17 @@ static int die(struct session *s, struct task *k)
 
 	batch_start(s, &b, task_leader(k));
 	call2(&b, NULL, SYS_prctl, PR_SET_NAME, batch_str(&b, k->comm));
-	if (sig) {
+	if (sig && task_first(k)) {
+		/* the first of a pid namespace is not ended by signals from inside; who looks sees this one */
+		if (sig != SIGKILL)
+			session_warn(s, "task %d: signal %d ended it; as the first of its pid namespace it will have been ended by signal %d",
+				     k->vpid, sig, SIGKILL);
+		syscall(SYS_pidfd_send_signal, k->pidfd, SIGKILL, NULL, 0);
+	} else if (sig) {
 		/* no core file of ours */
 		call2(&b, NULL, SYS_setrlimit, 4 /* RLIMIT_CORE */, batch_mem(&b, no_core, 16, NULL));
 		call4(&b, NULL, SYS_rt_sigaction, sig, batch_mem(&b, dfl, 32, NULL), 0, 8);
-		call3(&b, NULL, SYS_tgkill, k->vpid, k->vpid, sig);
+		call3(&b, NULL, SYS_tgkill, task_self(k), task_self(k), sig);
 		call4(&b, NULL, SYS_rt_sigprocmask, SIG_SETMASK, batch_mem(&b, &none, 8, NULL), 0, 8);
 	}
 	call1(&b, NULL, SYS_exit_group, k->exit_code >> 8 & 0xff);

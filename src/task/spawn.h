@@ -25,12 +25,16 @@ int spawn_root(struct session *s, struct tree *tree, uint64_t flags);
 int spawn_task(struct session *s, struct tree *tree, struct task *k);
 /** spawn_check - dump: can everybody who shares something be born so again? */
 int spawn_check(struct session *s, const struct tree *tree);
+/** spawn_spare - a pid, less than below, that nobody of the tree is to have; 0 none */
+pid_t spawn_spare(const struct tree *tree, pid_t below);
 /** spawn_session - make the task lead a session, if it is to */
 int spawn_session(struct session *s, struct task *k);
 /** spawn_groups - when all tasks exist: process groups, those of dead leaders too */
 int spawn_groups(struct session *s, struct tree *tree);
 /** spawn_threads - the other threads of a task */
 int spawn_threads(struct session *s, struct task *k);
+/** spawn_birthplace - the pid namespace of the children that it will have, when all tasks and threads exist */
+int spawn_birthplace(struct session *s, struct task *k);
 /** spawn_zombies - let the dead die */
 int spawn_zombies(struct session *s, struct tree *tree);
 /** spawn_kill - after a failure: end what was made */

@@ -10,6 +10,7 @@
  */
 #include "task/trace.h"
 
+#include "agent/batch.h"
 #include "arch/arch.h"
 #include "base/log.h"
 #include "base/res.h"
@@ -17,6 +18,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kcmp.h>
 #include <linux/rseq.h>
 #include <poll.h>
@@ -612,12 +614,24 @@ static int note_pending(struct tracee *t, unsigned shared)
 	return r < 0 ? r : 0;
 }
 
+/* Is a signal pending that it would take? One that is blocked interrupts nothing. */
+static bool due(const struct tracee *t, unsigned shared)
+{
+	for (unsigned i = 0; i < t->n_pending[shared]; i++)
+		if (!(t->sigmask >> (*(const int32_t *)t->pending[shared][i] - 1) & 1))
+			return true;
+	return t->n_pending[shared] == TRACEE_PENDING; /* there may be more of them */
+}
+
 static int trace_note(struct trace_table *tt, struct tracee *t)
 {
 	size_t n = sizeof(t->regs);
 	struct sud_config sud = { 0 };
 	int r = note_regset(t, NT_PRSTATUS, &t->regs, &n);
 
+	if (r == 0 && n != sizeof(t->regs))
+		return trace_fail(tt, -ENOTSUP, "task %d: thread %d runs 32-bit code, which cannot be checkpointed", t->tgid,
+				  t->tid);
 	if (r == 0) {
 		n = sizeof(t->xstate);
 		r = note_regset(t, NT_X86_XSTATE, t->xstate, &n);
@@ -637,7 +651,7 @@ static int trace_note(struct trace_table *tt, struct tracee *t)
 		return trace_fail(tt, r, "task %d: thread %d: read registers: %s", t->tgid, t->tid,
 				  strerror(-r));
 	note_rseq(t);
-	if (!t->n_pending[0] && !t->n_pending[1] && !t->group_stop)
+	if (!due(t, 0) && !due(t, 1) && !t->group_stop)
 		arch_again(&t->regs); /* nothing but our stop interrupted it */
 	t->noted = true;
 	if (do_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(sud), &sud) ==
@@ -794,25 +808,92 @@ static int remote_call(struct tracee *t, uint64_t insn, long nr, const uint64_t 
 	return r;
 }
 
+/* Back to where it was found, should we end now. */
+static void call_done(struct tracee *t)
+{
+	struct user_regs_struct regs = t->regs;
+
+	arch_rewind(&regs); /* the kernel does it only at a stop of its own choice */
+	set_regs(t, &regs);
+	do_ptrace(PTRACE_SETSIGMASK, t->tid, (void *)8, &t->sigmask);
+}
+
+/* The words in an area are ours too. Without them its threads wait for a cure that may not come. */
+static void area_map(struct tracee *t)
+{
+	const uint64_t mapped[] = { t->area_len, AREA_HEAD }; /* in one piece, or see map_area() */
+	char path[80];
+	int fd = -1;
+
+	for (int i = 0; fd < 0 && i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, t->tgid, t->area,
+			 t->area + mapped[i]);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	t->local = fd < 0 ? MAP_FAILED : mmap(NULL, t->area_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (t->local == MAP_FAILED)
+		t->local = NULL;
+	fd_close(fd);
+}
+
+/* From now on the thread goes on as found when supervisor and warden are gone both. */
+static void agent_guard(struct trace_table *tt, const struct tracee *t)
+{
+	const struct tracee *leader = &tt->t[t->area_row];
+	struct agent_slot *slot;
+
+	if (!leader->local || t->sud_mode)
+		return;
+	slot = (struct agent_slot *)(leader->local + (t->slot - leader->area));
+	if (arch_frame((char *)slot + SLOT_FRAME, SLOT_FRAME_SIZE, t->slot + SLOT_FRAME, &t->regs, t->xstate,
+		       t->xstate_size, t->sigmask) < 0)
+		return;
+	slot->frame = t->slot + SLOT_FRAME;
+	slot->orphan = ORPHAN_CURE;
+	life_hang(&tt->lives[1], &slot->life[1]);
+}
+
+/* The agent's area. Who may have nothing writable and executable (PR_SET_MDWE) gets a page of each sort. */
+static int map_area(struct tracee *t)
+{
+	const uint64_t parts[2][2] = { { 0, AREA_HEAD }, { AREA_HEAD + AREA_CODE, t->area_len - AREA_HEAD - AREA_CODE } };
+	uint64_t args[6] = { 0, t->area_len, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1UL, 0 };
+	int64_t at = 0, ret = 0;
+	int r = remote_call(t, t->insn, SYS_mmap, args, &at);
+	bool apart = r == 0 && at == -EACCES;
+
+	if (apart) {
+		args[2] = PROT_READ | PROT_EXEC;
+		r = remote_call(t, t->insn, SYS_mmap, args, &at);
+	}
+	if (r == 0 && at < 0 && at > -4096)
+		return at;
+	if (r == 0)
+		t->area = at;
+	for (int i = 0; r == 0 && apart && i < 2; i++) {
+		const uint64_t part[6] = { at + parts[i][0], parts[i][1], PROT_READ | PROT_WRITE };
+
+		r = remote_call(t, t->insn, SYS_mprotect, part, &ret);
+		r = r == 0 ? ret : r;
+	}
+	return r;
+}
+
 int trace_inject(struct trace_table *tt)
 {
+	lives_begin(&tt->lives[1]);
 	for (uint32_t i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
-		int64_t at = 0;
 		int r;
 
-		if (t->state != TRACEE_STOPPED)
+		if (t->state != TRACEE_STOPPED || !t->area_len)
 			continue;
 		r = block_all(t);
-		if (r == 0 && t->area_len) {
-			const uint64_t args[6] = { 0, t->area_len, PROT_READ | PROT_WRITE | PROT_EXEC,
-						   MAP_SHARED | MAP_ANONYMOUS, -1UL, 0 };
-
-			r = remote_call(t, t->insn, SYS_mmap, args, &at);
-			if (r == 0 && at < 0 && at > -4096)
-				r = at;
-			if (r == 0)
-				t->area = at;
+		if (r == 0)
+			r = map_area(t);
+		if (r == 0) {
+			call_done(t);
+			area_map(t);
 		}
 		if (r < 0)
 			return trace_fail(tt, r, "task %d: thread %d: %s", t->tgid, t->tid,
@@ -831,8 +912,11 @@ int trace_run(struct trace_table *tt)
 
 		if (t->state != TRACEE_STOPPED || !t->slot)
 			continue;
+		agent_guard(tt, t);
 		arch_enter(&regs, t->entry, t->slot);
 		r = set_regs(t, &regs);
+		if (r == 0)
+			r = block_all(t);
 		if (r == 0)
 			r = do_ptrace(PTRACE_CONT, t->tid, NULL, NULL);
 		if (r < 0)
@@ -899,7 +983,8 @@ static void unmap_area(struct tracee *t)
 	int64_t ret;
 
 	/* the instruction may be unmapped by its own call: the thread never goes back to it */
-	if (remote_call(t, t->entry ? area_insn(t) : t->insn, SYS_munmap, args, &ret) == 0) {
+	if (block_all(t) == 0 &&
+	    remote_call(t, t->entry ? area_insn(t) : t->insn, SYS_munmap, args, &ret) == 0) {
 		park(t, false);
 		t->area = 0;
 	}
@@ -909,8 +994,8 @@ static void put_back(struct tracee *t)
 {
 	struct sud_config sud = { t->sud_mode, t->sud_selector, t->sud_offset, t->sud_len };
 
-	set_regs(t, &t->regs);
 	do_ptrace(PTRACE_SETSIGMASK, t->tid, (void *)8, &t->sigmask);
+	set_regs(t, &t->regs);
 	if (t->sud_mode)
 		do_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(sud), &sud);
 }
@@ -938,15 +1023,18 @@ static int trace_cure_stopped(struct trace_table *tt, enum trace_how how)
 {
 	uint32_t i;
 
+	/* those first that need no area: should we end meanwhile, they are as they were */
+	for (i = 0; i < tt->n; i++)
+		if (tt->t[i].noted && tt->t[i].state != TRACEE_GONE && !tt->t[i].area)
+			put_back(&tt->t[i]);
 	for (i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
 
-		if (t->area && (t->state == TRACEE_AGENT || t->state == TRACEE_STOPPED))
-			unmap_area(t);
+		if (!t->area || (t->state != TRACEE_AGENT && t->state != TRACEE_STOPPED))
+			continue;
+		unmap_area(t);
+		put_back(t);
 	}
-	for (i = 0; i < tt->n; i++)
-		if (tt->t[i].noted && tt->t[i].state != TRACEE_GONE)
-			put_back(&tt->t[i]);
 	alarm_set(0);
 	for (i = 0; how == TRACE_STOP && i < tt->n; i++)
 		if (tt->t[i].tid == tt->t[i].tgid ? !tt->t[i].zombie : zombie_known(tt, tt->t[i].tgid))
@@ -1077,6 +1165,7 @@ int trace_seize(struct trace_table *tt)
 
 static int load_state(struct trace_table *tt, struct tracee *t)
 {
+	struct sud_config sud = { t->sud_mode, t->sud_selector, t->sud_offset, t->sud_len };
 	struct iovec iov = { t->xstate, t->xstate_size };
 	int r = 0;
 
@@ -1086,6 +1175,8 @@ static int load_state(struct trace_table *tt, struct tracee *t)
 		r = set_regs(t, &t->regs);
 	if (r == 0)
 		r = do_ptrace(PTRACE_SETSIGMASK, t->tid, (void *)8, &t->sigmask);
+	if (r == 0 && t->sud_mode)
+		r = do_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, t->tid, (void *)sizeof(sud), &sud);
 	if (r < 0)
 		return trace_fail(tt, r, "task %d: thread %d: load registers: %s", t->tgid, t->tid,
 				  strerror(-r));
@@ -1099,7 +1190,7 @@ static void check_sleep(struct tracee *t)
 
 	if (arch_resumes(&t->regs) &&
 	    (note_regset(t, NT_PRSTATUS, &now, &(size_t){ sizeof(now) }) < 0 || !arch_resumes(&now)))
-		arch_end_call(&t->regs, 0);
+		arch_end_call(&t->regs);
 }
 
 static int release_prepare(struct trace_table *tt)

@@ -6,23 +6,28 @@
 #ifndef TASK_TRACE_H
 #define TASK_TRACE_H
 
+#include "task/life.h"
 #include "task/tracee.h"
 
 #include <stddef.h>
 
 #define TRACE_MAX 65536u      /* threads; the memory is only reserved */
 #define TRACE_TIDS 4194304u   /* the kernel's PID_MAX_LIMIT; the memory is only reserved */
+#define TRACE_CONNS 65536u /* connections of a restore */
 #define TRACE_SCRATCH 65536u /* bytes for one request's data */
 
 enum freezer_kind { FREEZER_NONE, FREEZER_V1, FREEZER_V2 };
 enum trace_how { TRACE_KILL, TRACE_RUN, TRACE_STOP };
 
 struct trace_table {
+	struct robust_list_head lives[2]; /* the supervisor's and the warden's, see agent_life */
 	pid_t supervisor;
 	bool restoring; /* the tasks are ours: kill them when the supervisor dies */
+	bool done;	/* the supervisor has nothing more to ask for: if it goes now, it was not killed */
 	bool let_go;	/* all was released: nothing is undone any more */
 	bool disowned;	/* ... but the caller cannot be told of it: the tasks are ended */
-	bool repairing; /* dump: TCP sockets may be locked or in repair mode, see sock-lock.h */
+	bool repairing; /* dump: TCP sockets may be locked or in repair mode, see sock-lock.h.
+			   restore: connections may live already, and must end without a word if it fails */
 	enum freezer_kind freezer;
 	char freezer_path[4096];
 	bool was_frozen, froze;
@@ -32,6 +37,8 @@ struct trace_table {
 	char why[1000];
 	uint32_t n;
 	unsigned char scratch[TRACE_SCRATCH] __attribute__((aligned(64)));
+	uint32_t n_conns;
+	ino_t conns[TRACE_CONNS]; /* restored connections that live already; not what the caller has passed in */
 	uint32_t by_tid[TRACE_TIDS]; /* 1 + the last row of that thread; 0 none */
 	struct tracee t[TRACE_MAX];
 };

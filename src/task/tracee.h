@@ -43,6 +43,8 @@ struct tracee {
 	uint64_t insn;	  /* leader: address of a syscall instruction in its memory */
 	uint64_t area;	  /* leader: the agent's area there, 0 none */
 	uint64_t area_len;
+	unsigned char *local; /* leader: the area as the warden has it mapped, or NULL */
+	uint32_t area_row; /* the leader's row in the table */
 	uint64_t entry, slot; /* where its agent starts, and with which slot */
 	uint64_t sud_mode, sud_selector, sud_offset, sud_len; /* syscall user dispatch */
 	uint32_t n_pending[2]; /* private, shared (leaders only) */

@@ -42,6 +42,26 @@ struct task *task_new(struct tree *t, struct task *parent, pid_t pid, pid_t vpid
 	return k;
 }
 
+struct pidns *pidns_add(struct tree *t, struct pidns *up, uint32_t id)
+{
+	struct pidns *p = xalloc(sizeof(*p));
+
+	p->next = t->pidns;
+	p->up = up;
+	p->depth = up ? up->depth + 1 : 1;
+	p->id = id;
+	p->fd = -1;
+	t->pidns = p;
+	return p;
+}
+
+pid_t task_number(const struct task *k, const struct pidns *in)
+{
+	if (!in)
+		return k->vpid;
+	return pidns_sees(in, k->pidns) ? k->threads[0].deep[in->depth - 1] : 0;
+}
+
 /* It borrows from its process what is not named here. */
 static void apart_free(struct task *a)
 {
@@ -64,7 +84,10 @@ static void task_free(struct task *k)
 			fs_entry__free_unpacked(t->fs, NULL);
 		if (t->apart)
 			apart_free(t->apart);
+		free(t->deep);
 	}
+	free(k->deep_pgid);
+	free(k->deep_sid);
 	free(k->threads);
 	if (k->ids)
 		task_kobj_ids_entry__free_unpacked(k->ids, NULL);
@@ -79,6 +102,11 @@ void tree_free(struct tree *t)
 {
 	for (size_t i = 0; i < t->n; i++)
 		task_free(t->all[i]);
+	for (struct pidns *p; (p = t->pidns);) {
+		t->pidns = p->next;
+		fd_close(p->fd);
+		free(p);
+	}
 	free(t->all);
 	map_free(&t->by_vpid);
 	memset(t, 0, sizeof(*t));

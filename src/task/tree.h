@@ -18,9 +18,21 @@ struct fd_table;
 
 enum task_state { TASK_ALIVE = 1, TASK_DEAD = 2, TASK_STOPPED = 3 }; /* numbers of the wire */
 
+/* a pid namespace below the root task's */
+struct pidns {
+	struct pidns *next; /* in the tree */
+	struct pidns *up;   /* NULL: a child of the root task's */
+	unsigned depth;	    /* 1: a child of the root task's */
+	uint32_t id;	    /* in the image */
+	ino_t ino;	    /* dump */
+	struct task *init;  /* restore: its first task */
+	int fd;		    /* restore: descriptor, when the first task is born; else -1 */
+};
+
 struct thread {
 	struct task *task;
 	pid_t tid, vtid;
+	pid_t *deep; /* numbers in nested pid namespaces, the outermost first, pidns->depth of them. Owned */
 	struct tracee *tr; /* shared with the warden; NULL for a zombie */
 	struct area *area; /* the agent's memory in this mm, NULL before inject */
 	unsigned slot;	   /* its slot there */
@@ -37,6 +49,8 @@ struct task {
 	pid_t tgid;	  /* pid, but for: */
 	bool leader_dead; /* dump: its main thread has ended; pid and proc are those of another, threads[0]
 			     has that one's agent */
+	struct pidns *pidns; /* nested pid namespace it is in; NULL: the root task's */
+	pid_t *deep_pgid, *deep_sid; /* likewise, of group and session; NULL not needed. Owned */
 	enum task_state state;
 	int exit_code; /* zombies: wait status */
 	int proc;      /* /proc/PID directory, -1 for planned ones */
@@ -62,6 +76,7 @@ struct tree {
 	struct task **all;  /* pre-order, parents before children */
 	size_t n, max;
 	unsigned n_threads; /* of all tasks */
+	struct pidns *pidns; /* all nested pid namespaces */
 };
 
 /** task_new - append a task to the tree, as last child of parent (NULL: the root) */
@@ -78,6 +93,32 @@ static inline struct task *task_origin(const struct task *k)
 static inline pid_t thread_pid(const struct thread *t)
 {
 	return t->task->leader_dead && t == t->task->threads ? t->task->pid : t->tid;
+}
+/** pidns_add - a nested pid namespace; owned by the tree */
+struct pidns *pidns_add(struct tree *t, struct pidns *up, uint32_t id);
+/** pidns_sees - are the tasks of in seen from outer? NULL: the root task's */
+static inline bool pidns_sees(const struct pidns *outer, const struct pidns *in)
+{
+	while (in && in != outer)
+		in = in->up;
+	return in == outer;
+}
+/** thread_self - its number as it knows itself: vtid, unless it is in a nested pid namespace */
+static inline pid_t thread_self(const struct thread *t)
+{
+	return t->deep ? t->deep[t->task->pidns->depth - 1] : t->vtid;
+}
+/** task_self - the same of a task */
+static inline pid_t task_self(const struct task *k)
+{
+	return k->threads[0].deep ? k->threads[0].deep[k->pidns->depth - 1] : k->vpid;
+}
+/** task_number - the number of k in a pid namespace (NULL: the root task's), or 0: not seen from there */
+pid_t task_number(const struct task *k, const struct pidns *in);
+/** task_first - is it the first of a nested pid namespace? */
+static inline bool task_first(const struct task *k)
+{
+	return k->pidns && task_self(k) == 1;
 }
 static inline struct thread *task_leader(const struct task *k)
 {

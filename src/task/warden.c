@@ -99,6 +99,11 @@ static long warden_do(struct trace_table *tt, const struct warden_msg *m)
 /* The tasks of a restore run, but the caller has not heard of it yet: they are ended all the same. */
 static void end_released(const struct trace_table *tt)
 {
+	for (uint32_t i = 0; i < tt->n; i++) /* so that none begins to talk */
+		if (tt->t[i].tid == tt->t[i].tgid)
+			kill(tt->t[i].tgid, SIGSTOP);
+	if (tt->repairing)
+		sock_hold_all(tt);
 	for (uint32_t i = 0; i < tt->n; i++)
 		if (tt->t[i].tid == tt->t[i].tgid)
 			kill(tt->t[i].tgid, SIGKILL);
@@ -118,6 +123,8 @@ static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u,
 		end_released(tt);
 	if (tt->repairing && !tt->restoring)
 		sock_mend_all(tt);
+	if (tt->repairing && tt->restoring && !tt->let_go)
+		sock_hold_all(tt);
 	if (tt->restoring && !tt->let_go)
 		trace_kill(tt);
 	else
@@ -160,9 +167,8 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 		if (send(sock, &r, sizeof(r), MSG_NOSIGNAL) < 0)
 			break;
 	}
-	/* it closes its end when it is done; that and its death may come together */
-	poll(&p[1], 1, 0);
-	dead = p[1].revents || tt->disowned;
+	/* its end closes in both cases, and before its death shows */
+	dead = !tt->done || tt->disowned;
 	warden_orphaned(tt, undo, tt->let_go && !(dead && tt->restoring) ? 0 : n_undo, dead);
 	_exit(0);
 }
@@ -254,6 +260,8 @@ void warden_end(struct session *s)
 	if (!w)
 		return;
 	s->warden = NULL;
+	lives_begin(NULL);
+	w->tt->done = true;
 	fd_close(w->sock); /* it lets go of what it still holds, and ends */
 	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
 		;

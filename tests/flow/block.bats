@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/sleep task/regs
 # A task in every blocking call: what it sees of a dump is nothing, of a restore what its manual page allows.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: ns/cgroup cgroup-dump
 # Tasks come back to their cgroups; directories that are gone are made again, with their limits.
 bats_require_minimum_version 1.5.0
 load ../kit/helper

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/eventfd fd/eventpoll fd/timerfd fd/signalfd fd/inotify fd/fanotify fd/pidfd
 # Descriptors that tell of events, judged by the program that has them.
 load ../kit/helper
 

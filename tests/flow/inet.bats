@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/inet inet-opts inet-tcp sock-opts sk-queue
 # Sockets of IPv4 and IPv6, judged by the program that has them.
 load ../kit/helper
 
@@ -97,7 +98,7 @@ open(sys.argv[1] + ".end", "w").close()' "$IMG/port" </dev/null >/dev/null 2>&1 
 	echo_server
 	start "$(cat "$IMG/port")"
 	for i in $(seq 50); do
-		dump -R --tcp-established >/dev/null 2>&1 3>&- &
+		dump_exec -R --tcp-established >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 40 / 10))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true
@@ -168,7 +169,7 @@ while True:
 	dump --tcp-established
 	until_true gone "$PID"
 	for i in $(seq 20); do
-		restore --tcp-established >/dev/null 2>&1 3>&- &
+		restore_exec --tcp-established >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 4))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true
@@ -178,6 +179,26 @@ while True:
 	done
 	[ ! -e "$IMG/port.end" ]
 	! gone "$PID" || restore --tcp-established
+	verify
+}
+
+@test "kill -9 of a restore whose tasks run already, but which has not answered: the peer is not told" {
+	echo_server
+	start "$(cat "$IMG/port")"
+	dump --tcp-established
+	until_true gone "$PID"
+	cat >"$IMG/late" <<'X'
+#!/bin/sh
+[ "$CRTOOLS_SCRIPT_ACTION" != post-resume ] || kill -9 "$(cat "$0.pid")"
+X
+	chmod +x "$IMG/late"
+	sh -c 'echo $$ >"$1"; shift; exec "$@"' - "$IMG/late.pid" "$BUILD/stasis" restore -D "$IMG/img" -d \
+		--tcp-established --action-script "$IMG/late" || true
+	until_true gone "$PID"
+	until_true settled
+	gone "$PID"
+	[ ! -e "$IMG/port.end" ]
+	restore --tcp-established
 	verify
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: ns/net net-link net-nft net-nsid net-raw net-sysctl fd/netlink fd/packet
 # Contents of a network namespace, compared by what ip and nft show before and after. $OUT is in the
 # namespace of whoever dumps, $PID in the one that is dumped.
 load ../kit/helper
@@ -60,10 +61,14 @@ view() {
 		inside ip $v -d rule
 	done
 	inside ip neigh show nud permanent
+	inside ip neigh show proxy
+	inside sh -c 'bridge fdb | grep -E "static|permanent" | sort || :'
+	inside sh -c 'bridge mdb | grep permanent || :'
+	inside ip xfrm policy
 	inside ip nexthop
 	inside ip netns list-id
 	inside nft list ruleset
-	inside sh -c 'grep -rs . /proc/sys/net/ipv[46]/conf /proc/sys/net/unix /proc/sys/net/ipv4/ping_group_range'
+	inside sh -c 'grep -rs . /proc/sys/net/ipv[46]/conf /proc/sys/net' | grep -vE '/nf_conntrack_count|/route/flush|hash_entries'
 }
 seen() {
 	view 2>&1 | sed -E 's/_lft [0-9]+sec/_lft N/g; s/expires [0-9a-z]+/expires N/g; s/_timer +[0-9.]+/_timer N/g
@@ -121,6 +126,44 @@ pair() {
 	cycle
 }
 
+@test "net: forwarding entries and groups of bridges, vxlan and devices; proxies; IPsec policies" {
+	pair
+	inside sh -e <<-'X'
+	ip link add vx0 type vxlan id 42 dstport 4789
+	ip link add mv0 link v0 type macvlan mode bridge
+	for d in vx0 mv0; do ip link set $d up; done
+	bridge fdb add 02:00:00:00:00:99 dev v1 master static
+	bridge fdb add 02:00:00:00:00:97 dev v1 master
+	bridge fdb add 02:00:00:00:00:98 dev v0 self
+	bridge fdb append 00:00:00:00:00:00 dev vx0 dst 10.77.0.9
+	bridge fdb append 00:00:00:00:00:00 dev vx0 dst 10.77.0.8
+	bridge fdb add 02:00:00:00:00:96 dev vx0 dst 10.77.0.7
+	bridge mdb add dev br0 port v1 grp 239.1.1.1 permanent
+	ip neigh add proxy 10.77.0.99 dev v0
+	ip -6 neigh add proxy fd77::99 dev v0
+	ip xfrm policy add src 10.9.0.0/24 dst 10.8.0.0/24 dir out priority 7 tmpl src 10.0.0.1 dst 10.0.0.2 proto esp mode tunnel
+	ip xfrm policy add src fd01::/64 dst fd02::/64 dir in action block
+	X
+	cycle
+}
+
+@test "net: an address that is another at restore: devices, routes, rules" {
+	inside sh -e <<-'X'
+	ip link add v0 type veth peer name v1
+	for d in v0 v1; do ip link set $d up; done
+	ip addr add 10.77.0.1/24 brd 10.77.0.255 dev v0
+	ip route add 10.99.0.0/16 via 10.77.0.9 src 10.77.0.1
+	ip rule add from 10.77.0.1 lookup 77
+	X
+	until_true settled
+	inside sh -c 'ip -4 addr; ip route; ip rule' | sed 's/10[.]77[.]0[.]1\>/10.77.0.5/; s/_lft.*//' >"$IMG/want"
+	grep -q 10.77.0.5 "$IMG/want"
+	dump
+	until_true gone "$PID"
+	restore --address-map 10.77.0.1=10.77.0.5
+	inside sh -c 'ip -4 addr; ip route; ip rule' | sed 's/_lft.*//' | diff "$IMG/want" -
+}
+
 @test "net: switches of the namespace and of devices" {
 	pair
 	inside sh -e <<-'X'
@@ -132,7 +175,19 @@ pair() {
 	echo 0 >ipv6/conf/v0/accept_ra
 	echo 1 >ipv6/conf/br0/forwarding
 	echo 1 >ipv6/conf/v1/accept_redirects
+	echo 1 >ipv4/conf/v0/bc_forwarding
+	echo 1 >ipv6/conf/br0/accept_untracked_na
 	echo 37 >unix/max_dgram_qlen
+	echo 80 >ipv4/ip_unprivileged_port_start
+	echo 5000 6000 >ipv4/ip_local_port_range
+	echo 5050,5060-5070 >ipv4/ip_local_reserved_ports
+	echo 999 >core/somaxconn
+	echo 2 >ipv4/tcp_syncookies
+	echo 1 >ipv6/bindv6only
+	echo 8000000 >ipv4/ipfrag_high_thresh
+	echo 7000000 >ipv4/ipfrag_low_thresh
+	echo 40000 >ipv4/neigh/v0/base_reachable_time_ms
+	echo 5 >ipv6/neigh/v0/ucast_solicit
 	echo 5 77 >ipv4/ping_group_range
 	X
 	cycle
@@ -179,6 +234,20 @@ pair() {
 	cycle --external 'netdev[wan]' -- --external 'veth[eth0]:outer2@br9' --external 'netdev[wan]:hw2'
 	outside ip link show master br9 | grep -q 'outer2@'
 	outside ip link show up dev outer2 | grep -q outer2
+}
+
+@test "net: what is not kept is reported" {
+	pair
+	inside sh -e <<-'X'
+	ip maddr add 33:33:00:00:00:77 dev v0
+	ip token set ::5 dev v0
+	tc qdisc add dev v0 root handle 7: pfifo limit 77
+	X
+	run dump --leave-running
+	[ "$status" -eq 0 ]
+	[[ $output == *"v0: the group 333300000077"* ]]
+	[[ $output == *"v0: its IPv6 token"* ]]
+	[[ $output == *"v0: queueing discipline pfifo 7"* ]]
 }
 
 @test "net: a device that cannot be made again is refused before anything stops" {

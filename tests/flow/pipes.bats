@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/pipe
 # Pipes whose ends the caller hands over at the restore (inherit_fd), and damaged pipe images.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/tty
 # Terminals, judged by those who have them.
 load ../kit/helper
 

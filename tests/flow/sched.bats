@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/sched
 # How a task is scheduled comes back: CPUs, policy, nice, I/O priority.
 load ../kit/helper
 

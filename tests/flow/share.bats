@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: mem/anon
 # Tasks that share memory, descriptors, working directory, signal handlers without being threads.
 load ../kit/helper
 

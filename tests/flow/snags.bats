@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/sleep task/sigpending task/itimer task/regs
 # Tasks that are stopped at the worst moments: restartable sequences, sleeps, polls, queued signals, timers.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: sysv mem/sysv ns/ipc
 # System V IPC, judged by the program that uses it.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/prctl task/regs
 # Threads that are not quite of their process: the main one has ended, or some have files of their own.
 load ../kit/helper
 

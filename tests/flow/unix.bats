@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/unix sock-opts sk-queue
 # Unix sockets: pairs, names, listeners, queues with descriptors. The program checks them itself.
 load ../kit/helper
 
@@ -37,7 +38,7 @@ start() {
 @test "kill -9 of a dump at random moments leaves sockets as they were" {
 	start
 	for i in $(seq 60); do
-		dump -R >/dev/null 2>&1 3>&- &
+		dump_exec -R >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 30 / 10))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true

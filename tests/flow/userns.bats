@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: ns/user task/rlimit task/creds
 # An own user namespace: programs of the kit on a tmpfs that belongs to it, judged by themselves.
 load ../kit/helper
 
@@ -52,12 +53,18 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 @test "fifos" { keeps verdict ghost fifo /d; }
 @test "a file with another link" { keeps verdict ghost link /d -- --link-remap; }
 @test "unix sockets" { ONCE=1 keeps result unix /d; } # a look marks empty datagrams: sk-queue.c
+@test "every option of sockets" { keeps verdict sockopts /d -- --tcp-established; }
+@test "multicast groups" { keeps verdict sockets groups /d; }
+@test "SO_REUSEPORT: listeners of two tasks" { keeps verdict sockets reuseport /d; }
 @test "System V IPC" { keeps verdict sysv all /d; }
+@test "POSIX message queues" { keeps verdict mqueue all /d; }
 @test "terminals that are closed, locked, hung up" { keeps verdict pty halves /d; }
 @test "a session on a terminal; /dev/tty from outside" {
 	: > "$IMG/root/dev/tty"
 	keeps verdict pty session /d -- --external 'mnt[/dev/tty]:/dev/tty'
 }
+@test "nested pid namespaces" { keeps verdict nest pid /d; }
+@test "nested ipc namespaces" { keeps verdict nest ipc /d; }
 @test "file locks" { keeps verdict locks all /out -- --file-locks; }
 @test "epoll" { keeps verdict events epoll /d; }
 @test "timers" { keeps verdict events timerfd /d; }

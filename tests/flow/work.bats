@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: task/seccomp task/itimer task/sigaction task/sigpending task/regs mem/anon mem/shared fd/pipe fd/eventfd
 # A tree with threads, children, a zombie, timers, signals, pipes: dumped and restored, judged by itself.
 bats_require_minimum_version 1.5.0
 load ../kit/helper
@@ -57,7 +58,7 @@ teardown() { teardown_work; }
 
 @test "kill -9 of the supervisor at random moments harms nothing" {
 	for i in $(seq 200); do
-		dump -R >/dev/null 2>&1 3>&- &
+		dump_exec -R >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 40 / 10))$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true
@@ -69,6 +70,23 @@ teardown() { teardown_work; }
 	verify
 }
 
+# the script is told of the step while all agents run
+@test "kill -9 of the supervisor and its tracer together: the agents cure the tasks themselves" {
+	cat > "$IMG/both" <<-'END'
+		#!/bin/sh
+		[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
+		kill -9 $(pgrep -P "$PPID" -x stasis-warden) && kill -9 "$PPID"
+	END
+	chmod +x "$IMG/both"
+	for i in $(seq 20); do
+		run dump -R --action-script "$IMG/both"
+		[ "$status" -eq 137 ]
+		was=$(beat)
+		until_true beats_on "$was"
+	done
+	verify
+}
+
 nothing_or_all() { gone "$PID" || beats_on "$1"; }
 
 @test "kill -9 of a restore at random moments leaves nothing behind, or all of it running" {
@@ -76,7 +94,7 @@ nothing_or_all() { gone "$PID" || beats_on "$1"; }
 	until_true gone "$PID"
 	for i in $(seq 50); do
 		was=$(beat)
-		restore >/dev/null 2>&1 3>&- &
+		restore_exec >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.00$((RANDOM % 10))" <> <(:) || true
 		kill -9 "$d" 2>/dev/null || true

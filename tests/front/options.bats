@@ -96,6 +96,7 @@ is() { # is TEXT WORD...
 	is 'parent_img: "../p" track_mem: true auto_dedup: true' --prev-images-dir ../p --track-mem --auto-dedup
 	is 'lsm_profile: "apparmor:x" lsm_mount_context: "c"' --lsm-profile apparmor:x --lsm-mount-context c
 	is 'tls_cacert: "a" tls: true' --tls --tls-cacert a
+	is 'address_map: "1.2.3.4=1.2.3.5" address_policy: "keep"' --address-map 1.2.3.4=1.2.3.5 --address-policy keep
 	is 'skip_mnt: "/m" enable_fs: "a" enable_fs: "b"' --skip-mnt /m --enable-fs a,b
 	is 'force_irmap: true irmap_scan_paths: "/a"' --force-irmap --irmap-scan-path /a
 }

@@ -214,7 +214,7 @@ static const struct {
 	{ "nanosleep without rem", do_nanosleep_norem, 0, 0, 3 * LONG },
 	{ "clock_nanosleep until", do_until, 0, 0, LONG + 1.3 },
 	{ "poll with a timeout", do_poll_time, 0, 0, 3 * LONG },
-	{ "select with a timeout", do_select_time, 0, 0, LONG + 1.3 },
+	{ "select with a timeout", do_select_time, 0, 0, LONG + 2.5 }, /* the time it is stopped is added */
 	{ "futex until", do_futex_until, -1, ETIMEDOUT, LONG + 1.3 },
 	{ "epoll_wait with a timeout", do_epoll_time, 0, 0, 3 * LONG },
 	{ "poll", do_poll, 1, 0, 0 },

@@ -42,4 +42,7 @@ verify() {
 }
 
 dump() { "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
+# for the background: $! is the supervisor itself, no shell
+dump_exec() { exec "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
+restore_exec() { exec "$BUILD/stasis" restore -D "$IMG/img" -d "$@"; }
 restore() { "$BUILD/stasis" restore -D "$IMG/img" -d "$@"; }

@@ -44,26 +44,28 @@ static int made(const char *what)
 		return syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
 	}
 	if (!strcmp(what, "bpf-map")) {
-		union bpf_attr a = { .map_type = BPF_MAP_TYPE_LRU_HASH, .key_size = 4, .value_size = 4,
-				     .max_entries = 4 };
+		union bpf_attr a = { .map_type = BPF_MAP_TYPE_QUEUE, .value_size = 4, .max_entries = 4 };
 
 		return syscall(SYS_bpf, BPF_MAP_CREATE, &a, sizeof(a));
 	}
-	if (!strcmp(what, "huge"))
-		return mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0) == MAP_FAILED
-			       ? -1
-			       : 0;
 	return -1;
+}
+
+/* This thread goes on in 32-bit code, for ever: the program is static, so its addresses fit. */
+static void compat(void)
+{
+	__asm__ volatile("pushq $0x23\n\tleaq 1f(%%rip), %%rax\n\tpushq %%rax\n\tlretq\n1:\tpause\n\tjmp 1b" ::: "rax", "memory");
 }
 
 int main(int argc, char **argv)
 {
 	if (argc != 3)
 		return 2;
-	if (made(argv[1]) < 0)
+	if (strcmp(argv[1], "compat") && made(argv[1]) < 0)
 		return 3;
 	close(open(argv[2], O_CREAT | O_WRONLY, 0600));
+	if (!strcmp(argv[1], "compat"))
+		compat();
 	for (;;)
 		pause();
 }

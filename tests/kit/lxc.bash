@@ -11,6 +11,7 @@ setup_lxc() {
 	P=$DIR/lxc
 	N=stasis-$$-$BATS_TEST_NUMBER
 	CONTAINERS=$N
+	CREATE=() # options
 	mkdir "$P"
 	[ "$(cat /proc/1/comm)" = reap ] || { echo "namespaces of our own are needed: use tests/run" >&2; return 1; }
 	net_up
@@ -40,7 +41,7 @@ teardown_lxc() {
 	for n in $CONTAINERS; do
 		lxc stop "$n" -k >/dev/null 2>&1 || true
 	done
-	kill "$DNSMASQ" 2>/dev/null || true
+	kill "$DNSMASQ" ${CLIENT:-} 2>/dev/null || true
 	# what LXC leaves behind when its monitor ends badly
 	for n in $CONTAINERS; do
 		for d in $(find /sys/fs/cgroup -depth -type d -name "lxc.*.$n*" 2>/dev/null); do
@@ -58,7 +59,7 @@ lxc() { # lxc COMMAND NAME OPTIONS...
 
 # stock NAME: as the busybox template makes it; its init also starts a counter and an echo server
 stock() {
-	lxc create "$1" -t busybox </dev/null >"$DIR/create" 2>&1 || { cat "$DIR/create" >&2; return 1; }
+	lxc create "$1" "${CREATE[@]}" -t busybox </dev/null >"$DIR/create" 2>&1 || { cat "$DIR/create" >&2; return 1; }
 	local root=$P/$1/rootfs
 	cat >"$root/bin/counter" <<-'END'
 		#!/bin/sh

@@ -3,6 +3,7 @@
 # Containers of Debian's lxc: checkpointed and restored by lxc-checkpoint, with us as its criu.
 bats_require_minimum_version 1.5.0
 load ../kit/lxc
+load ../kit/trips
 
 setup() { setup_lxc; }
 teardown() { teardown_lxc; }
@@ -43,26 +44,48 @@ begin() { # begin NAME: a stock container that has come up
 	is "$N" RUNNING
 }
 
-@test "five generations, with a TCP connection from the host through the veth" {
+@test "five generations, with a TCP connection under load from the host through the veth" {
 	begin "$N"
 	until_true has_lease
-	exec 4<>"/dev/tcp/$(lease)/7"
+	load_client "$DIR" "$(lease)" 7
 	for g in 1 2 3 4 5; do
-		echo "before $g" >&4
-		read -rt 5 line <&4
-		[ "$line" = "before $g" ]
-		echo "under way $g" >&4
 		checkpoint "$N" "$DIR/img$g" -s
-		resume "$N" "$DIR/img$g"
+		kill -0 "$CLIENT"
+		resume "$N" "$DIR/img$g" -d
 		again "$N"
-		read -rt 20 line <&4
-		[ "$line" = "under way $g" ]
+		trips_on
 	done
-	exec 4>&-
+	trips_end
 	[ "$(pgrep -cx stasis-ttys)" = 1 ] # the holder of one generation ends with it
 	lxc stop "$N" -k
 	until_true no_holder
 }
+
+@test "under another name, onto another bridge, while another container runs" {
+	CONTAINERS="$N $N-b $N-new"
+	begin "$N-b"
+	begin "$N"
+	until_true has_address "$N"
+	ip=$(address_of "$N")
+	load_client "$DIR" "$ip" 7
+	checkpoint "$N" "$DIR/img" -s
+	# the address moves from one bridge to the other, the connection with it
+	lxc copy "$N" -N "$N-new" -R
+	ip link add "${BRIDGE}b" type bridge
+	ip link set "${BRIDGE}b" up
+	ip route add "$ip/32" dev "${BRIDGE}b" src $HOST
+	sed -i "s/^lxc.net.0.link.*/lxc.net.0.link = ${BRIDGE}b/" "$P/$N-new/config"
+	resume "$N-new" "$DIR/img" -d
+	is "$N-new" RUNNING
+	again "$N-new"
+	again "$N-b"
+	trips_on
+	trips_end
+	[ -n "$(ip -o link show master "${BRIDGE}b" up)" ]
+	is "$N-b" RUNNING
+}
+address_of() { inside "$1" ip -4 -o addr show dev eth0 | awk '{ sub("/.*", "", $4); print $4 }'; }
+has_address() { [ -n "$(address_of "$1")" ]; }
 
 lease() { awk '{ print $3 }' "$DIR/leases"; }
 has_lease() { [ -s "$DIR/leases" ] && has_proc "$N" "nc -l"; }
@@ -165,4 +188,25 @@ groups() { awk '{ print $5, $4, $6; for (i = 7; $i != "-"; i++) printf "%s ", su
 	[ -e "/proc/$(nested_pid)/root/tmp/count" ]
 	[ ! -e "/proc/$(pid_of "$N")/root/tmp/count" ]
 	[ "$(stat -c %d "/proc/$(nested_pid)/root/mnt/a")" = "$(stat -c %d "/proc/$(pid_of "$N")/root/tmp")" ]
+}
+
+# The ids of a container that has a user namespace, started by root.
+@test "an id-mapped container: its root is another outside" {
+	printf 'lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n' >"$DIR/idmap"
+	cat /etc/lxc/default.conf >>"$DIR/idmap"
+	chmod 755 "$DIR" "$P"
+	CREATE=(-f "$DIR/idmap")
+	begin "$N"
+	[ "$(stat -c %u "/proc/$(pid_of "$N")")" = 100000 ]
+	until_true has_lease
+	load_client "$DIR" "$(lease)" 7
+	for g in 1 2; do
+		checkpoint "$N" "$DIR/img$g" -s
+		resume "$N" "$DIR/img$g" -d
+		again "$N"
+		trips_on
+	done
+	trips_end
+	[ "$(stat -c %u "/proc/$(pid_of "$N")")" = 100000 ]
+	grep -q '0 *100000 *65536' "/proc/$(pid_of "$N")/uid_map"
 }

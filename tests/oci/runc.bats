@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: ns/mnt ns/pid ns/uts mnt-tar ns/cgroup cgroup-dump task/seccomp task/creds
 # Containers of Debian's runc: checkpointed and restored by its own commands, with us as its criu.
 bats_require_minimum_version 1.5.0
 load ../kit/runc

@@ -39,8 +39,18 @@ void arch_again(struct user_regs_struct *r)
 	case SYS_io_getevents:
 	case SYS_accept:
 	case SYS_accept4:
+	case SYS_connect:
+	/* those of sockets with SO_RCVTIMEO or SO_SNDTIMEO */
+	case SYS_read:
+	case SYS_readv:
+	case SYS_write:
+	case SYS_writev:
 	case SYS_recvfrom:
 	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
 		r->rax = r->orig_rax;
 		r->rip -= 2;
 		r->orig_rax = -1UL;
@@ -88,10 +98,18 @@ bool arch_resumes(const struct user_regs_struct *r)
 	return (int64_t)r->orig_rax >= 0 && (int64_t)r->rax == -ERESTART_RESTARTBLOCK;
 }
 
-void arch_end_call(struct user_regs_struct *r, long ret)
+void arch_end_call(struct user_regs_struct *r)
 {
-	r->rax = ret;
+	bool sleep = r->orig_rax == SYS_nanosleep || r->orig_rax == SYS_clock_nanosleep;
+
+	r->rip -= sleep ? 0 : 2;
+	r->rax = sleep ? 0 : r->orig_rax;
 	r->orig_rax = -1UL;
+}
+
+void arch_enter_again(struct user_regs_struct *r)
+{
+	r->rip += 2;
 }
 
 void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long again)
@@ -119,6 +137,27 @@ void arch_save_regs(ThreadInfoX86 *ti, const struct user_regs_struct *r, long ag
 		}
 	}
 	ti->gpregs = g;
+}
+
+void arch_rewind(struct user_regs_struct *r)
+{
+	if ((int64_t)r->orig_rax < 0)
+		return;
+	switch (-(int64_t)r->rax) {
+	case ERESTART_RESTARTBLOCK:
+		if (r->orig_rax == SYS_restart_syscall) {
+			r->rax = -EINTR;
+			r->orig_rax = -1UL;
+			break;
+		}
+		/* fallthrough */
+	case ERESTARTSYS:
+	case ERESTARTNOINTR:
+	case ERESTARTNOHAND:
+		r->rax = r->orig_rax;
+		r->rip -= 2;
+		r->orig_rax = -1UL;
+	}
 }
 
 void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code)

@@ -20,6 +20,18 @@ static inline int64_t raw_syscall(int64_t nr, int64_t a, int64_t b, int64_t c, i
 	return ret;
 }
 
+/* rt_sigreturn(2) with the frame that arch_frame() wrote */
+static inline void __attribute__((noreturn)) raw_sigreturn(int64_t frame)
+{
+	__asm__ volatile("mov %0, %%rsp\n\tmov $15, %%eax\n\tsyscall\n\tud2" : : "r"(frame) : "memory");
+	__builtin_unreachable();
+}
+
+static inline void arch_relax(void)
+{
+	__asm__ volatile("pause" : : : "memory");
+}
+
 /* entry.S: clone3 whose child goes on as an agent in another slot */
 int64_t raw_clone(int64_t nr, int64_t args, int64_t size, int64_t slot);
 

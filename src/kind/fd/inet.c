@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6. TCP connections: kind/inet-tcp.c.
+ * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6, listeners of MPTCP. TCP connections: kind/inet-tcp.c.
  *
  * Kept:   addresses, peers, listening and its backlog, v6only, options of images, shutdown.
  * Lost:   datagrams that were not read yet (said), connections not accepted yet (refused, or dropped
- *         with --skip-in-flight), the user who made a socket (SO_REUSEPORT groups are root's then),
- *         multicast memberships, options that images have no place for.
+ *         with --skip-in-flight), the user who made a socket (SO_REUSEPORT groups are root's then);
+ *         see also kind/inet-opts.c, inet-more.c, sock-opts.c.
  * Kernel: net/ipv4/af_inet.c; TCP_INFO of a listener: tcpi_unacked waiting, tcpi_sacked backlog.
  *         What UDP has shut down for sending is shown by sock_diag only.
  */
@@ -14,6 +14,8 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "kind/inet-diag.h"
+#include "kind/inet-map.h"
+#include "kind/inet-more.h"
 #include "kind/inet-opts.h"
 #include "kind/inet-tcp.h"
 #include "kind/ns.h"
@@ -26,12 +28,16 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #ifndef SO_PEERNAME
 #define SO_PEERNAME 28
+#endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
 #endif
 #define UDP_CORK_OPT 1
 #define BACKLOG_MAX INT32_MAX
@@ -48,7 +54,7 @@ static bool inet_is(const struct fd_view *v)
 	if (family != AF_INET && family != AF_INET6)
 		return false;
 	if (type == SOCK_STREAM)
-		return protocol == IPPROTO_TCP;
+		return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
 	if (type == SOCK_DGRAM)
 		return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
 		       protocol == (family == AF_INET ? IPPROTO_ICMP : (int)IPPROTO_ICMPV6);
@@ -81,10 +87,26 @@ static int inet_passing(struct session *s, const struct fd_view *v)
 	struct tcp_info ti = { 0 };
 	socklen_t n = sizeof(ti);
 
-	if (s->opts->tcp_skip_in_flight || inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP ||
+	if (s->opts->tcp_skip_in_flight || inet_opt(v->fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
 	    getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0 || ti.tcpi_state != TCP_LISTEN)
 		return -1;
 	return ti.tcpi_unacked > 0;
+}
+
+/* TCP tells the bytes before urgent data only, sock_diag all; an end counts as one. */
+static int urgent_check(struct session *s, const struct fd_view *v, const InetSkEntry *e)
+{
+	const struct inet_tcp_seen *seen = e ? inet_diag_tcp(s, e) : NULL;
+	struct pollfd p = { .fd = v->fd, .events = POLLPRI | POLLRDHUP };
+	int in = 0, ready = poll(&p, 1, 0);
+
+	if (ready == 1 && p.revents & POLLPRI)
+		in = -1;
+	else if (!seen || ioctl(v->fd, SIOCINQ, &in) < 0 || in + !!(ready && p.revents & POLLRDHUP) >= (int)seen->unread)
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is a TCP connection with urgent data (MSG_OOB) %s, which cannot be checkpointed; let the program read on first",
+			    v->task->vpid, v->num, in < 0 ? "in its queue" : "that its queue still tells of");
 }
 
 static int tcp_check(struct session *s, const struct fd_view *v)
@@ -100,7 +122,11 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 		return v->fown ? listener_check(s, v, &ti) : 0;
 	if (ti.tcpi_state == TCP_CLOSE)
 		return 0;
-	if (ti.tcpi_state == TCP_SYN_SENT || ti.tcpi_state == TCP_SYN_RECV)
+	if (inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_MPTCP)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is an MPTCP connection, which the kernel does not give back; let the program use plain TCP (Go: GODEBUG=multipathtcp=0; all: sysctl net.mptcp.enabled=0)",
+				    v->task->vpid, v->num);
+	if (ti.tcpi_state == TCP_SYN_RECV)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection that is just being made; wait until it is established",
 				    v->task->vpid, v->num);
@@ -108,6 +134,8 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection; keep it with --tcp-established, or have it closed at restore with --tcp-close",
 				    v->task->vpid, v->num);
+	if (urgent_check(s, v, NULL) < 0)
+		return -ENOTSUP;
 	n = sizeof(ulp) - 1;
 	if (getsockopt(v->fd, IPPROTO_TCP, TCP_ULP, ulp, &n) == 0 && n && ulp[0])
 		return session_fail(s, -ENOTSUP,
@@ -146,6 +174,21 @@ static int ns_check(struct session *s, const struct fd_view *v)
 	return session_fail(s, -ENOTSUP,
 			    "task %d: descriptor %d is a socket of another network namespace than the task's, which cannot be checkpointed yet",
 			    v->task->vpid, v->num);
+}
+
+static int making_check(struct session *s, const struct fd_view *v, const InetSkEntry *e)
+{
+	size_t n = inet_diag_making(s, e);
+
+	if (!n)
+		return 0;
+	if (!s->opts->tcp_skip_in_flight && inet_opt(v->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT))
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d listens with TCP_DEFER_ACCEPT and %zu clients are connected that have not sent anything yet; let them, or drop them with --skip-in-flight",
+				    v->task->vpid, v->num, n);
+	session_warn(s, "task %d: descriptor %d: %zu connections that are just being made are dropped; their clients may have to try again",
+		     v->task->vpid, v->num, n);
+	return 0;
 }
 
 static int inet_preflight(struct session *s, const struct fd_view *v)
@@ -195,6 +238,7 @@ static struct inet_note *note_new(const struct fd_view *v)
 static void note_free(struct inet_note *n)
 {
 	sock_opts_free(&n->opts);
+	inet_more_free(&n->e);
 	free(n);
 }
 
@@ -297,6 +341,33 @@ static int note_udp(struct session *s, const struct fd_view *v, struct inet_note
 	return 0;
 }
 
+/* Reading them would take them away: what a peer or a router answered, time stamps, ends of MSG_ZEROCOPY. */
+static void note_errors(struct session *s, const struct fd_view *v)
+{
+	struct pollfd p = { .fd = v->fd };
+
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLERR)
+		session_warn(s, "task %d: descriptor %d: errors that wait to be read (SO_ERROR, MSG_ERRQUEUE) are not kept",
+			     v->task->vpid, v->num);
+}
+
+/* They end with their network namespace; in the host's they go on. */
+static void note_closed(struct session *s, const InetSkEntry *e)
+{
+	struct map *told = session_map(s, "inet closed told");
+	const struct ns *net = ns_of(s, CLONE_NEWNET);
+	uint64_t key = (uint64_t)e->ns_id << 32 | e->family;
+	size_t n;
+
+	if (!net || !net->own || map_get(told, key) || s->opts->leave_running)
+		return;
+	map_put(told, key, told);
+	n = inet_diag_closed(s, e);
+	if (n)
+		session_warn(s, "network namespace %u: %zu connections that the tasks have closed still send; what their peers have not got yet is lost",
+			     e->ns_id, n);
+}
+
 static int note_fill(struct session *s, const struct fd_view *v, struct inet_note *n)
 {
 	int r = sock_opts_get(s, v->fd, &n->opts);
@@ -305,11 +376,17 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 		r = note_addresses(s, v, n);
 	if (r < 0)
 		return r;
+	if (n->e.type == SOCK_STREAM)
+		note_tcp(v, n); /* first: what a connection has agreed upon are no options */
 	inet_opts_get(s, v->fd, &n->inet, &n->e);
+	inet_more_get(s, v, &n->e);
+	note_errors(s, v);
 	if (n->e.type != SOCK_STREAM)
 		return note_udp(s, v, n);
-	note_tcp(v, n);
-	return 0;
+	note_closed(s, &n->e);
+	if (n->e.state == TCP_LISTEN)
+		return making_check(s, v, &n->e);
+	return n->e.proto == IPPROTO_TCP ? urgent_check(s, v, &n->e) : 0;
 }
 
 static int inet_dump(struct session *s, const struct fd_view *v)
@@ -362,7 +439,8 @@ static int inet_check(struct session *s, uint32_t id, const InetSkEntry *e)
 
 	if (!e || (e->family != AF_INET && e->family != AF_INET6) ||
 	    (e->type != SOCK_STREAM && e->type != SOCK_DGRAM && e->type != SOCK_RAW) ||
-	    (e->type == SOCK_STREAM && e->proto != IPPROTO_TCP) || e->proto > 255 ||
+	    (e->type == SOCK_STREAM ? e->proto != IPPROTO_TCP && e->proto != IPPROTO_MPTCP : e->proto > 255) ||
+	    (e->proto == IPPROTO_MPTCP && e->dst_port && e->state != TCP_LISTEN && e->state != TCP_CLOSE) ||
 	    e->src_port > 65535 || e->dst_port > 65535 || e->backlog > BACKLOG_MAX ||
 	    (e->n_src_addr && e->n_src_addr != words) || (e->n_dst_addr && e->n_dst_addr != words) ||
 	    (inet_tcp_is_connection(e) && (!e->n_src_addr || !e->n_dst_addr)) ||
@@ -384,24 +462,30 @@ static int inet_options(struct session *s, int fd, const InetSkEntry *e)
 		return r;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return inet_fail(s, -errno, e, "let it share its port");
-	return inet_opts_set(s, fd, e);
+	r = inet_opts_set(s, fd, e);
+	if (r == 0)
+		inet_more_set(s, fd, e);
+	return r;
 }
 
 static int inet_bind(struct session *s, int fd, const InetSkEntry *e)
 {
 	struct sockaddr_storage a;
 	socklen_t n = inet_addr_get(fd, e, false, &a);
-	bool any = true;
+	bool any = true, lent;
+	int r;
 
 	for (size_t i = 0; i < e->n_src_addr; i++)
 		any = any && !e->src_addr[i];
 	if (e->type == SOCK_RAW ? any : !e->src_port)
 		return 0;
-	if (bind(fd, (void *)&a, n) == 0)
-		return 0;
-	return inet_fail(s, -errno, e,
-			 errno == EADDRINUSE	  ? "bind: the port is in use by somebody else here"
-			 : errno == EADDRNOTAVAIL ? "bind: its address is not on this host"
+	lent = inet_borrow(s, fd, e);
+	r = bind(fd, (void *)&a, n) < 0 ? -errno : 0;
+	if (lent)
+		inet_return(fd, e);
+	return r == 0 ? 0 : inet_fail(s, r, e,
+			 r == -EADDRINUSE	  ? "bind: the port is in use by somebody else here"
+			 : r == -EADDRNOTAVAIL ? "bind: its address is not on this host; give --address-map or --address-policy"
 						  : "bind it to its address");
 }
 
@@ -425,28 +509,55 @@ static int inet_make_connection(struct session *s, struct fd_obj *o, const InetS
 	if (!s->opts->tcp_established)
 		return inet_fail(s, -EINVAL, e,
 				 "is a TCP connection; restore it with --tcp-established, or closed with --tcp-close");
-	if (e->state == TCP_SYN_SENT || e->state == TCP_SYN_RECV || e->state > TCP_CLOSING)
+	if (e->state == TCP_SYN_SENT) {
+		int r = inet_bind(s, o->fd, e);
+
+		if (r == 0)
+			r = inet_more_keys(s, o->fd, e);
+		return r < 0 ? r : inet_tcp_anew(s, o);
+	}
+	if (e->state == TCP_SYN_RECV || e->state > TCP_CLOSING)
 		return inet_fail(s, -ENOTSUP, e,
 				 "was a TCP connection just being made, which cannot be restored yet; use --tcp-close");
 	return inet_tcp_make(s, o, o->fd);
 }
 
+/* A kernel without MPTCP, or told not to use it: what it is to its peers then anyway. */
+static int inet_socket(struct session *s, const InetSkEntry *e)
+{
+	uint32_t ns = e->has_ns_id ? e->ns_id : 0;
+	int fd = ns_socket(s, ns, e->family, e->type, e->proto);
+
+	if (fd >= 0 || e->proto != IPPROTO_MPTCP)
+		return fd;
+	session_forget(s);
+	session_warn(s, "socket 0x%x: there is no MPTCP here; it becomes one of TCP", e->id);
+	return ns_socket(s, ns, e->family, e->type, IPPROTO_TCP);
+}
+
 static int inet_restore(struct session *s, struct fd_obj *o)
 {
-	const InetSkEntry *e = o->entry->isk;
+	InetSkEntry *e = o->entry->isk;
 	int r = inet_check(s, o->id, e);
 
+	if (r == 0)
+		r = inet_map_apply(s, e, inet_tcp_is_connection(e));
 	if (r < 0)
 		return r;
-	o->fd = ns_socket(s, e->has_ns_id ? e->ns_id : 0, e->family, e->type, e->proto);
+	o->fd = inet_socket(s, e);
 	if (o->fd < 0)
 		return o->fd;
 	*vec_add(&made(s)->all) = o;
 	r = inet_options(s, o->fd, e);
 	if (r < 0)
 		return r;
+	if (inet_gone(s, e->id))
+		return inet_shut(s, o->fd, e);
 	if (inet_tcp_is_connection(e))
 		return inet_make_connection(s, o, e);
+	r = inet_more_keys(s, o->fd, e);
+	if (r < 0)
+		return r;
 	r = inet_bind(s, o->fd, e);
 	return r < 0 ? r : inet_connect(s, o->fd, e);
 }
@@ -457,7 +568,7 @@ static int inet_settle(struct session *s, const struct fd_obj *o)
 	const InetSkEntry *e = o->entry->isk;
 	int reuse = e->opts->reuseaddr;
 
-	if (inet_tcp_is_connection(e) && !s->opts->tcp_close)
+	if (inet_tcp_is_connection(e) && !s->opts->tcp_close && !inet_gone(s, e->id))
 		return 0; /* done by inet_tcp_unlock() */
 	if (setsockopt(o->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0)
 		return inet_fail(s, -errno, e, "set SO_REUSEADDR");
@@ -479,7 +590,7 @@ static int inet_link(struct session *s, struct fd_obj *first)
 	for (size_t i = 0; i < m->all.n; i++) {
 		const InetSkEntry *e = m->all.v[i]->entry->isk;
 
-		if (e->state == TCP_LISTEN && e->type == SOCK_STREAM &&
+		if (e->state == TCP_LISTEN && e->type == SOCK_STREAM && !inet_gone(s, e->id) &&
 		    listen(m->all.v[i]->fd, e->backlog) < 0)
 			return inet_fail(s, -errno, e, "listen");
 	}

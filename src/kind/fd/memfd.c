@@ -3,8 +3,8 @@
  * memfd: files that live in memory, made by memfd_create(2). Images also hold MAP_SHARED|MAP_ANONYMOUS
  * memory of CRIU's dumps as such, named "/dev/zero".
  *
- * Kept:   name, size, contents, seals, owner, mode, position.
- * Lost:   hugetlb ones are refused.
+ * Kept:   name, size, contents, seals, owner, mode, position; huge pages (MFD_HUGETLB).
+ * Lost:   nothing.
  * Kernel: mm/memfd.c; contents by reading the object.
  */
 #include "kind/fd.h"
@@ -62,6 +62,9 @@ static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_
 	e.inode_id = have;
 	e.has_mode = true;
 	e.mode = v->st.st_mode;
+	e.has_hugetlb_flag = shmem_huge(v->fd) > 0;
+	if (e.has_hugetlb_flag)
+		e.hugetlb_flag = MFD_HUGETLB | (uint32_t)__builtin_ctzll(shmem_huge(v->fd)) << MAP_HUGE_SHIFT;
 	r = image_write(img, &e.base);
 	return r < 0 || !e.size ? r : shmem_dump(s, e.shmid, v->fd, e.size);
 }
@@ -87,17 +90,16 @@ static int memfd_dump_end(struct session *s)
 
 static int inode_make(struct session *s, const MemfdInodeEntry *e)
 {
-	uint32_t uid = e->uid, gid = e->gid;
+	uint32_t uid = e->uid, gid = e->gid, huge = e->has_hugetlb_flag ? e->hugetlb_flag : 0;
 	int fd, r;
 
-	if (e->size > SIZE_MAX_MEMFD || strlen(e->name) > 240 || e->has_hugetlb_flag)
-		return session_fail(s, e->has_hugetlb_flag ? -ENOTSUP : -EBADMSG,
-				    "memfd.img: memfd %.50s is out of range or of huge pages", e->name);
-	if (!strcmp(e->name, "/dev/zero")) {
+	if (e->size > SIZE_MAX_MEMFD || strlen(e->name) > 240 || (huge & ~(MFD_HUGETLB | 0x3fu << MAP_HUGE_SHIFT)))
+		return session_fail(s, -EBADMSG, "memfd.img: memfd %.50s is out of range", e->name);
+	if (!strcmp(e->name, "/dev/zero") || (huge && !strcmp(e->name, "/anon_hugepage"))) {
 		shmem_anon_size(s, e->shmid, e->size);
-		return shmem_anon(s, e->shmid, e->size);
+		return shmem_anon(s, e->shmid, e->size, huge ? MAP_HUGETLB | (huge & ~MFD_HUGETLB) : 0);
 	}
-	fd = fd_high(memfd_create(e->name, MFD_CLOEXEC | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING)));
+	fd = fd_high(memfd_create(e->name, MFD_CLOEXEC | huge | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING)));
 	if (fd < 0 || ftruncate(fd, e->size) < 0)
 		return session_fail(s, -errno, "memfd %s: make", e->name);
 	r = owner_out(s, &uid, &gid, "memfd %s", e->name);

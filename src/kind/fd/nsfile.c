@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <linux/sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -54,7 +55,15 @@ static int nsfile_restore(struct session *s, struct fd_obj *o)
 		o->fd = fd_high(fcntl(nested->fd, F_DUPFD_CLOEXEC, 3));
 		return o->fd < 0 ? session_fail(s, -errno, "namespace file 0x%x: copy it", o->id) : 0;
 	}
-	if (ns->id == e->ns_id && ns->task && ns->task->pid > 0)
+	for (const struct pidns *p = s->tree->pidns; p && e->ns_cflag == CLONE_NEWPID; p = p->next)
+		if (p->id == e->ns_id && p->init)
+			path = xprintf("%d/ns/pid", p->init->pid);
+	if (!path && nested && nested->own && nested != ns)
+		return session_fail(s, -ENOTSUP, "namespace file 0x%x: is of %s namespace %u, which no task is in",
+				    o->id, nested->kind->name, nested->id);
+	if (path)
+		;
+	else if (ns->id == e->ns_id && ns->task && ns->task->pid > 0)
 		path = xprintf("%d/ns/%s", ns->task->pid, ns->kind->name);
 	else
 		path = xprintf("self/ns/%s", ns->kind->name);

@@ -34,6 +34,10 @@ struct packet_note {
 	bool found, ring;
 };
 
+/* those that the image has no place for; 0 is what a new socket has */
+static const int more_opts[] = { 19 /* PACKET_TX_HAS_OFF */, 20 /* PACKET_QDISC_BYPASS */,
+				 23 /* PACKET_IGNORE_OUTGOING */, 24 /* PACKET_VNET_HDR_SZ */ };
+
 static bool packet_is(const struct fd_view *v)
 {
 	int family = 0;
@@ -141,6 +145,24 @@ static int packet_preflight(struct session *s, const struct fd_view *v)
 	return r;
 }
 
+static void note_more(int fd, PacketSockEntry *e)
+{
+	e->other = xalloc(ARRAY_SIZE(more_opts) * sizeof(*e->other));
+	for (size_t i = 0; i < ARRAY_SIZE(more_opts); i++) {
+		int v = 0;
+		socklen_t n = sizeof(v);
+		SkOtherOpt *o;
+
+		if (getsockopt(fd, SOL_PACKET, more_opts[i], &v, &n) < 0 || !v)
+			continue;
+		o = e->other[e->n_other++] = xalloc(sizeof(*o));
+		sk_other_opt__init(o);
+		o->name = more_opts[i];
+		o->value.len = sizeof(v);
+		o->value.data = xmemdup(&v, sizeof(v));
+	}
+}
+
 static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEntry *e)
 {
 	struct packet_note note = { .e = e };
@@ -154,6 +176,7 @@ static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEnt
 	if (e->has_fanout && getsockopt(v->fd, SOL_PACKET, PACKET_FANOUT, &fanout, &n) < 0)
 		return session_fail(s, -errno, "packet socket 0x%x: read its fanout group", v->id);
 	e->fanout = (uint32_t)fanout;
+	note_more(v->fd, e);
 	e->type = (uint32_t)type;
 	e->id = v->id;
 	e->flags = v->flags;
@@ -180,6 +203,9 @@ static int packet_dump(struct session *s, const struct fd_view *v)
 	for (size_t i = 0; i < e.n_mclist; i++)
 		packet_mclist__free_unpacked(e.mclist[i], NULL);
 	free(e.mclist);
+	for (size_t i = 0; i < e.n_other; i++)
+		sk_other_opt__free_unpacked(e.other[i], NULL);
+	free(e.other);
 	return r;
 }
 
@@ -206,6 +232,12 @@ static int packet_set(struct session *s, const PacketSockEntry *e, int fd)
 		if (all[i].value && setsockopt(fd, SOL_PACKET, all[i].name, &all[i].value,
 					       sizeof(all[i].value)) < 0)
 			return session_fail(s, -errno, "packet socket 0x%x: set %s", e->id, all[i].what);
+	for (size_t i = 0; i < ARRAY_SIZE(more_opts); i++)
+		for (size_t k = 0; k < e->n_other; k++)
+			if (e->other[k]->name == (uint32_t)more_opts[i] && e->other[k]->value.len == sizeof(int) &&
+			    setsockopt(fd, SOL_PACKET, more_opts[i], e->other[k]->value.data, sizeof(int)) < 0)
+				session_warn(s, "packet socket 0x%x: option %d cannot be set: %s", e->id,
+					     more_opts[i], strerror(errno));
 	return 0;
 }
 

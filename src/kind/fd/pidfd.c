@@ -12,6 +12,9 @@
 #include "base/text.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -88,25 +91,43 @@ static void stand_in_end(void *arg)
 	p->pid = 0;
 }
 
+/* As from fork(); the child is seen from the pid namespace of the task that has the descriptor. */
+static pid_t fork_near(const struct session *s, const struct fd_obj *o)
+{
+	const struct pidns *p = o->thread ? o->thread->task->pidns : NULL;
+	const struct task *first = p ? p->init : s->tree->root;
+	own_fd int home = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
+	own_fd int there = first && first->state != TASK_DEAD ? openat(first->proc, "ns/pid", O_RDONLY | O_CLOEXEC) : -1;
+	bool moved = home >= 0 && there >= 0 && setns(there, CLONE_NEWPID) == 0;
+	pid_t pid = fork();
+	int e = errno;
+
+	if (pid && moved && setns(home, CLONE_NEWPID) < 0)
+		return -1;
+	errno = e;
+	return pid;
+}
+
 /* Somebody who can be opened now and is over when the tasks run; one for each that is over. */
-static int stand_in(struct session *s, uint32_t ino, pid_t *ret)
+static int stand_in(struct session *s, const struct fd_obj *o, uint32_t ino, pid_t *ret)
 {
 	struct map *m = session_map(s, "pidfd stand-ins");
 	struct stand_in *p = map_get(m, ino);
-	pid_t us = getpid();
+	own_fd int us = syscall(SYS_pidfd_open, getpid(), 0);
 
 	if (!p && m->n >= STAND_INS_MAX)
 		return session_fail(s, -E2BIG, "files.img: more than %d pidfds of processes that are over",
 				    STAND_INS_MAX);
 	if (!p) {
 		p = xalloc(sizeof(*p));
-		p->pid = fork();
+		p->pid = fork_near(s, o);
 		if (p->pid < 0)
 			return session_fail(s, -errno, "pidfd: make a process that can end");
 		if (!p->pid) {
+			struct pollfd over = { .fd = us, .events = POLLIN };
+
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			while (getppid() == us)
-				pause();
+			poll(&over, 1, -1); /* its parent's number is not seen from there */
 			_exit(0);
 		}
 		map_put(m, ino, p);
@@ -125,7 +146,7 @@ static int pidfd_restore(struct session *s, struct fd_obj *o)
 	if (!e || !e->nspid || e->nspid < -1)
 		return session_fail(s, -EBADMSG, "files.img: pidfd 0x%x is damaged", o->id);
 	if (e->nspid == -1)
-		r = stand_in(s, e->ino, &pid);
+		r = stand_in(s, o, e->ino, &pid);
 	else
 		pid = real_of(s->tree, e->nspid);
 	if (r < 0 || !pid)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * reg: files that are opened by their name: regular files, directories, memory devices.
+ * reg: files that are opened by their name: regular files, directories, memory and block devices.
  *
- * Kept:   path, position, access mode and status flags; size and mode are checked at restore.
- * Lost:   nothing; files without a name (deleted, O_TMPFILE) are carried in the image, see ghost.h. A file
+ * Kept:   path, position, access mode and status flags; size and mode are checked at restore, of a block device
+ *         its number and size.
+ * Lost:   whether a block device was opened exclusively (O_EXCL), which does not show: reported. Files without a name (deleted, O_TMPFILE) are carried in the image, see ghost.h. A file
  *         outside of the tasks' root (standard output, say) is known by its name only: whoever restores
  *         passes one in.
  * Kernel: /proc/PID/fd, fdinfo.
@@ -13,11 +14,14 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/ghost.h"
+#include "kind/mqueue.h"
 #include "kind/ns.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
@@ -31,8 +35,10 @@ static bool reg_is(const struct fd_view *v)
 	    (S_ISFIFO(v->st.st_mode) || S_ISLNK(v->st.st_mode) || S_ISSOCK(v->st.st_mode)))
 		return true; /* only a place, not an end of it */
 	return S_ISREG(v->st.st_mode) ? !text_starts(v->link, "/memfd:") &&
-						!text_starts(v->link, "/dev/zero (deleted)")
+						!text_starts(v->link, "/dev/zero (deleted)") &&
+						((v->flags & O_PATH) || !mqueue_is(v->fd, &v->st))
 	       : S_ISDIR(v->st.st_mode) ? true
+	       : S_ISBLK(v->st.st_mode) ? true
 					: S_ISCHR(v->st.st_mode) && major(v->st.st_rdev) == MEM_MAJOR;
 }
 
@@ -44,7 +50,7 @@ int fd_path_check(struct session *s, const struct fd_view *v)
 	return r < 0 ? r : 0;
 }
 
-static void reg_describe(RegFileEntry *e, const struct stat *st, const char *link)
+static void reg_describe(RegFileEntry *e, int fd, const struct stat *st, const char *link)
 {
 	e->name = (char *)link;
 	e->has_mode = true;
@@ -52,6 +58,11 @@ static void reg_describe(RegFileEntry *e, const struct stat *st, const char *lin
 	if (S_ISREG(st->st_mode)) {
 		e->has_size = true;
 		e->size = st->st_size;
+	}
+	if (S_ISBLK(st->st_mode)) {
+		e->has_rdev = true;
+		e->rdev = st->st_rdev;
+		e->has_size = ioctl(fd, BLKGETSIZE64, &e->size) == 0;
 	}
 }
 
@@ -64,7 +75,7 @@ static int reg_put(struct session *s, struct task *task, RegFileEntry *e, int fd
 
 	if (how < 0)
 		return how;
-	reg_describe(e, st, name);
+	reg_describe(e, fd, st, name);
 	e->mnt_id = ghost_mount(task, fd);
 	e->has_mnt_id = e->mnt_id > 0;
 	e->has_outside = e->outside = how == GHOST_OUTSIDE;
@@ -87,6 +98,9 @@ static int reg_put_open(struct session *s, const struct fd_view *v, uint32_t id)
 
 static int reg_dump(struct session *s, const struct fd_view *v)
 {
+	if (S_ISBLK(v->st.st_mode) && !(v->flags & O_PATH))
+		session_warn(s, "task %d: descriptor %d is the block device %s: if it was opened for nobody else (O_EXCL), that is not kept",
+			     v->task->vpid, v->num, v->link);
 	return reg_put_open(s, v, v->id);
 }
 
@@ -94,6 +108,11 @@ int fd_put_named(struct session *s, const struct fd_view *v, uint32_t *ret_id)
 {
 	*ret_id = fd_new_id(s);
 	return reg_put_open(s, v, *ret_id);
+}
+
+int fd_put_named_as(struct session *s, const struct fd_view *v, uint32_t id)
+{
+	return reg_put_open(s, v, id);
 }
 
 int fd_put_path(struct session *s, struct task *task, int fd, const char *link, uint32_t *ret_id)
@@ -121,6 +140,7 @@ static int reg_check(struct session *s, const RegFileEntry *e, int fd)
 {
 	bool rwx = s->opts->has_skip_file_rwx_check && s->opts->skip_file_rwx_check;
 	mode_t care = rwx ? ~0777U : ~0U;
+	uint64_t size;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
@@ -130,7 +150,10 @@ static int reg_check(struct session *s, const RegFileEntry *e, int fd)
 				    "file %s: its mode is 0%o, it was 0%o at the checkpoint; put the right file there%s",
 				    e->name, st.st_mode, e->mode,
 				    (e->mode ^ st.st_mode) & ~0777U ? "" : " or use --skip-file-rwx-check");
-	if (e->has_size && e->size != (uint64_t)st.st_size)
+	if (e->has_rdev && (e->rdev != st.st_rdev || (e->has_size && ioctl(fd, BLKGETSIZE64, &size) == 0 && size != e->size)))
+		return session_fail(s, -EINVAL, "block device %s: is another (%u:%u), or of another size, than at the checkpoint (%u:%u)",
+				    e->name, major(st.st_rdev), minor(st.st_rdev), major(e->rdev), minor(e->rdev));
+	if (e->has_size && !e->has_rdev && e->size != (uint64_t)st.st_size)
 		return session_fail(s, -EINVAL,
 				    "file %s: has %llu bytes, it had %llu at the checkpoint; put the right file there",
 				    e->name, (unsigned long long)st.st_size, (unsigned long long)e->size);
@@ -144,6 +167,10 @@ static int reg_open_any(struct session *s, uint32_t id, const RegFileEntry *e, s
 
 	if (root < 0 || r < 0)
 		return root < 0 ? root : r;
+	if (r == 2) {
+		fd = fcntl(held, F_DUPFD_CLOEXEC, 3);
+		return fd < 0 ? -errno : fd;
+	}
 	if (r)
 		return fd_reopen(held, how->flags & ~O_NOFOLLOW);
 	fd = fd_high(syscall(SYS_openat2, root, e->name, how, sizeof(*how)));
@@ -186,6 +213,27 @@ int fd_open_reg(struct session *s, uint32_t id, int flags)
 	return reg_open(s, id, e->reg, flags < 0 ? (int)e->reg->flags : flags);
 }
 
+/* Of what devices there are, a cgroup may allow a few: the task itself has to be able to open it. */
+static int device_allowed(struct session *s, const struct fd_obj *o)
+{
+	const RegFileEntry *e = o->entry->reg;
+	struct stat st;
+	struct batch b;
+	unsigned n;
+	int r;
+
+	if (fstat(o->fd, &st) < 0 || (e->flags & O_PATH) || !o->thread || strlen(e->name) > 4000 ||
+	    !(S_ISBLK(st.st_mode) || (S_ISCHR(st.st_mode) && major(st.st_rdev) != MEM_MAJOR)))
+		return 0;
+	batch_start(s, &b, o->thread);
+	n = call4(&b, NULL, SYS_openat, AT_FDCWD, batch_str(&b, e->name), (e->flags & O_ACCMODE) | O_NOCTTY | O_CLOEXEC, 0);
+	batch_use(&b, call1(&b, NULL, SYS_close, 0), 0, n);
+	r = batch_run(&b);
+	if (r == 0 && batch_ret(&b, n) < 0)
+		r = session_fail(s, batch_ret(&b, n), "device %s: the task may not open it; allow it in its cgroup", e->name);
+	return r;
+}
+
 static int reg_restore(struct session *s, struct fd_obj *o)
 {
 	const RegFileEntry *e = o->entry->reg;
@@ -197,6 +245,8 @@ static int reg_restore(struct session *s, struct fd_obj *o)
 	o->fd = reg_open(s, o->id, e, e->flags);
 	if (o->fd < 0)
 		return o->fd;
+	if (device_allowed(s, o) < 0)
+		return s->why_r ? s->why_r : -EPERM;
 	if (e->pos != UINT64_MAX && !(e->flags & O_PATH) && e->pos &&
 	    lseek(o->fd, e->pos, SEEK_SET) < 0)
 		return session_fail(s, -errno, "file %s: seek to %llu", e->name,

@@ -136,10 +136,15 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 	struct map *live = session_map(s, "unix live"), *loaded = session_map(s, "unix live loaded");
 	struct map *held = session_map(s, "unix held");
 	const struct task *root = v->task;
+	struct pollfd urgent = { v->fd, POLLPRI, 0 };
 	const struct unix_diag *d;
 	char who[80];
 	int r = 0;
 
+	if (poll(&urgent, 1, 0) == 1 && urgent.revents & POLLPRI)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a unix socket with urgent data (MSG_OOB), which cannot be checkpointed; let the program read it first",
+				    v->task->vpid, v->num);
 	if (foreign(v->task, "ns/net")) /* looked at when it is stopped */
 		return 0;
 	if (!map_get(loaded, 0)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * anon: private anonymous memory: heap, stacks, arenas, MAP_PRIVATE|MAP_ANONYMOUS.
+ * anon: private anonymous memory: heap, stacks, arenas, MAP_PRIVATE|MAP_ANONYMOUS, also MAP_HUGETLB.
  *
  * Kept:   address, protection, growth, huge page advice, other advice, locks, pages.
  * Lost:   userfaultfd registration (its descriptor is refused).
@@ -14,7 +14,9 @@
 
 static bool anon_is(const struct mem_view *v)
 {
-	return !v->shared && !v->ino &&
+	if (v->ino)
+		return !v->shared && !strncmp(v->name, "/anon_hugepage", 14);
+	return !v->shared &&
 	       (!v->name[0] || !strcmp(v->name, "[heap]") || !strncmp(v->name, "[stack", 6) ||
 		!strncmp(v->name, "[anon:", 6));
 }
@@ -23,6 +25,7 @@ static int anon_dump(struct session *s, const struct mem_view *v)
 {
 	v->e->status = VMA_REGULAR | VMA_ANON_PRIVATE;
 	v->e->flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+	v->e->pgoff = 0;
 	if (!strcmp(v->name, "[heap]"))
 		v->e->status |= VMA_HEAP;
 	if (strstr(v->flags, " ss"))

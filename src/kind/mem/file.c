@@ -19,7 +19,7 @@
 
 static bool file_is(const struct mem_view *v)
 {
-	return v->ino && strncmp(v->name, "/dev/zero (deleted)", 19) &&
+	return v->ino && strncmp(v->name, "/dev/zero (deleted)", 19) && strncmp(v->name, "/anon_hugepage", 14) &&
 	       strncmp(v->name, "/SYSV", 5) && strncmp(v->name, "socket:[", 8) &&
 	       strncmp(v->name, "/[aio]", 6);
 }
@@ -45,6 +45,10 @@ static int file_dump(struct session *s, const struct mem_view *v)
 
 	snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)v->e->start,
 		 (unsigned long long)v->e->end);
+	if (!memfd && (v->e->flags & MAP_HUGETLB) && strstr(v->name, " (deleted)"))
+		return session_fail(s, -ENOTSUP,
+				    "task %d: has %s of a hugetlbfs mapped, whose contents could not be put back; let it keep the file's name",
+				    v->task->vpid, v->name);
 	if (fstatat(v->task->proc, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return session_fail(s, -errno, "task %d: look at the mapping of %s", v->task->vpid,
 				    v->name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * shared: MAP_SHARED|MAP_ANONYMOUS memory. The kernel keeps it in a nameless tmpfs file that shows as
- * "/dev/zero (deleted)"; its inode number tells whether two mappings are one object.
+ * "/dev/zero (deleted)", or with MAP_HUGETLB in one that shows as "/anon_hugepage (deleted)"; its inode number tells whether two mappings are one object.
  *
  * Kept:   contents, once per object; who shares it with whom; also mappings of a part.
  * Lost:   huge page policy of the object.
@@ -18,7 +18,9 @@
 
 static bool shared_is(const struct mem_view *v)
 {
-	return v->ino && v->shared && !strncmp(v->name, "/dev/zero (deleted)", 19);
+	return v->ino && v->shared &&
+	       (!strncmp(v->name, "/dev/zero (deleted)", 19) || !strncmp(v->name, "/anon_hugepage", 14) ||
+		!strncmp(v->name, "[anon_shmem:", 12));
 }
 
 static int shared_dump(struct session *s, const struct mem_view *v)
@@ -46,7 +48,8 @@ static bool shared_owns(const VmaEntry *e)
 
 static int shared_open(struct session *s, struct task *task, const VmaEntry *e, int *ret_fd)
 {
-	int fd = shmem_anon(s, e->shmid, e->pgoff + (e->end - e->start));
+	int fd = shmem_anon(s, e->shmid, e->pgoff + (e->end - e->start),
+			    e->flags & MAP_HUGETLB ? e->flags & VMA_HUGE : 0);
 
 	if (fd < 0)
 		return fd;

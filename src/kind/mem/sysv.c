@@ -30,7 +30,9 @@ static int sysv_attached(struct session *s, const struct mem_view *v)
 	char path[80];
 	struct stat st;
 
-	if (!ns_is_own(s, CLONE_NEWIPC))
+	const struct ns *ns = ns_find(s, v->task->ids->ipc_ns_id);
+
+	if (!ns || !ns->own)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: has System V segment %llu of the host attached, which cannot be carried away; run it in an ipc namespace of its own",
 				    v->task->vpid, (unsigned long long)v->ino);
@@ -41,7 +43,7 @@ static int sysv_attached(struct session *s, const struct mem_view *v)
 				    v->task->vpid, (unsigned long long)v->ino);
 	v->e->status = VMA_REGULAR | VMA_ANON_SHARED | VMA_SYSVIPC;
 	v->e->flags |= MAP_SHARED | MAP_ANONYMOUS;
-	v->e->shmid = v->ino;
+	v->e->shmid = sysv_key(s, ns->id, v->ino);
 	v->e->has_fdflags = true;
 	v->e->fdflags = st.st_mode & 0200 ? O_RDWR : O_RDONLY;
 	return 0;
@@ -63,7 +65,7 @@ static int map_part(struct session *s, const VmaEntry *e, uint64_t size, int fla
 	if (r < 0)
 		return r;
 	batch_clear(b);
-	n = call3(b, "memory: attach a segment", SYS_shmat, e->shmid, 0, flags);
+	n = call3(b, "memory: attach a segment", SYS_shmat, (uint32_t)e->shmid, 0, flags);
 	r = batch_run(b);
 	at = batch_ret(b, n);
 	batch_clear(b);
@@ -97,7 +99,7 @@ static int sysv_map(struct session *s, struct mem_map *m, struct batch *b)
 	if (e->pgoff || len != size)
 		r = map_part(s, e, size, flags, b);
 	else
-		batch_stop(b, call3(b, "memory: attach a segment", SYS_shmat, e->shmid, e->start,
+		batch_stop(b, call3(b, "memory: attach a segment", SYS_shmat, (uint32_t)e->shmid, e->start,
 				    flags | SHM_REMAP));
 	if (r == 0 && prot != (int)e->prot)
 		call3(b, "memory: protect a segment", SYS_mprotect, e->start, len, e->prot);

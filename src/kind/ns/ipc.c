@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ipc: limits of System V IPC and POSIX queues; the objects are in sysv.c.
+ * ipc: limits of System V IPC and POSIX queues; the objects are in sysv.c and mqueue.c.
  *
- * Kept:   sysctl values, System V objects.
- * Lost:   nothing: a namespace that holds POSIX message queues is refused.
+ * Kept:   sysctl values, System V objects, POSIX message queues.
+ * Lost:   nothing of its own.
  * Kernel: kernel.{sem,msg*,shm*}, fs.mqueue.*; of the namespace of who opens the file.
  */
+#include "kind/mqueue.h"
 #include "kind/ns.h"
 #include "kind/sysv.h"
 
@@ -19,8 +20,6 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/syscall.h>
 
 struct var {
 	const char *path; /* below /proc/sys */
@@ -86,6 +85,8 @@ static int ipc_dump(struct session *s, const struct ns *ns)
 	}
 	if (r == 0)
 		r = image_write_one(s, MAGIC_IPCNS_VAR, &e.base, "ipcns-var-%u.img", ns->id);
+	if (r == 0)
+		r = mqueue_dump(s, ns);
 	return r < 0 ? r : sysv_dump(s, ns);
 }
 
@@ -154,6 +155,8 @@ static int ipc_restore(struct session *s, const struct ns *ns)
 		return r;
 	vars_raise(s);
 	r = sysv_restore(s, ns);
+	if (r == 0)
+		r = mqueue_restore(s, ns);
 	vars_set(s, e);
 	ipc_var_entry__free_unpacked(e, NULL);
 	return r;
@@ -168,44 +171,17 @@ static int ipc_prepare(struct session *s, const struct ns *ns)
 	if (r < 0)
 		return r;
 	if (e->shm_rmid_forced) /* set when everybody has attached */
-		map_put(session_map(s, "sysv forced"), 0, s);
+		map_put(session_map(s, "sysv forced"), ns->id + 1, s);
 	ipc_var_entry__free_unpacked(e, NULL);
-	return sysv_prepare(s, ns);
-}
-
-/* Entries of the namespace's mqueue file system, by a mount that nobody sees; 0 if it has none. */
-static int queues_count(void)
-{
-	own_fd int fs = syscall(SYS_fsopen, "mqueue", 1 /* FSOPEN_CLOEXEC */);
-	own_fd int mnt = -1, top = -1;
-	own_dir DIR *d = NULL;
-	struct dirent *e;
-	int n = 0;
-
-	if (fs < 0 || syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) < 0)
-		return 0;
-	mnt = syscall(SYS_fsmount, fs, 1 /* FSMOUNT_CLOEXEC */, 0);
-	if (mnt < 0)
-		return 0;
-	top = openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = top < 0 ? NULL : fdopendir(top);
-	if (!d)
-		return 0;
-	take_fd(top);
-	while ((e = readdir(d)))
-		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
-	return n;
+	r = mqueue_prepare(s, ns);
+	return r < 0 ? r : sysv_prepare(s, ns);
 }
 
 static int ipc_obstacles(struct session *s, const struct ns *ns)
 {
-	int queues = queues_count();
+	int r = mqueue_preflight(s, ns), more = sysv_preflight(s, ns);
 
-	if (queues)
-		return session_fail(s, -ENOTSUP,
-				    "ipc namespace %u: holds %d POSIX message queues, which cannot be checkpointed yet; remove them (/dev/mqueue)",
-				    ns->id, queues);
-	return sysv_preflight(s, ns);
+	return r < 0 ? r : more;
 }
 
 /* The supervisor steps in and out: nothing there belongs to it. */
@@ -230,4 +206,5 @@ const struct ns_kind ns_kind_ipc = {
 	.restore = ipc_restore,
 	.prepare = ipc_prepare,
 	.preflight = ipc_preflight,
+	.end = mqueue_end,
 };

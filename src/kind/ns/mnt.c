@@ -85,11 +85,36 @@ static bool kept(struct session *s, const struct mnt *m)
 	return !skip;
 }
 
+/*
+ * A proc of a nested pid namespace shows that one's first task as its number 1. One that is hidden is taken for that
+ * of the task whose mounts these are: it shall not show more to whom uncovers it.
+ */
+static void proc_note(struct session *s, const struct ns *ns, int root, MntEntry *e)
+{
+	own_mem char *path = xprintf("%s/1/ns/pid", e->mountpoint + 1), *dir = xprintf("./%s", e->mountpoint + 1);
+	const struct ns *pid = ns_of(s, CLONE_NEWPID), *own;
+	struct statx sx;
+	struct stat st;
+
+	if (e->fstype != FSTYPE__PROC || strcmp(e->root, "/") || !ns_nested(s, CLONE_NEWPID, 0))
+		return;
+	if (statx(root, dir, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != e->mnt_id ||
+	    fstatat(root, path, &st, 0) < 0)
+		own = ns_find(s, ns->task->ids->pid_ns_id);
+	else
+		own = ns_by_ino(s, st.st_ino);
+	if (!own || own == pid || own->kind->flag != CLONE_NEWPID || !own->own)
+		return;
+	e->has_pid_ns_id = true;
+	e->pid_ns_id = own->id;
+}
+
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
 static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, const struct mnt_list *main)
 {
 	own_mem char *text = NULL;
 	own_fd int fd = session_openat(s, ns->task->proc, "mountinfo", O_RDONLY, 0);
+	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
 	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL), proc = ns_proc(s);
 
 	if (r < 0)
@@ -103,6 +128,8 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		MntEntry *e = l->v[i]->e;
 		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
 
+		if (root >= 0)
+			proc_note(s, ns, root, e);
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
 		if (!key && l->v[i] != l->root && ids_mapped(s) &&
@@ -134,6 +161,8 @@ static bool is_own_super(struct session *s, const struct mnt *m)
 {
 	uint32_t type = m->e->fstype;
 
+	if (type == FSTYPE__PROC && ns_nested(s, CLONE_NEWPID, 0))
+		return false; /* of which namespace? */
 	return (mnt_has_contents(m->e) || type == FSTYPE__PROC || type == FSTYPE__SYSFS || type == FSTYPE__MQUEUE) &&
 	       !is_hosts(s, m);
 }

@@ -39,6 +39,8 @@ static int net_check(struct session *s, const struct ns *ns)
 	if (r < 0)
 		return session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
 	r = net_links_check(s, &n);
+	if (r == 0)
+		r = xfrm_check(s, ns->id);
 	return r < 0 ? r : nft_check(s, ns->id, ns->task->proc);
 }
 
@@ -68,12 +70,39 @@ static int rules_restore(struct session *s, const struct ns *ns)
 {
 	int r = nft_restore(s, ns->id);
 
+	if (r == 0)
+		r = xfrm_restore(s, ns->id);
 	return r < 0 ? r : track_files_restore(s, ns->id);
 }
 
 static int net_restore_rules(struct session *s, const struct ns *ns)
 {
 	return net_there(s, ns, rules_restore);
+}
+
+/* ---- devices with an end outside, where the guest has no rights: made by the supervisor ---- */
+
+static int outside_restore(struct session *s, const struct ns *ns)
+{
+	own_rtnl struct rtnl n = { 0 };
+	struct net_links l = { 0 };
+	struct net_env *env;
+	int r = net_env_get(s, &env);
+
+	if (r == 0 && (r = rtnl_open(&n)) < 0)
+		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
+	if (r == 0)
+		r = net_links_read(s, ns->id, &l);
+	if (r == 0)
+		r = net_links_outside(s, env, &n, ns, &l);
+	net_links_free(&l);
+	return r;
+}
+
+static int net_made(struct session *s, const struct ns *ns, const struct task *root)
+{
+	(void)root;
+	return ns_is_own(s, CLONE_NEWUSER) ? net_there(s, ns, outside_restore) : 0;
 }
 
 /* ---- lo alone ---- */
@@ -141,6 +170,8 @@ static int net_dump_switches(struct session *s, int proc, NetnsEntry *e)
 		r = net_conf_dump(s, proc, NET_CONF6, "default", &e->def_conf6, &e->n_def_conf6);
 	if (r == 0)
 		r = net_conf_dump(s, proc, NET_CONF6, "all", &e->all_conf6, &e->n_all_conf6);
+	if (r == 0)
+		net_tune_dump(proc, e);
 	return r < 0 ? r : net_sysctl_dump(s, proc, e);
 }
 
@@ -161,6 +192,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = rtnl_files_dump(s, &n, ns->id);
 	if (r == 0)
 		r = nft_dump(s, ns->id);
+	if (r == 0)
+		r = xfrm_dump(s, ns->id);
 	if (r == 0)
 		r = track_files_dump(s, ns->id);
 	return r;
@@ -243,6 +276,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 	if (r == 0)
 		r = net_links_make(s, env, &n, ns, l);
 	if (r == 0)
+		r = net_tune_restore(s, env->proc, e);
+	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
 	if (r == 0)
 		r = net_restore_dad(s, env->proc, e, l);
@@ -273,6 +308,7 @@ const struct ns_kind ns_kind_net = {
 	.restore = net_restore,
 	.restore_home = net_restore_rules,
 	.prepare = net_prepare,
+	.made = net_made,
 	.preflight = net_preflight,
 	.end = net_env_end,
 };

@@ -3,7 +3,7 @@
  * pid: the root task is the first of its own pid namespace (made by clone), or was put in one by the
  * caller, whose label is kept.
  *
- * Kept:   pids of all tasks (pstree.img); the label of an external namespace.
+ * Kept:   pids of all tasks, on every level of nested ones (pstree.img); the label of an external namespace.
  * Lost:   the number that the next task gets; kernel.ns_last_pid.
  * Kernel: clone3() with set_tid.
  */

@@ -3,6 +3,7 @@
  * pdeathsig: the signal a thread gets when its parent dies.
  *
  * Kept:   the signal. Set after the credentials, whose change clears it.
+ *         The root's parent is the restorer, at whose end it gets the signal, unless restored as a sibling.
  * Kernel: prctl(2) PR_SET_PDEATHSIG; commit_creds().
  */
 #include "kind/task.h"

@@ -2,7 +2,10 @@
 /*
  * posixtimer: timers made by timer_create(2).
  *
- * Kept:   id, clock, notification, remaining time, interval, overrun count.
+ * Kept:   id, clock, notification, remaining time, interval. A timer on the CPU time of the thread that made it
+ *         (CLOCK_THREAD_CPUTIME_ID) is made by the thread that it notifies.
+ * Lost:   what timer_getoverrun() said last; which thread's CPU time is meant, where there are several and none is
+ *         notified: the main thread's then (reported). CPU time used so far: its clocks begin anew.
  * Kernel: /proc/PID/timers, timer_gettime(2); ids are reproduced with PR_TIMER_CREATE_RESTORE_IDS
  *         (Linux 6.15), without which a task that has timers is refused at restore.
  */
@@ -27,6 +30,12 @@ struct timer_text { /* one record of /proc/PID/timers */
 	unsigned long long sival;
 	int notify;
 };
+
+/* CPU time of the thread that made it; the kernel shows ~0 << 3 | 4 | what is counted, ~0 for "this one". */
+static bool of_its_maker(long clock)
+{
+	return clock == CLOCK_THREAD_CPUTIME_ID || (clock < 0 && clock >> 3 == -1 && clock & 4);
+}
 
 /* The next record at *p; 1 there is one, 0 the end, -EBADMSG. */
 static int timer_next(const char **p, struct timer_text *t)
@@ -112,16 +121,28 @@ static int posixtimer_dump(struct session *s, struct thread *t, struct batch *b,
 		e->posix = xgrow(e->posix, (e->n_posix + 1) * sizeof(*e->posix));
 		e->posix[e->n_posix++] = pe;
 		session_debug(s, "posix timer %ld clock %ld", tt.id, tt.clock);
+		if (of_its_maker(tt.clock) && !(tt.notify & SIGEV_THREAD_ID) && t->task->n_threads > 1)
+			session_warn(s, "task %d: POSIX timer %ld counts the CPU time of one of several threads, the kernel does not tell which; after a restore it is the main thread's",
+				     t->task->vpid, tt.id);
 	}
 	return r;
 }
 
-static void timer_make(struct batch *b, const PosixTimerEntry *e)
+/* Images number threads as the root task's pid namespace does. */
+static pid_t self_of(const struct task *k, pid_t vtid)
+{
+	for (unsigned i = 0; i < k->n_threads; i++)
+		if (k->threads[i].vtid == vtid)
+			return thread_self(&k->threads[i]);
+	return vtid;
+}
+
+static void timer_make(struct batch *b, const struct task *k, const PosixTimerEntry *e)
 {
 	struct {
 		uint64_t sival;
 		int32_t signo, notify, tid, pad[11];
-	} ev = { e->sival_ptr, e->si_signo, e->it_sigev_notify, e->notify_thread_id, { 0 } };
+	} ev = { e->sival_ptr, e->si_signo, e->it_sigev_notify, self_of(k, e->notify_thread_id), { 0 } };
 	struct itimerspec v = { .it_interval = { e->isec, e->insec }, .it_value = { e->vsec, e->vnsec } };
 	int32_t id = e->it_id;
 
@@ -131,6 +152,18 @@ static void timer_make(struct batch *b, const PosixTimerEntry *e)
 		v.it_value.tv_nsec = 1; /* it has just run out */
 	if (v.it_value.tv_sec | v.it_value.tv_nsec)
 		call4(b, "arm it", SYS_timer_settime, id, 0, batch_mem(b, &v, sizeof(v), NULL), 0);
+}
+
+/* The thread whose agent makes it. */
+static struct thread *maker_of(struct thread *leader, const PosixTimerEntry *e)
+{
+	struct task *k = leader->task;
+
+	if (of_its_maker((int32_t)e->clock_id) && e->it_sigev_notify & SIGEV_THREAD_ID)
+		for (unsigned i = 0; i < k->n_threads; i++)
+			if (k->threads[i].vtid == e->notify_thread_id)
+				return &k->threads[i];
+	return leader;
 }
 
 static int posixtimer_restore(struct session *s, struct thread *t, struct batch *b)
@@ -151,8 +184,21 @@ static int posixtimer_restore(struct session *s, struct thread *t, struct batch 
 				    "task %d: has POSIX timers, whose ids this kernel cannot reproduce (Linux 6.15 can)",
 				    t->task->vpid);
 	batch_clear(b);
-	for (size_t i = 0; r == 0 && i < e->n_posix; i++)
-		timer_make(b, e->posix[i]);
+	for (size_t i = 0; r == 0 && i < e->n_posix; i++) {
+		struct thread *maker = maker_of(t, e->posix[i]);
+		struct batch own;
+
+		if (maker == t) {
+			timer_make(b, t->task, e->posix[i]);
+			continue;
+		}
+		batch_start(s, &own, maker);
+		timer_make(&own, t->task, e->posix[i]);
+		r = batch_run(b); /* its prctl() comes first */
+		batch_clear(b);
+		if (r == 0)
+			r = batch_run(&own);
+	}
 	call5(b, NULL, SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0);
 	return r;
 }

@@ -4,7 +4,8 @@
  *
  * Kept:   policy (deadline too), nice, real-time priority, reset-on-fork, utilisation clamps, CPU
  *         affinity, I/O priority.
- * Lost:   whether an affinity was chosen or came from a cpuset.
+ * Lost:   whether an affinity was chosen or came from a cpuset; which threads may share a core (PR_SCHED_CORE,
+ *         reported).
  * Kernel: sched_getattr(2), sched_getaffinity(2), ioprio_get(2), from outside.
  */
 #include "kind/task.h"
@@ -14,7 +15,13 @@
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE 62
+#define PR_SCHED_CORE_GET 0
+#endif
 
 #define POLICY_FIFO 1
 #define POLICY_RR 2
@@ -54,6 +61,7 @@ static int sched_dump(struct session *s, struct thread *t, struct batch *b, unsi
 {
 	ThreadCoreEntry *tc = t->core->thread_core;
 	struct attr a = { .size = sizeof(a) };
+	uint64_t cookie = 0;
 	long io;
 
 	if (syscall(SYS_sched_getattr, t->tid, &a, sizeof(a), 0) < 0)
@@ -76,6 +84,8 @@ static int sched_dump(struct session *s, struct thread *t, struct batch *b, unsi
 	tc->has_util_max = a.util_max && a.util_max != CLAMP_NONE;
 	tc->util_max = a.util_max;
 	cpus_dump(t, tc);
+	if (prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, t->tid, 0, &cookie) == 0 && cookie)
+		session_warn(s, "thread %d: has a core scheduling cookie (PR_SCHED_CORE), which is not kept", t->vtid);
 	io = syscall(SYS_ioprio_get, IOPRIO_PROCESS, t->tid);
 	tc->has_ioprio = io > 0;
 	tc->ioprio = io;

@@ -117,10 +117,10 @@ static int queue_restore(struct session *s, struct thread *t, struct batch *b,
 				return r;
 		}
 		if (shared)
-			call3(b, "queue it", SYS_rt_sigqueueinfo, t->task->vpid, sig,
+			call3(b, "queue it", SYS_rt_sigqueueinfo, task_self(t->task), sig,
 			      batch_mem(b, q->signals[i]->siginfo.data, 128, NULL));
 		else
-			call4(b, "queue it", SYS_rt_tgsigqueueinfo, t->task->vpid, t->vtid, sig,
+			call4(b, "queue it", SYS_rt_tgsigqueueinfo, task_self(t->task), thread_self(t), sig,
 			      batch_mem(b, q->signals[i]->siginfo.data, 128, NULL));
 	}
 	return 0;

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * odd: files that are not what a name leads to at any time.
+ * Usage: odd CASE DIR. DIR/ready appears when all is set up; on SIGTERM "OK" or the first failure goes into
+ * DIR/verdict. Exit status 3: there is none here.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/if_tun.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char why[200];
+static volatile sig_atomic_t got_term;
+
+static void on_term(int sig) { got_term = 1; }
+
+#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
+
+static void wait_term(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	close(open("ready", O_CREAT | O_WRONLY, 0600));
+	while (!got_term)
+		sigsuspend(&none);
+}
+
+static int holds(int fd, off_t at, const char *text)
+{
+	char buf[100];
+	ssize_t n = strlen(text);
+
+	return pread(fd, buf, n, at) == n && !memcmp(buf, text, n);
+}
+
+static const char *link_of(int fd)
+{
+	static char buf[4096];
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, buf, sizeof(buf) - 1);
+	buf[n > 0 ? n : 0] = 0;
+	return buf;
+}
+
+/* POSIX semaphores and shared memory: files of /dev/shm, named and not */
+static void shm(void)
+{
+	char name[40], gone[40];
+	sem_t *sem, *other;
+	int fd, lost, st, v;
+	char *p, *q;
+	pid_t kid;
+
+	snprintf(name, sizeof(name), "/odd-%d", getpid());
+	snprintf(gone, sizeof(gone), "/odd-gone-%d", getpid());
+	sem = sem_open(name, O_CREAT | O_EXCL, 0600, 0);
+	other = sem_open(gone, O_CREAT | O_EXCL, 0600, 5);
+	CHECK(sem != SEM_FAILED && other != SEM_FAILED && sem_unlink(gone) == 0);
+	fd = shm_open(gone, O_CREAT | O_EXCL | O_RDWR, 0600);
+	lost = shm_open(gone, O_RDONLY, 0);
+	CHECK(fd >= 0 && lost >= 0 && ftruncate(fd, 3 * 4096) == 0 && shm_unlink(gone) == 0);
+	p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	q = mmap(NULL, 4096, PROT_READ, MAP_SHARED, lost, 4096);
+	CHECK(p != MAP_FAILED && q != MAP_FAILED);
+	strcpy(p + 4096, "seen by both");
+	kid = fork();
+	if (!kid) {
+		while (sem_wait(sem) < 0 && errno == EINTR)
+			;
+		_exit(strcmp(q, "changed") != 0);
+	}
+	wait_term();
+	CHECK(!strcmp(q, "seen by both"));
+	strcpy(p + 4096, "changed");
+	CHECK(!strcmp(q, "changed") && holds(lost, 4096, "changed"));
+	CHECK(sem_getvalue(other, &v) == 0 && v == 5 && sem_wait(other) == 0);
+	CHECK(sem_post(sem) == 0 && waitpid(kid, &st, 0) == kid && st == 0);
+	CHECK(sem_unlink(name) == 0);
+}
+
+/* several names of one file, all removed; another file has one of them */
+static void links(void)
+{
+	int a = open("a", O_RDWR | O_CREAT, 0600), b, c;
+	struct stat sa, sb, sc;
+
+	CHECK(write(a, "one file", 8) == 8 && link("a", "b") == 0 && mkdir("sub", 0700) == 0 && link("a", "sub/c") == 0);
+	b = open("b", O_RDONLY);
+	c = open("sub/c", O_WRONLY);
+	CHECK(unlink("a") == 0 && unlink("b") == 0 && unlink("sub/c") == 0 && rmdir("sub") == 0);
+	close(open("b", O_RDWR | O_CREAT, 0644));
+	wait_term();
+	CHECK(fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && fstat(c, &sc) == 0);
+	CHECK(sa.st_ino == sb.st_ino && sa.st_ino == sc.st_ino && sa.st_nlink == 0);
+	CHECK(pwrite(c, "ONE", 3, 0) == 3 && holds(a, 0, "ONE file") && holds(b, 0, "ONE file"));
+	CHECK(access("sub", F_OK) < 0 && access("a", F_OK) < 0 && stat("b", &sb) == 0 && sb.st_size == 0);
+}
+
+/* far larger than what is in it */
+static void sparse(void)
+{
+	int fd = open("sparse", O_RDWR | O_CREAT, 0600);
+	struct stat st;
+
+	CHECK(ftruncate(fd, 20LL << 30) == 0 && pwrite(fd, "begin", 5, 0) == 5 && pwrite(fd, "end", 3, (20LL << 30) - 3) == 3);
+	CHECK(pwrite(fd, "middle", 6, 7LL << 30) == 6 && unlink("sparse") == 0);
+	wait_term();
+	CHECK(fstat(fd, &st) == 0 && st.st_size == 20LL << 30 && st.st_blocks < 2000);
+	CHECK(holds(fd, 0, "begin") && holds(fd, 7LL << 30, "middle") && holds(fd, (20LL << 30) - 3, "end"));
+}
+
+static int proc_file(pid_t pid, const char *name, int flags)
+{
+	char path[100];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	fd = open(path, flags);
+	CHECK(fd >= 0);
+	return fd;
+}
+
+/* files of tasks that live */
+static void proc(void)
+{
+	int self = open("/proc/self/status", O_RDONLY), dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY), stat, mem, sys, task, up;
+	char buf[2000], want[40];
+	pid_t kid = fork();
+	int n, value = 77;
+
+	if (!kid)
+		for (;;)
+			pause();
+	stat = proc_file(kid, "stat", O_RDONLY);
+	up = proc_file(kid, "", O_RDONLY | O_DIRECTORY);
+	task = proc_file(getpid(), "comm", O_RDWR);
+	mem = proc_file(getpid(), "mem", O_RDWR);
+	sys = open("/proc/sys/kernel/hostname", O_RDONLY);
+	CHECK(self >= 0 && dir >= 0 && sys >= 0);
+	CHECK(read(self, buf, 5) == 5 && lseek(stat, 3, SEEK_SET) == 3);
+	wait_term();
+	n = pread(self, buf, sizeof(buf) - 1, 0);
+	buf[n > 0 ? n : 0] = 0;
+	snprintf(want, sizeof(want), "\nPid:\t%d\n", getpid());
+	CHECK(strstr(buf, want) && lseek(self, 0, SEEK_CUR) == 5 && lseek(stat, 0, SEEK_CUR) == 3);
+	n = pread(stat, buf, sizeof(buf) - 1, 0);
+	CHECK(n > 0 && atoi(buf) == kid);
+	CHECK(pread(mem, &n, sizeof(n), (off_t)&value) == sizeof(n) && n == 77);
+	CHECK(pread(sys, buf, sizeof(buf), 0) > 0);
+	CHECK(faccessat(up, "status", R_OK, 0) == 0);
+	CHECK(write(task, "renamed", 7) == 7 && prctl(PR_GET_NAME, buf) == 0 && !strcmp(buf, "renamed"));
+	kill(kid, SIGKILL);
+}
+
+/* files of a task that has ended */
+static void dead(void)
+{
+	pid_t kid = fork();
+	int stat, dir;
+	char buf[100];
+
+	if (!kid)
+		for (;;)
+			pause();
+	stat = proc_file(kid, "stat", O_RDONLY);
+	dir = proc_file(kid, "", O_RDONLY | O_DIRECTORY);
+	kill(kid, SIGKILL);
+	CHECK(waitpid(kid, NULL, 0) == kid);
+	wait_term();
+	CHECK(pread(stat, buf, sizeof(buf), 0) < 0 && errno == ESRCH);
+	CHECK(openat(dir, "stat", O_RDONLY) < 0);
+}
+
+static void block(const char *path)
+{
+	int fd = open(path, O_RDONLY), rw = open(path, O_RDWR | O_EXCL), place = open(path, O_PATH);
+	struct stat was, now;
+	char buf[512], again[512];
+
+	if (fd < 0 || rw < 0)
+		exit(3);
+	CHECK(pread(fd, buf, 512, 512) == 512 && lseek(fd, 1024, SEEK_SET) == 1024 && fstat(fd, &was) == 0);
+	wait_term();
+	CHECK(fstat(fd, &now) == 0 && S_ISBLK(now.st_mode) && now.st_rdev == was.st_rdev && lseek(fd, 0, SEEK_CUR) == 1024);
+	CHECK(pread(fd, again, 512, 512) == 512 && !memcmp(buf, again, 512));
+	CHECK(pwrite(rw, "written", 7, 512) == 7 && !strcmp(link_of(place), path));
+}
+
+static void tun(int attach)
+{
+	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+
+	if (fd < 0)
+		exit(3);
+	strcpy(r.ifr_name, "odd-tun0");
+	if (attach)
+		CHECK(ioctl(fd, TUNSETIFF, &r) == 0);
+	wait_term();
+	memset(&r, 0, sizeof(r));
+	if (attach)
+		CHECK(ioctl(fd, TUNGETIFF, &r) == 0 && !strcmp(r.ifr_name, "odd-tun0"));
+	else
+		CHECK(ioctl(fd, TUNGETIFF, &r) < 0 && errno == EBADFD);
+}
+
+static void listener(void)
+{
+	struct sock_filter f[] = {
+		{ BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr) },
+		{ BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_getppid },
+		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF },
+		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW },
+	};
+	struct sock_fprog p = { 4, f };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &p) < 0)
+		exit(3);
+	wait_term();
+}
+
+/* files below a deleted directory, one of which is the working directory of a child, deleted deeper */
+static void below(void)
+{
+	int fd, up, st;
+	pid_t kid;
+	char buf[200];
+
+	CHECK(mkdir("gone", 0700) == 0 && mkdir("gone/deep", 0750) == 0);
+	fd = open("gone/deep/file", O_RDWR | O_CREAT, 0600);
+	up = open("gone", O_RDONLY | O_DIRECTORY);
+	CHECK(write(fd, "below", 5) == 5);
+	kid = fork();
+	if (!kid) {
+		CHECK(chdir("gone/deep") == 0);
+		close(open("../../kid", O_CREAT | O_WRONLY, 0600));
+		while (!got_term)
+			usleep(1000);
+		CHECK(getcwd(buf, sizeof(buf)) == NULL && errno == ENOENT);
+		CHECK(open("new", O_CREAT | O_WRONLY, 0600) < 0 && errno == ENOENT);
+		_exit(!!why[0]);
+	}
+	while (access("kid", F_OK) < 0)
+		usleep(1000);
+	CHECK(unlink("gone/deep/file") == 0 && rmdir("gone/deep") == 0 && rmdir("gone") == 0);
+	wait_term();
+	CHECK(holds(fd, 0, "below") && strstr(link_of(fd), "/gone/deep/file (deleted)"));
+	CHECK(strstr(link_of(up), "/gone (deleted)") && openat(up, "x", O_CREAT | O_WRONLY, 0600) < 0);
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+	CHECK(access("gone", F_OK) < 0);
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction sa = { .sa_handler = on_term };
+	sigset_t term;
+	FILE *f;
+
+	if (argc < 3 || chdir(argv[2]) < 0)
+		return 2;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigaction(SIGTERM, &sa, NULL);
+	if (strcmp(argv[1], "below"))
+		sigprocmask(SIG_BLOCK, &term, NULL);
+	if (!strcmp(argv[1], "shm"))
+		shm();
+	else if (!strcmp(argv[1], "links"))
+		links();
+	else if (!strcmp(argv[1], "sparse"))
+		sparse();
+	else if (!strcmp(argv[1], "proc"))
+		proc();
+	else if (!strcmp(argv[1], "dead"))
+		dead();
+	else if (!strcmp(argv[1], "block"))
+		block(argv[3]);
+	else if (!strcmp(argv[1], "tun"))
+		tun(0);
+	else if (!strcmp(argv[1], "tun-attached"))
+		tun(1);
+	else if (!strcmp(argv[1], "listener"))
+		listener();
+	else if (!strcmp(argv[1], "below"))
+		below();
+	else
+		return 2;
+	f = fopen("verdict.new", "w");
+	fputs(why[0] ? why : "OK", f);
+	fclose(f);
+	rename("verdict.new", "verdict");
+	return 0;
+}
