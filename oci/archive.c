@@ -3,6 +3,8 @@
 
 #include "base/list.h"
 #include "base/text.h"
+#include "oci/layout.h"
+#include "oci/sha256.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -157,7 +159,18 @@ static int pack_all(struct pack *p, int dir)
 	return r;
 }
 
-int archive_pack(int dir, int at, const char *file, enum archive_filter filter, char *why, size_t n)
+static int pack_layout(struct pack *p, int dir)
+{
+	static const char *const head[] = { "oci-layout", "index.json", "blobs" };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(head); i++)
+		r = pack_one(p, dir, "", head[i]);
+	return r < 0 ? r : pack_dir(p, dir, "blobs/sha256");
+}
+
+static int pack_file(int dir, int at, const char *file, enum archive_filter filter,
+		     int (*contents)(struct pack *p, int dir), char *why, size_t n)
 {
 	own_writer struct archive *out = archive_write_new();
 	own_mem char *part = xprintf("%s.part", file);
@@ -178,7 +191,7 @@ int archive_pack(int dir, int at, const char *file, enum archive_filter filter, 
 	else if (archive_write_open_fd(out, fd) != ARCHIVE_OK)
 		r = fail_lib(why, n, file, "write", out);
 	else
-		r = pack_all(&p, dir);
+		r = contents(&p, dir);
 	if (r == 0 && archive_write_close(out) != ARCHIVE_OK)
 		r = fail_lib(why, n, file, "write", out);
 	if (r == 0 && fsync(fd) < 0)
@@ -188,6 +201,16 @@ int archive_pack(int dir, int at, const char *file, enum archive_filter filter, 
 	if (r < 0)
 		unlinkat(at, part, 0);
 	return r;
+}
+
+int archive_pack(int dir, int at, const char *file, enum archive_filter filter, char *why, size_t n)
+{
+	return pack_file(dir, at, file, filter, pack_all, why, n);
+}
+
+int archive_pack_layout(int dir, int at, const char *file, enum archive_filter filter, char *why, size_t n)
+{
+	return pack_file(dir, at, file, filter, pack_layout, why, n);
 }
 
 /* ---- unpacking ---- */
@@ -348,32 +371,132 @@ static uint64_t room_in(int dir)
 	return (uint64_t)v.f_bavail * v.f_frsize / 20 * 19;
 }
 
-int archive_unpack(const char *file, int dir, bool contents, char *why, size_t n)
+/* xz and bzip2 by the library only: where it lacks one it would execute a program instead. */
+static int filters_more(struct archive *in, int fd)
 {
-	own_reader struct archive *in = archive_read_new();
-	own_fd int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct unpack u = { in, file, dir, contents, room_in(dir), 0, why, n };
+	static const unsigned char xz[] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
+	unsigned char head[sizeof(xz)];
+
+	if (pread(fd, head, sizeof(head), 0) != sizeof(head))
+		return 0;
+	if (!memcmp(head, xz, sizeof(xz)))
+		return archive_read_support_filter_xz(in) == ARCHIVE_OK ? 0 : -ENOTSUP;
+	if (!memcmp(head, "BZh", 3))
+		return archive_read_support_filter_bzip2(in) == ARCHIVE_OK ? 0 : -ENOTSUP;
+	return 0;
+}
+
+static int unpack_all(struct unpack *u)
+{
 	struct archive_entry *e;
 	size_t count = 0;
-	struct stat st;
 	int r = 0, got;
+
+	while (r == 0 && (got = archive_read_next_header(u->in, &e)) != ARCHIVE_EOF) {
+		if (got < ARCHIVE_WARN)
+			return fail_lib(u->why, u->n, u->file, "read", u->in);
+		if (++count > ENTRIES_MAX)
+			return fail(u->why, u->n, -E2BIG, u->file, "", "holds too many files for a checkpoint");
+		r = entry(u, e);
+	}
+	return r;
+}
+
+static int archive_start(struct archive *in, int fd, const char *file, char *why, size_t n)
+{
+	archive_read_support_format_tar(in);
+	archive_read_support_filter_gzip(in);
+	if (archive_read_support_filter_zstd(in) != ARCHIVE_OK) /* it would execute a program */
+		return fail(why, n, -ENOTSUP, file, "", "this build of libarchive lacks zstd");
+	if (fd < 0)
+		return 0;
+	if (filters_more(in, fd) < 0)
+		return fail(why, n, -ENOTSUP, file, "",
+			    "is compressed with xz or bzip2, which this build of libarchive lacks; unpack it first");
+	if (lseek(fd, 0, SEEK_SET) < 0 || archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
+		return fail_lib(why, n, file, "open", in);
+	return 0;
+}
+
+/* an archive within an archive */
+struct layer {
+	struct archive *outer;
+	char *buf;
+	struct sha256 sum;
+};
+
+static la_ssize_t layer_read(struct archive *in, void *arg, const void **buf)
+{
+	struct layer *l = arg;
+	la_ssize_t n = archive_read_data(l->outer, l->buf, BLOCK);
+
+	if (n < 0) {
+		archive_set_error(in, EIO, "%s", archive_error_string(l->outer));
+		return -1;
+	}
+	sha256_add(&l->sum, l->buf, n);
+	*buf = l->buf;
+	return n;
+}
+
+static int layer_unpack(struct unpack *u, struct layer *l, const char *path)
+{
+	own_reader struct archive *in = archive_read_new();
+	char sum[SHA256_TEXT];
+	const void *rest;
+	int r = archive_start(in, -1, u->file, u->why, u->n);
+
+	if (r < 0)
+		return r;
+	if (archive_read_open(in, l, NULL, layer_read, NULL) != ARCHIVE_OK)
+		return fail_lib(u->why, u->n, u->file, path, in);
+	u->in = in;
+	r = unpack_all(u);
+	while (r == 0 && layer_read(in, l, &rest) > 0)
+		;
+	sha256_end(&l->sum, sum);
+	if (r == 0 && strcmp(sum, strrchr(path, '/') + 1))
+		r = fail(u->why, u->n, -EBADMSG, u->file, path, "is not what its name says; it was cut short or is damaged");
+	return r;
+}
+
+static int image_unpack(struct unpack *u, int fd, const char *path)
+{
+	own_reader struct archive *outer = archive_read_new();
+	own_mem char *buf = xalloc(BLOCK);
+	struct layer l = { .outer = outer, .buf = buf };
+	struct archive_entry *e;
+	int r = archive_start(outer, fd, u->file, u->why, u->n);
+
+	sha256_start(&l.sum);
+	while (r == 0 && archive_read_next_header(outer, &e) == ARCHIVE_OK) {
+		const char *name = archive_entry_pathname(e);
+
+		if (name && !strcmp(text_starts(name, "./") ? name + 2 : name, path))
+			return layer_unpack(u, &l, path);
+	}
+	return r < 0 ? r : fail(u->why, u->n, -EBADMSG, u->file, path, "is named by the image, but missing");
+}
+
+int archive_unpack(const char *file, int dir, bool contents, char *why, size_t n)
+{
+	own_reader struct archive *first = archive_read_new(), *in = archive_read_new();
+	own_fd int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct unpack u = { in, file, dir, contents, room_in(dir), 0, why, n };
+	char path[128];
+	struct stat st;
+	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail(why, n, -errno, file, "open", strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return fail(why, n, -EINVAL, file, "", "is neither a file nor a directory");
-	archive_read_support_format_tar(in);
-	archive_read_support_filter_gzip(in);
-	if (archive_read_support_filter_zstd(in) != ARCHIVE_OK) /* it would execute a program */
-		return fail(why, n, -ENOTSUP, file, "", "this build of libarchive lacks zstd");
-	if (archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
-		return fail_lib(why, n, file, "open", in);
-	while (r == 0 && (got = archive_read_next_header(in, &e)) != ARCHIVE_EOF) {
-		if (got < ARCHIVE_WARN)
-			return fail_lib(why, n, file, "read", in);
-		if (++count > ENTRIES_MAX)
-			return fail(why, n, -E2BIG, file, "", "holds too many files for a checkpoint");
-		r = entry(&u, e);
-	}
-	return r;
+	r = archive_start(first, fd, file, why, n);
+	if (r == 0)
+		r = layout_layer(first, file, path, why, n);
+	if (r > 0)
+		return image_unpack(&u, fd, path);
+	if (r == 0)
+		r = archive_start(in, fd, file, why, n);
+	return r < 0 ? r : unpack_all(&u);
 }

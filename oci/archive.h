@@ -39,8 +39,11 @@ int archive_metadata(const struct container *c, int dir, char *why, size_t n);
 /** archive_pack - all of dir into a new file below at, which appears whole or not at all */
 int archive_pack(int dir, int at, const char *file, enum archive_filter filter, char *why, size_t n);
 
+/** archive_pack_layout - the same of an OCI image layout */
+int archive_pack_layout(int dir, int at, const char *file, enum archive_filter filter, char *why, size_t n);
+
 /**
- * archive_unpack - into an empty directory; names, number and sizes are bounded
+ * archive_unpack - of an archive, plain or as the layer of an OCI image layout, into an empty directory; names, number and sizes are bounded
  * @contents: false: pages-*.img and *.tar above 16 MiB become files of the right size without contents
  */
 int archive_unpack(const char *file, int dir, bool contents, char *why, size_t n);

@@ -6,6 +6,7 @@
 #include "oci/bundle.h"
 #include "oci/diff.h"
 #include "oci/inspect.h"
+#include "oci/layout.h"
 #include "oci/people.h"
 #include "oci/term.h"
 
@@ -84,6 +85,8 @@ static int open_export(struct job *j)
 	j->filter = archive_filter_of(j->p->compress, j->file);
 	if (j->filter < 0)
 		return fail(j, "--compress", "is none of none, gzip, zstd");
+	if (j->p->format && strcmp(j->p->format, "plain") && strcmp(j->p->format, "oci"))
+		return fail(j, "--format", "is none of plain, oci");
 	if (!*j->file)
 		return fail(j, exp, "names no file");
 	r = make_dirs(base);
@@ -162,6 +165,13 @@ static void report(struct job *j)
 	fflush(stdout);
 }
 
+static int pack(struct job *j)
+{
+	if (j->p->format && !strcmp(j->p->format, "oci"))
+		return layout_pack(j->c, j->top, j->base, j->file, j->filter, j->why, sizeof(j->why));
+	return archive_pack(j->top, j->base, j->file, j->filter, j->why, sizeof(j->why));
+}
+
 static int run(struct job *j)
 {
 	struct people *p = j->p;
@@ -169,8 +179,8 @@ static int run(struct job *j)
 
 	if (p->req.opts->has_pid)
 		return fail(j, "--tree", "the container says which tasks are meant; leave -t out");
-	if (!p->exp && (p->compress || p->whole_rootfs))
-		return fail(j, p->compress ? "--compress" : "--whole-rootfs", "needs --export");
+	if (!p->exp && (p->compress || p->format || p->whole_rootfs))
+		return fail(j, p->compress ? "--compress" : p->format ? "--format" : "--whole-rootfs", "needs --export");
 	if (!j->c->pid)
 		return fail(j, "has no task that runs; start it first", NULL);
 	if (!*j->c->runtime && p->whole_rootfs)
@@ -188,7 +198,7 @@ static int run(struct job *j)
 	}
 	if (j->no_layers)
 		term_warn("the root file system has no layers to compare with, so that the archive holds none of its files; with --whole-rootfs it holds them all");
-	if (p->exp && archive_pack(j->top, j->base, j->file, j->filter, j->why, sizeof(j->why)) < 0) {
+	if (p->exp && pack(j) < 0) {
 		free(j->part);
 		j->part = NULL; /* nothing else holds these tasks */
 		fail(j, j->why, NULL);

@@ -45,6 +45,7 @@ static const struct topic {
 	  "  -D, --images-dir DIR      where the images go; a directory without a checkpoint in it\n"
 	  "      --export FILE         an archive instead: FILE.tar, FILE.tar.gz, FILE.tar.zst\n"
 	  "      --compress HOW        none, gzip or zstd, whatever the name ends in\n"
+	  "      --format HOW          plain, or oci: an OCI image of it, as skopeo copies it (oci-archive:FILE)\n"
 	  "      --whole-rootfs        all files of the root, not only those that differ from its image\n"
 	  "      --runtime-root DIR    look for the runtime's state there first (several: DIR:DIR);\n"
 	  "                            $STASIS_RUNTIME_ROOT says the same\n"

@@ -31,6 +31,7 @@ static const struct own {
 	{ "--export", "checkpoint", offsetof(struct people, exp), 0 },
 	{ "--import", "restore", offsetof(struct people, import), 0 },
 	{ "--compress", "checkpoint", offsetof(struct people, compress), 0 },
+	{ "--format", "checkpoint", offsetof(struct people, format), 0 },
 	{ "--runtime-root", "checkpoint restore list", offsetof(struct people, roots), 0 },
 	{ "--bundle", "restore", offsetof(struct people, bundle), 0 },
 	{ "--json", "list show check", 0, offsetof(struct people, json) },

@@ -4,6 +4,7 @@
 #define ARCH_ARCH_H
 
 #include "images/core.pb-c.h"
+#include "images/cpuinfo.pb-c.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,6 +69,17 @@ void arch_rewind(struct user_regs_struct *r);
  */
 int arch_frame(void *frame, size_t max, uint64_t at, const struct user_regs_struct *regs, const void *xstate,
 	       size_t xstate_n, uint64_t sigmask);
+/* what of a processor is compared: --cpu-cap, and cpu_cap of RPC */
+enum { CPU_CAP_FPU = 1, CPU_CAP_CPU = 2, CPU_CAP_INS = 4 };
+/** arch_cpuinfo - the processor here, into an entry without contents; arch_cpuinfo_free() */
+void arch_cpuinfo(CpuinfoX86Entry *e);
+void arch_cpuinfo_free(CpuinfoX86Entry *e);
+/**
+ * arch_cpuinfo_lacks - does the processor here lack what a program used to that of e may rely on?
+ * @caps: CPU_CAP_FPU the floating point state, CPU_CAP_INS instructions; CPU_CAP_CPU: must be the same
+ * @why: what it is
+ */
+bool arch_cpuinfo_lacks(const CpuinfoX86Entry *e, uint32_t caps, char *why, size_t max);
 
 #define ARCH_JUMP 12 /* bytes of a jump that arch_vdso_redirect() writes */
 /**

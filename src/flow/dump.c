@@ -7,6 +7,7 @@
 
 #include "base/res.h"
 #include "kind/cgroup.h"
+#include "kind/cpuinfo.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
 #include "kind/inet-tcp.h"
@@ -165,6 +166,8 @@ static int flow_images(struct session *s)
 		r = ns_dump_wait(s);
 	if (r == 0)
 		r = cgroup_dump(s);
+	if (r == 0 && s->opts->has_cpu_cap)
+		r = cpuinfo_dump(s);
 	if (r == 0)
 		r = inventory_dump(s);
 	return r;

@@ -7,6 +7,7 @@
 
 #include "base/res.h"
 #include "kind/cgroup.h"
+#include "kind/cpuinfo.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
 #include "kind/ids.h"
@@ -33,6 +34,8 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 {
 	int r = inventory_read(s, inventory);
 
+	if (r == 0 && s->opts->has_cpu_cap && s->opts->cpu_cap)
+		r = cpuinfo_check(s, s->opts->cpu_cap);
 	if (r == 0)
 		r = pstree_read(s, s->tree);
 	if (r == 0)

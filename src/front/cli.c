@@ -10,11 +10,14 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#define ENOTSUP_STATUS (-ENOTSUP & 0xff) /* cpuinfo check: not here */
+
 static void usage(FILE *f)
 {
 	fputs("Usage: stasis dump    -t PID -D DIR [options]   checkpoint the tree of tasks whose root is PID\n"
 	      "       stasis restore -D DIR [options]          bring back what DIR holds\n"
 	      "       stasis check [--feature NAME]            can this system do it?\n"
+	      "       stasis cpuinfo dump|check -D DIR         note the processor; is this one as good?\n"
 	      "       stasis service [--address PATH]          serve criu's RPC on a socket at PATH\n"
 	      "       stasis swrk FD                           serve criu's RPC on an inherited socket\n"
 	      "\n"
@@ -137,6 +140,15 @@ static int cmd_restore(struct request *q)
 	return finish(q, r, why);
 }
 
+static int cmd_cpuinfo(struct request *q, const char *what)
+{
+	char why[WHY_MAX] = "";
+	int r = request_cpuinfo(q, !strcmp(what, "check"), why, sizeof(why));
+
+	finish(q, r, why);
+	return r == -ENOTSUP ? ENOTSUP_STATUS : r < 0;
+}
+
 static int cmd_later(struct request *q, const char *command)
 {
 	fprintf(stderr, "stasis: %s is not supported yet; nothing was done\n", command);
@@ -150,9 +162,9 @@ static int cmd_removed(const char *command)
 	return 255;
 }
 
-static int command_run(struct request *q, const char *command)
+static int command_run(struct request *q, const char *command, char **operand)
 {
-	static const char *const later[] = { "pre-dump", "lazy-pages", "page-server", "dedup", "cpuinfo" };
+	static const char *const later[] = { "pre-dump", "lazy-pages", "page-server", "dedup" };
 
 	if (q->compat_asked && strcmp(command, "restore")) {
 		fprintf(stderr, "stasis: --mntns-compat-mode: is for restore only\n");
@@ -169,6 +181,8 @@ static int command_run(struct request *q, const char *command)
 		return check_run(q);
 	if (!strcmp(command, "service"))
 		return service_run(q);
+	if (!strcmp(command, "cpuinfo"))
+		return cmd_cpuinfo(q, operand[0]);
 	if (!strcmp(command, "exec") || !strcmp(command, "show"))
 		return cmd_removed(command);
 	fprintf(stderr, "stasis: there is no command %s\n", command);
@@ -267,7 +281,7 @@ static int cli_command(struct request *q, int argc, char **argv)
 		usage(stdout);
 		return 1;
 	}
-	return command_run(q, command);
+	return command_run(q, command, argv + first);
 }
 
 int cli_main(int argc, char **argv)

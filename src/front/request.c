@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "front/request.h"
 
+#include "arch/arch.h"
 #include "base/list.h"
 #include "base/res.h"
 #include "base/text.h"
 #include "flow/flow.h"
 #include "image/record.h"
 #include "images/stats.pb-c.h"
+#include "kind/cpuinfo.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +20,7 @@ void request_init(struct request *q)
 	memset(q, 0, sizeof(*q));
 	q->opts = xalloc(sizeof(*q->opts));
 	criu_opts__init(q->opts);
-	q->images = q->work = q->rpc = q->ps_fd = q->status_fd = q->log_fd = -1;
+	q->images = q->work = q->rpc = q->ps_fd = q->status_fd = q->log_fd = q->caller = -1;
 }
 
 static void texts_free(struct texts *t)
@@ -248,6 +250,7 @@ static int session_begin(struct request *q, struct session *s, int *log_fd, char
 	int r = request_dirs(q, why, n);
 
 	session_init(s, q->opts, q->images, q->work);
+	s->caller = q->caller;
 	*log_fd = -1;
 	if (r < 0)
 		return r;
@@ -325,6 +328,17 @@ int request_restore(struct request *q, pid_t *root, char *why, size_t n)
 		flow_restore_end(&s, r == 0);
 	}
 	return session_over(q, &s, log_fd, r, "Restoring FAILED.", why, n);
+}
+
+int request_cpuinfo(struct request *q, bool check, char *why, size_t n)
+{
+	uint32_t caps = q->opts->has_cpu_cap ? q->opts->cpu_cap : CPU_CAP_FPU | CPU_CAP_INS;
+	struct session s;
+	int log_fd, r = session_begin(q, &s, &log_fd, why, n);
+
+	if (r == 0)
+		r = check ? cpuinfo_check(&s, caps) : cpuinfo_dump(&s);
+	return session_over(q, &s, log_fd, r, check ? "cpuinfo check FAILED." : "cpuinfo dump FAILED.", why, n);
 }
 
 int request_exec(struct request *q, char *why, size_t n)

@@ -39,6 +39,8 @@ struct request {
 	void (*done)(void *arg, pid_t root);
 	void *done_arg;
 	int rpc;	/* socket to tell steps on, or -1; borrowed */
+	int caller;	/* socket of the request, or -1; borrowed */
+	bool self;	/* the caller is the root of the tree: it hears nothing while it is stopped */
 	pid_t root;	/* root task once it is known, for scripts */
 	bool dumping;
 	int log_fd;	/* where scripts write; borrowed, while a session runs */
@@ -65,6 +67,8 @@ const char *request_refuse(const struct request *q);
  */
 int request_dump(struct request *q, char *why, size_t n);
 int request_restore(struct request *q, pid_t *root, char *why, size_t n);
+/** request_cpuinfo - write cpuinfo.img, or compare it with the processor here: -ENOTSUP */
+int request_cpuinfo(struct request *q, bool check, char *why, size_t n);
 /** request_check - can this kernel do what every dump needs; the reason in why if not */
 int request_check(struct request *q, char *why, size_t n);
 /** pidfile_write - pid into a new file below the work directory */

@@ -86,6 +86,8 @@ int rpc_notify(struct request *q, const char *step, pid_t pid, int fd)
 	CriuReq *req;
 	int r;
 
+	if (q->self && strcmp(step, "pre-dump"))
+		return 0;
 	resp.type = CRIU_REQ_TYPE__NOTIFY;
 	resp.success = true;
 	n.script = (char *)step;
@@ -276,6 +278,26 @@ static void fill_owner(struct request *q, int sock, bool service)
 	}
 }
 
+/* Without a pid the caller means itself. */
+static int dump_whom(struct request *q, int sock, char *why, size_t n)
+{
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 0) {
+		if (q->opts->has_pid)
+			return 0;
+		snprintf(why, n, "pid: the request has none, and the caller's cannot be seen here");
+		return -EBADRQC;
+	}
+	q->caller = sock;
+	if (!q->opts->has_pid)
+		q->opts->pid = cred.pid;
+	q->opts->has_pid = true;
+	q->self = q->opts->pid == cred.pid;
+	return 0;
+}
+
 static int job_prepare(struct request *q, int sock, const CriuReq *req, bool service, char *why, size_t n)
 {
 	int r = 0;
@@ -293,10 +315,8 @@ static int job_prepare(struct request *q, int sock, const CriuReq *req, bool ser
 	r = owner_assume(q, why, n);
 	if (r == 0)
 		r = fill(q, sock, req->opts, service, why, n);
-	if (r == 0 && req->type == CRIU_REQ_TYPE__DUMP && !req->opts->has_pid) {
-		snprintf(why, n, "a task cannot dump itself yet; give the pid of a tree");
-		r = -EBADRQC;
-	}
+	if (r == 0 && req->type == CRIU_REQ_TYPE__DUMP)
+		r = dump_whom(q, sock, why, n);
 	if (r == 0 && req->type == CRIU_REQ_TYPE__DUMP)
 		r = owner_check(q, q->opts->pid, why, n);
 	return r;
@@ -316,6 +336,13 @@ static int job_exec(struct request *q)
 	request_exec(q, why, sizeof(why));
 	fprintf(stderr, "Error (stasis): %s\n", why);
 	return 1;
+}
+
+/* Has the caller ended with the tree? Then nobody waits for the answer; its copy will find one. */
+static bool caller_gone(const struct request *q, const CriuReq *req, int r)
+{
+	return req->type == CRIU_REQ_TYPE__DUMP && q->self && r == 0 && !q->opts->leave_running &&
+	       !q->opts->leave_stopped;
 }
 
 struct restored {
@@ -362,7 +389,10 @@ static int serve_job(const struct request *base, int sock, const CriuReq *req, b
 		resp.restore = &restore;
 	}
 	answer(&resp, r, why);
-	sent = r == 0 && req->type == CRIU_REQ_TYPE__RESTORE ? restored.sent : reply(sock, &resp);
+	if (r == 0 && req->type == CRIU_REQ_TYPE__RESTORE)
+		sent = restored.sent;
+	else
+		sent = caller_gone(&q, req, r) ? 0 : reply(sock, &resp);
 	if (r == 0 && req->type == CRIU_REQ_TYPE__RESTORE && q.opts->n_exec_cmd)
 		r = job_exec(&q);
 	request_close(&q);
@@ -378,9 +408,6 @@ static const char *not_yet(CriuReqType type)
 	case CRIU_REQ_TYPE__PAGE_SERVER:
 	case CRIU_REQ_TYPE__PAGE_SERVER_CHLD:
 		return "page-server is not supported yet; nothing was done";
-	case CRIU_REQ_TYPE__CPUINFO_DUMP:
-	case CRIU_REQ_TYPE__CPUINFO_CHECK:
-		return "cpuinfo is not supported yet; nothing was done";
 	default:
 		return NULL;
 	}
@@ -415,6 +442,21 @@ static int serve_check(const struct request *base, int sock, CriuResp *resp)
 	return reply(sock, resp) < 0 ? 255 : 0;
 }
 
+static int serve_cpuinfo(const struct request *base, int sock, const CriuReq *req, bool service, CriuResp *resp)
+{
+	struct request q;
+	char why[WHY_MAX] = "";
+	int r;
+
+	request_copy(&q, base);
+	r = job_prepare(&q, sock, req, service, why, sizeof(why));
+	if (r == 0)
+		r = request_cpuinfo(&q, req->type == CRIU_REQ_TYPE__CPUINFO_CHECK, why, sizeof(why));
+	answer(resp, r, why);
+	request_close(&q);
+	return reply(sock, resp) < 0 ? 255 : 0;
+}
+
 static int serve_version(int sock, CriuResp *resp)
 {
 	CriuVersion version = CRIU_VERSION__INIT;
@@ -436,7 +478,7 @@ static int serve_features(int sock, const CriuReq *req, CriuResp *resp)
 	return reply(sock, resp) < 0 ? 255 : 0;
 }
 
-static int serve_small(const struct request *base, int sock, const CriuReq *req)
+static int serve_small(const struct request *base, int sock, const CriuReq *req, bool service)
 {
 	CriuResp resp = CRIU_RESP__INIT;
 
@@ -451,6 +493,9 @@ static int serve_small(const struct request *base, int sock, const CriuReq *req)
 		return serve_check(base, sock, &resp);
 	case CRIU_REQ_TYPE__WAIT_PID:
 		return serve_wait(sock, req, &resp);
+	case CRIU_REQ_TYPE__CPUINFO_DUMP:
+	case CRIU_REQ_TYPE__CPUINFO_CHECK:
+		return serve_cpuinfo(base, sock, req, service, &resp);
 	default:
 		resp.success = false;
 		resp.cr_errmsg = (char *)not_yet(req->type);
@@ -500,7 +545,7 @@ int rpc_serve(const struct request *base, int sock, bool service)
 		else if (is_job(req))
 			r = serve_job(base, sock, req, service);
 		else
-			r = serve_small(base, sock, req);
+			r = serve_small(base, sock, req, service);
 		criu_req__free_unpacked(req, NULL);
 	}
 	return r;

@@ -15,7 +15,7 @@ void session_init(struct session *s, const CriuOpts *opts, int images, int work)
 	s->opts = opts;
 	s->images = images;
 	s->work = work;
-	s->log.fd = -1;
+	s->log.fd = s->caller = -1;
 	if (getrandom(b, sizeof(b), 0) != sizeof(b))
 		memset(b, getpid() & 0xff, sizeof(b));
 	b[6] = (b[6] & 0x0f) | 0x40; /* RFC 4122, version 4 */

@@ -51,6 +51,7 @@ struct session {
 	struct undo *undo;
 	char run_id[37]; /* UUID text of this run */
 	struct notify notify;
+	int caller; /* socket of whoever asked for this by RPC, or -1; it may itself be in the tree */
 	struct stats stats;
 	struct map maps;      /* see session_map() */
 	struct tree *tree;    /* the tasks; owned by flow */

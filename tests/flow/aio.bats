@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: mem/aio
 # Contexts of io_setup(2), judged by the program that uses them.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/bpf
 # BPF maps, judged by the program that has them.
 load ../kit/helper
 

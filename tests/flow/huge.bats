@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: mem/anon mem/shared
 # Memory of hugetlbfs pages, judged by the program that uses it.
 load ../kit/helper
 

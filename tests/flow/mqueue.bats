@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: fd/mqueue mqueue
 # POSIX message queues, judged by the program that uses them.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: ns/pid ns/ipc
 # Nested namespaces: tasks that are in others than the root task, judged by themselves.
 load ../kit/helper
 

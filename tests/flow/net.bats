@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: ns/net net-link net-nft net-nsid net-raw net-sysctl fd/netlink fd/packet
+# Shows: net-tune ns/net net-link net-nft net-nsid net-raw net-sysctl fd/netlink fd/packet
 # Contents of a network namespace, compared by what ip and nft show before and after. $OUT is in the
 # namespace of whoever dumps, $PID in the one that is dumped.
 load ../kit/helper

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: inet-more inet-diag
 # Sorts and states of sockets, one at a time, in an own network: kept, or refused before anything is stopped.
 load ../kit/helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: inet-more inet-opts
 # Every option of every sort of socket that can be set and read back: found and judged by the program itself.
 load ../kit/helper
 

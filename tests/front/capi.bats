@@ -63,3 +63,47 @@ teardown() { teardown_work; }
 	[ "$(cat "$IMG/out")" = OK ]
 	verify
 }
+
+selfdump() { # selfdump WHERE [running]: starts it
+	gcc -Wall -o "$IMG/self" "$BATS_TEST_DIRNAME/selfdump.c" $(pkg-config --cflags criu) "$LIBDIR/libcriu.a" -lprotobuf-c
+	mkdir -p "$IMG/own"
+	"$IMG/self" "$1" "$IMG/own" "$IMG/out" ${2:+"$2"} </dev/null >/dev/null 2>&1 3>&- &
+	SELF=$!
+}
+said() { [ -e "$IMG/out" ] && [ "$(tail -n1 "$IMG/out")" = "$1" ]; }
+finished() { grep -q "$1" "$IMG/own/self.log" 2>/dev/null; }
+
+@test "a program dumps itself, and is told when it is restored" {
+	selfdump "$BUILD/criu"
+	wait "$SELF" || [ $? -eq 137 ]
+	until_true finished "Dumping finished successfully" || { grep Error "$IMG/own/self.log"; return 1; }
+	[ ! -e "$IMG/out" ]
+	"$BUILD/stasis" restore -d -D "$IMG/own"
+	until_true said "1 same whole 0"
+	# and once more from the same images
+	until_true gone "$SELF"
+	"$BUILD/stasis" restore -d -D "$IMG/own"
+	until_true eval '[ "$(wc -l <"$IMG/out")" = 2 ]'
+	said "1 same whole 0"
+}
+
+@test "a program dumps itself and runs on: 0; its copy hears 1" {
+	selfdump "$BUILD/criu" running
+	wait "$SELF"
+	said "0 same whole 0" || { cat "$IMG/out"; grep Error "$IMG/own/self.log"; return 1; }
+	"$BUILD/stasis" restore -d -D "$IMG/own"
+	until_true said "1 same whole 0"
+}
+
+@test "a program has itself dumped by a service" {
+	"$BUILD/criu" service --address "$IMG/sock" --pidfile "$IMG/service.pid" </dev/null >/dev/null 2>&1 3>&- &
+	SERVICE=$!
+	until_true test -s "$IMG/service.pid"
+	selfdump "$IMG/sock"
+	wait "$SELF" || [ $? -eq 137 ]
+	until_true finished "Dumping finished successfully" || { grep Error "$IMG/own/self.log"; kill "$SERVICE"; return 1; }
+	kill "$SERVICE"
+	[ ! -e "$IMG/out" ]
+	"$BUILD/stasis" restore -d -D "$IMG/own"
+	until_true said "1 same whole 0"
+}

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: cpuinfo
 # The command line: usage, exit statuses, configuration files, action scripts, what goes where.
+bats_require_minimum_version 1.5.0
 load ../kit/helper
 
 setup() {
@@ -60,7 +62,7 @@ fails() {
 	fails 1 "for restore only" dump -t 1 --mntns-compat-mode
 	fails 1 "does not go with" restore -D "$IMG/img" --empty-ns net --join-ns net:1
 	fails 1 "images directory" dump -t 1 -D "$IMG/none"
-	for c in pre-dump lazy-pages page-server dedup "cpuinfo dump"; do
+	for c in pre-dump lazy-pages page-server dedup; do
 		fails 1 "not supported yet" $c -t 1 -D "$IMG/img"
 	done
 }
@@ -192,4 +194,26 @@ script() { # script NAME COMMAND...: an action script
 	until_true beats_on "$(beat)"
 	verify
 	wait "$d"
+}
+
+@test "cpu-cap: a dump notes the processor, and a restore asks whether this one is as good" {
+	start
+	dump -R
+	[ ! -e "$IMG/img/cpuinfo.img" ]
+	rm -rf "$IMG/img"; mkdir "$IMG/img"
+	dump --cpu-cap
+	crit decode -i "$IMG/img/cpuinfo.img" >"$IMG/json"
+	jq '.entries[0].x86_entry[0].xsave_size += 64' "$IMG/json" | crit encode -o "$IMG/img/cpuinfo.img"
+	run -1 "$BUILD/criu" restore -d -D "$IMG/img" --cpu-cap=fpu
+	[[ $output == *"processor here differs"* ]]
+	restore --cpu-cap=ins
+	verify
+}
+
+@test "cpuinfo: exit codes" {
+	run -1 "$BUILD/criu" cpuinfo
+	run -1 "$BUILD/criu" cpuinfo check -D "$IMG/img"
+	run -1 "$BUILD/criu" cpuinfo dump check -D "$IMG/img"
+	"$BUILD/criu" cpuinfo dump -D "$IMG/img"
+	"$BUILD/criu" cpuinfo check -D "$IMG/img"
 }

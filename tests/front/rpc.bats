@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # criu's RPC on the wire, by python's protobuf: every type of request, errors, steps, files.
+bats_require_minimum_version 1.5.0
 load ../kit/helper
 load link
 
@@ -53,7 +54,7 @@ PY
 @test "what is not there yet is refused in a sentence" {
 	py <<'PY'
 from rpc import *
-for t in (rpc.PRE_DUMP, rpc.SINGLE_PRE_DUMP, rpc.PAGE_SERVER, rpc.PAGE_SERVER_CHLD, rpc.CPUINFO_DUMP, rpc.CPUINFO_CHECK):
+for t in (rpc.PRE_DUMP, rpc.SINGLE_PRE_DUMP, rpc.PAGE_SERVER, rpc.PAGE_SERVER_CHLD):
     req = opts(os.environ["IMG"] + "/img")
     req.type = t
     resp, status, w = once(req)
@@ -62,10 +63,6 @@ req = opts(os.environ["IMG"] + "/img", pid=int(os.environ["PID"]), lazy_pages=Tr
 req.type = rpc.DUMP
 resp, status, w = once(req)
 assert not resp.success and resp.cr_errno == 56 and "--lazy-pages" in resp.cr_errmsg and status == 1
-req = opts(os.environ["IMG"] + "/img")
-req.type = rpc.DUMP
-resp, status, w = once(req)
-assert not resp.success and "cannot dump itself" in resp.cr_errmsg
 PY
 	verify
 }
@@ -230,6 +227,46 @@ from rpc import *
 resp, status, w = once(rpc.criu_req(type=rpc.CHECK))
 assert (resp.type, resp.success, status, w.out) == (rpc.CHECK, True, 0, ""), (resp, w.out)
 PY
+}
+
+@test "without a pid the caller itself is meant; its worker must not be within its tree" {
+	py <<'PY'
+from rpc import *
+req = opts(os.environ["IMG"] + "/img")
+req.type = rpc.DUMP
+resp, status, w = once(req)
+assert not resp.success and "The criu itself is within dumped tree" in resp.cr_errmsg, resp
+assert status == 1
+PY
+}
+
+@test "CPUINFO_DUMP and CPUINFO_CHECK, on one connection; another processor is ENOTSUP" {
+	py <<'PY'
+from rpc import *
+img = os.environ["IMG"] + "/img"
+w = Swrk()
+def cpu(t, **kw):
+    req = opts(img, **kw)
+    req.type, req.keep_open = t, True
+    return w.ask(req)
+resp = cpu(rpc.CPUINFO_CHECK)
+assert not resp.success and not resp.cr_errno and "cpuinfo.img" in resp.cr_errmsg, resp
+resp = cpu(rpc.CPUINFO_DUMP)
+assert resp.type == rpc.CPUINFO_DUMP and resp.success, resp
+assert cpu(rpc.CPUINFO_CHECK).success and cpu(rpc.CPUINFO_CHECK, cpu_cap=7).success
+raw = subprocess.run(["crit", "decode", "-i", img + "/cpuinfo.img"], stdout=subprocess.PIPE, check=True).stdout
+import json
+doc = json.loads(raw)
+doc["entries"][0]["x86_entry"][0]["capability"][9] |= 1 << 27 # AVX512ER: no processor for containers has it
+subprocess.run(["crit", "encode", "-o", img + "/cpuinfo.img"], input=json.dumps(doc).encode(), check=True)
+resp = cpu(rpc.CPUINFO_CHECK)
+assert (resp.type, resp.success, resp.cr_errno) == (rpc.CPUINFO_CHECK, False, 95), resp
+assert "7.EBX" in resp.cr_errmsg, resp
+assert cpu(rpc.CPUINFO_CHECK, cpu_cap=1).success
+assert w.end() == 0 and w.out == "", w.out
+PY
+	run -161 "$BUILD/criu" cpuinfo check -D "$IMG/img"
+	"$BUILD/criu" cpuinfo check --cpu-cap=fpu -D "$IMG/img"
 }
 
 @test "own namespaces: the steps around them, in criu's order" {

@@ -291,6 +291,11 @@ over() {
 		says 0 "$ID" stasis show "$f"
 	done
 	starts() { [ "$(od -An -tx1 -N"$2" "$1" | tr -d ' ')" = "$3" ]; }
+	for f in xz bzip2; do # made by others; the name says nothing
+		"$f" <a.tar >"other-$f"
+		says 0 whole stasis check "other-$f"
+		says 0 "$ID" stasis show "other-$f"
+	done
 	starts a.tar.gz 2 1f8b && starts a.tar.zst 4 28b52ffd
 	stasis checkpoint "$ID" -R --export odd --compress gzip
 	starts odd 2 1f8b
@@ -311,6 +316,50 @@ over() {
 	! grep -q deleted diff && ! grep -q busybox diff
 	# an archive that was unpacked by hand
 	says 0 whole stasis check x
+}
+
+@test "format oci: an image that skopeo and umoci read; restored, shown and checked like the plain one" {
+	up b
+	for f in a.tar a.tar.gz; do
+		says 0 "Bring it back:  stasis restore --import $f" stasis checkpoint "$ID" -R --format oci --export "$f"
+		says 0 whole stasis check "$f"
+		says 0 "$ID" stasis show "$f"
+		[ -z "$(find . -maxdepth 1 -name '.stasis*' -o -name '*.part')" ]
+	done
+	mkdir layout && tar xf a.tar -C layout
+	for f in layout/blobs/sha256/*; do
+		[ "$(sha256sum <"$f" | cut -d' ' -f1)" = "${f##*/}" ]
+	done
+	skopeo inspect --raw oci-archive:a.tar | jq -e --arg id "$ID" '.annotations |
+		."org.criu.checkpoint.container.name" == $id and ."org.criu.checkpoint.runtime.name" == "runc" and
+		."org.criu.checkpoint.criu.version" == "40200" and ."org.criu.checkpoint.engine.name" == "runc"'
+	skopeo inspect oci-archive:a.tar | jq -e '.Layers | length == 1'
+	[ "$(umoci ls --layout layout)" = latest ]
+	umoci unpack --image layout:latest flat
+	[ -s flat/rootfs/checkpoint/inventory.img ] && [ "$(jq -r .id flat/rootfs/config.dump)" = "$ID" ]
+	# what others made of it: copied, the layer compressed
+	skopeo copy -q oci-archive:a.tar dir:copied
+	skopeo copy -q --dest-compress oci-archive:a.tar oci-archive:b.tar:web
+	says 0 whole stasis check b.tar
+	# damaged, or with two images in it
+	! cmp -s a.tar b.tar
+	sed "s/CLONE_NEWNS/&/; s/\"ociVersion\"/\"ociVersioN\"/" a.tar >bad.tar
+	! cmp -s a.tar bad.tar
+	says 1 "is not what its name says" stasis check bad.tar
+	jq '.manifests += .manifests' layout/index.json >two && mv two layout/index.json
+	tar cf two.tar -C layout .
+	says 1 "must name one image" stasis check two.tar
+	jq '.manifests = .manifests[:1] | .manifests[0].digest = "sha256:../../../../etc/passwd"' layout/index.json >three && mv three layout/index.json
+	tar cf three.tar -C layout .
+	says 1 "must name one image" stasis check three.tar
+	# for good, and back from a copy
+	stasis checkpoint "$ID" --format oci --export c.tar
+	skopeo copy -q --dest-compress oci-archive:c.tar oci-archive:d.tar:web
+	stasis restore --import d.tar </dev/null >out 2>&1 3>&-
+	grep -q "runs: pid" out
+	runs
+	r kill "$ID" KILL
+	until_true is "$ID" stopped
 }
 
 @test "network.status names addresses and gateway" {
@@ -495,6 +544,8 @@ EOF
 	says 1 "value is missing" stasis checkpoint x --export
 	says 1 "one word too many" stasis show a b
 	says 1 "no such option" stasis checkpoint x --nonsense
+	says 1 "none of plain, oci" stasis checkpoint $$ --export x --format docker
+	says 1 "needs --export" stasis checkpoint $$ --format oci
 	says 1 "none of none, gzip, zstd" stasis checkpoint $$ --export x --compress lzma
 	says 255 "has been removed" criu show
 	run criu list

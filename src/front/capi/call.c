@@ -78,10 +78,16 @@ static int swrk_start(const criu_opts *o, bool away, struct link *l)
 		swrk_exec(o, pair[1], err[1], away);
 	close(pair[1]);
 	close(err[1]);
+	if (away && l->pid > 0) { /* what goes away must not wait for us as a zombie in the tree */
+		while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
 	do
 		n = l->pid < 0 ? -1 : read(err[0], &why, sizeof(why));
 	while (n < 0 && l->pid > 0 && errno == EINTR);
 	close(err[0]);
+	if (away && l->pid > 0)
+		l->pid = 0;
 	l->sock = pair[0];
 	return n == 0 ? 0 : -ECONNREFUSED;
 }

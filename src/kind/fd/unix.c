@@ -3,7 +3,8 @@
  * unix: unix sockets of all types, alone, in pairs, connected through listeners.
  *
  * Kept:   names with their files, peers, shutdown, options, queues with message borders and descriptors
- *         in them, connections that wait to be accepted.
+ *         in them, connections that wait to be accepted. A task that asked for its own dump finds
+ *         the answer, that it was restored, in its socket to us.
  * Lost:   pending errors, messages whose receiver has since been connected elsewhere; SO_PEERCRED where
  *         the other side is no task of the tree, or connected by a name that leads elsewhere now.
  * Kernel: net/unix/af_unix.c, diag.c; see kind/unix-diag.h, unix-name.h, sk-queue.h.
@@ -24,7 +25,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-enum { UFLAG_EXTERN = 1, UFLAG_INHERIT = 8 };
+enum { UFLAG_EXTERN = 1, UFLAG_SERVICE = 2, UFLAG_INHERIT = 8 };
 
 static bool unix_is(const struct fd_view *v)
 {
@@ -55,6 +56,14 @@ static bool may_be_outside(const struct session *s, uint32_t ino, uint32_t peer)
 	if (s->opts->ext_unix_sk && !s->opts->n_unix_sk_ino)
 		return true;
 	return external_find(s, "unix", key[0]) || external_find(s, "unix", key[1]);
+}
+
+/* Is this the other end of the connection by which we were asked? */
+static bool is_caller(const struct session *s, uint32_t peer)
+{
+	struct stat st;
+
+	return s->caller >= 0 && peer && fstat(s->caller, &st) == 0 && (uint32_t)st.st_ino == peer;
 }
 
 static int refuse_outside(struct session *s, const struct fd_view *v, uint32_t peer, const char *who)
@@ -152,7 +161,7 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 		r = unix_diag_load(s, 0, live);
 	}
 	d = r < 0 ? NULL : map_get(live, v->st.st_ino);
-	if (!d || !d->peer || may_be_outside(s, d->ino, d->peer))
+	if (!d || !d->peer || is_caller(s, d->peer) || may_be_outside(s, d->ino, d->peer))
 		return r;
 	while (root->parent)
 		root = root->parent;
@@ -261,6 +270,11 @@ static int note_fill(struct session *s, struct note *n)
 	e->shutdown = d->shutdown;
 	e->has_ns_id = n->v.task->ids && n->v.task->ids->net_ns_id;
 	e->ns_id = e->has_ns_id ? n->v.task->ids->net_ns_id : 0;
+	if (is_caller(s, d->peer)) {
+		e->uflags = UFLAG_SERVICE;
+		e->state = SK_CLOSE;
+		return sock_opts_get(s, n->v.fd, &n->opts);
+	}
 	unix_caller_note(s, n->v.task, n->v.fd, e);
 	r = note_peer(s, n);
 	if (r == 0)
@@ -448,9 +462,9 @@ static int entry_check(struct session *s, const UnixSkEntry *e)
 	     e->shutdown <= SK_SHUTDOWN__BOTH && e->opts && e->ino;
 	if (!ok)
 		return session_fail(s, -EBADMSG, "files.img: unix socket 0x%x is damaged", e->id);
-	if (e->uflags & ~(UFLAG_EXTERN | UFLAG_INHERIT))
+	if (e->uflags & ~(UFLAG_EXTERN | UFLAG_SERVICE | UFLAG_INHERIT))
 		return session_fail(s, -ENOTSUP,
-				    "files.img: unix socket 0x%x belongs to a plugin or service (flags 0x%x), which is not supported",
+				    "files.img: unix socket 0x%x belongs to a plugin (flags 0x%x), which is not supported",
 				    e->id, e->uflags);
 	return unix_name_check(s, e);
 }
@@ -474,7 +488,7 @@ static int index_peer(struct session *s, struct unix_restoring *u, struct sk *k)
 {
 	struct sk *p = k->e->peer ? map_get(&u->by_ino, k->e->peer) : NULL;
 
-	if (!k->e->peer)
+	if (!k->e->peer || k->e->uflags & UFLAG_SERVICE)
 		return 0;
 	if (!p || p == k || p->e->type != k->e->type || k->e->state == SK_LISTEN)
 		return p == k && k->e->type == SOCK_DGRAM && k->e->name.len
@@ -686,6 +700,32 @@ static int pair_make(struct session *s, struct sk *a, struct sk *b)
 	return r < 0 || !b ? r : unix_name_bind(s, b->fd, b->e);
 }
 
+/* It waits for the answer to its request for a dump: here it is, and the end of the connection. */
+static int service_make(struct session *s, struct sk *k)
+{
+	CriuResp resp = CRIU_RESP__INIT;
+	CriuDumpResp dump = CRIU_DUMP_RESP__INIT;
+	uint8_t buf[64];
+	size_t n;
+	int p[2], r = 0;
+
+	dump.has_restored = dump.restored = true;
+	resp.type = CRIU_REQ_TYPE__DUMP;
+	resp.success = true;
+	resp.dump = &dump;
+	n = criu_resp__get_packed_size(&resp);
+	if (n > sizeof(buf))
+		return session_fail(s, -EMSGSIZE, "unix socket 0x%x: answer", k->e->id);
+	criu_resp__pack(&resp, buf);
+	if (socketpair(AF_UNIX, k->e->type | SOCK_CLOEXEC, 0, p) < 0)
+		return session_fail(s, -errno, "unix socket 0x%x: make", k->e->id);
+	if (send(p[1], buf, n, MSG_NOSIGNAL) != (ssize_t)n)
+		r = session_fail(s, -errno, "unix socket 0x%x: answer", k->e->id);
+	close(p[1]);
+	k->fd = fd_high(p[0]);
+	return r;
+}
+
 static int sk_make(struct session *s, struct sk *k)
 {
 	const UnixSkEntry *e = k->e;
@@ -696,7 +736,9 @@ static int sk_make(struct session *s, struct sk *k)
 
 	if (r < 0)
 		return r;
-	if (k->pair)
+	if (e->uflags & UFLAG_SERVICE)
+		r = service_make(s, k);
+	else if (k->pair)
 		r = pair_make(s, k, k->pair);
 	else if (half)
 		r = pair_make(s, k, NULL);
