@@ -49,13 +49,11 @@ static bool one_for_all(const MntEntry *e)
 
 bool mnt_shown_inside(const struct mnt_list *l, const struct mnt *m)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		const struct mnt *o = l->v[i];
+	for mnt_each_same (o, l, m->e->root_dev) {
 		bool itself = o == l->root || o->e->ext_key ||
 			      (mnt_fsname(o->e) && !strcmp(o->e->root, "/"));
 
-		if (o != m && itself && o->e->root_dev == m->e->root_dev &&
-		    mnt_below(m->e->root, o->e->root))
+		if (o != m && itself && mnt_below(m->e->root, o->e->root))
 			return true;
 	}
 	return false;
@@ -63,8 +61,8 @@ bool mnt_shown_inside(const struct mnt_list *l, const struct mnt *m)
 
 bool mnt_shown_by(const struct mnt_list *main, const struct mnt *m)
 {
-	for (size_t i = 0; i < main->n; i++)
-		if (main->v[i]->e->root_dev == m->e->root_dev && mnt_below(m->e->root, main->v[i]->e->root))
+	for mnt_each_same (o, main, m->e->root_dev)
+		if (mnt_below(m->e->root, o->e->root))
 			return true;
 	return false;
 }
@@ -145,13 +143,9 @@ static bool made_inside(const struct mnt_list *l, const struct mnt *m)
 
 	if (m == l->root || e->ext_key || one_for_all(e))
 		return true;
-	for (size_t i = 0; i < l->n; i++) {
-		const struct mnt *o = l->v[i];
-
-		if (o != m && (o == l->root || one_for_all(o->e)) && o->e->root_dev == e->root_dev &&
-		    mnt_below(e->root, o->e->root))
+	for mnt_each_same (o, l, e->root_dev)
+		if (o != m && (o == l->root || one_for_all(o->e)) && mnt_below(e->root, o->e->root))
 			return true;
-	}
 	return false;
 }
 

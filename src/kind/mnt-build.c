@@ -27,14 +27,16 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
-#define OWN_GROUP (MS_SHARED | MS_SLAVE)
+/* The kernel looks at all mounts on a mount that is cloned or whose group is taken: with that many, a bare clone
+ * is better. Source: has_locked_children(). */
+#define KIDS_MANY 64
 
-static const struct mnt *peer_in(const struct mnt_list *l, uint32_t group, const struct mnt *but)
+static bool peer_in(const struct mnt_list *l, uint32_t group)
 {
 	for (size_t i = 0; group && i < l->n; i++)
-		if (l->v[i] != but && l->v[i]->e->shared_id == group)
-			return l->v[i];
-	return NULL;
+		if (l->v[i]->e->shared_id == group)
+			return true;
+	return false;
 }
 
 /* ---- sources ---- */
@@ -46,8 +48,8 @@ static int clone_tree(struct session *s, const struct mnt_list *l, const struct 
 
 	m->peer_outside = m->e->shared_id && m->e->ext_key && !strcmp(m->e->ext_key, MNT_AUTO_KEY) &&
 			  !m->e->internal_sharing;
-	m->slave_outside = !m->peer_outside && m->e->master_id && !peer_in(l, m->e->master_id, NULL) &&
-			   !(main && peer_in(main, m->e->master_id, NULL));
+	m->slave_outside = !m->peer_outside && m->e->master_id && !peer_in(l, m->e->master_id) &&
+			   !(main && peer_in(main, m->e->master_id));
 	if (m->slave_outside)
 		a.propagation = MS_SLAVE; /* of the group it was cloned in */
 	m->source = fd_high(open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
@@ -154,11 +156,11 @@ static bool super_own(struct session *s, const MntEntry *e)
 					     : e->fstype == FSTYPE__PROC || e->fstype == FSTYPE__DEVPTS;
 }
 
-/* A new superblock, filled; its detached mount becomes m->fd. */
-static int make_super(struct session *s, struct mnt *m)
+/* A new superblock, filled. Return: its detached mount, or -errno. */
+static int make_super(struct session *s, const struct mnt *m)
 {
 	const char *type = mnt_fsname(m->e);
-	own_fd int fs = fsopen(type, FSOPEN_CLOEXEC);
+	own_fd int fs = fsopen(type, FSOPEN_CLOEXEC), fd = -1;
 	int r = 0;
 
 	if (fs < 0)
@@ -173,19 +175,19 @@ static int make_super(struct session *s, struct mnt *m)
 	if (r == 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		r = fs_fail(s, fs, m, "make it");
 	if (r == 0) {
-		m->fd = fd_high(fsmount(fs, FSMOUNT_CLOEXEC, 0));
-		r = m->fd < 0 ? fs_fail(s, fs, m, "mount it") : 0;
+		fd = fd_high(fsmount(fs, FSMOUNT_CLOEXEC, 0));
+		r = fd < 0 ? fs_fail(s, fs, m, "mount it") : 0;
 	}
 	if (r == 0 && mnt_has_contents(m->e))
-		r = mnt_tar_read(s, m->e->root_dev, m->e->mnt_id, m->fd, m->e->mountpoint);
+		r = mnt_tar_read(s, m->e->root_dev, m->e->mnt_id, fd, m->e->mountpoint);
 	if (r == 0 && m->e->sb_flags & MS_RDONLY && mnt_has_contents(m->e)) {
-		own_fd int pick = fspick(m->fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+		own_fd int pick = fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
 
 		if (pick < 0 || fs_set(pick, "ro", NULL) < 0 ||
 		    fsconfig(pick, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
 			r = session_fail(s, -errno, "mount %s: make it read-only", m->e->mountpoint);
 	}
-	return r;
+	return r < 0 ? r : take_fd(fd);
 }
 
 /* ---- one mount ---- */
@@ -201,18 +203,15 @@ static int open_below(int dir, const char *rel)
 	return syscall(SYS_openat2, dir, rel, &how, sizeof(how));
 }
 
-static bool shows(const struct mnt *o, const struct mnt *m)
+/* Its root directory: mounted, or a clone that waits for its turn. */
+static int seen_fd(const struct mnt *o)
 {
-	return o != m && o->fd >= 0 && o->e->root_dev == m->e->root_dev && mnt_below(m->e->root, o->e->root);
+	return o->fd >= 0 ? o->fd : o->source;
 }
 
-/* Another mount that shows at least what m shows, made already. */
-static const struct mnt *find_same(const struct mnt_list *l, const struct mnt *m)
+static bool shows(const struct mnt *o, const struct mnt *m)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (shows(l->v[i], m))
-			return l->v[i];
-	return NULL;
+	return o != m && seen_fd(o) >= 0 && mnt_below(m->e->root, o->e->root);
 }
 
 /*
@@ -240,44 +239,173 @@ static int terminal_make(struct session *s, const struct mnt *of, const char *re
 static int open_root(struct session *s, const struct mnt *m, const struct mnt *of)
 {
 	const char *rel = mnt_below(m->e->root, of->e->root);
-	int fd = *rel ? open_below(of->fd, rel) : fcntl(of->fd, F_DUPFD_CLOEXEC, 3);
+	int fd = *rel ? open_below(seen_fd(of), rel) : fcntl(seen_fd(of), F_DUPFD_CLOEXEC, 3);
 
 	fd = fd < 0 ? -errno : fd;
 	return fd == -ENOENT ? terminal_make(s, of, rel) : fd;
 }
 
-/* The same without what is mounted on it; such a clone can be cloned from since Linux 6.15. */
-static int open_bare(const struct mnt *m, const struct mnt *of)
+/* A clone of what is at rel below a mount, without what is mounted there. */
+static int bind_from(int at)
 {
-	own_fd int bare = open_tree(of->fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	int fd = fd_high(open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
 
-	return bare < 0 ? -1 : open_below(bare, mnt_below(m->e->root, of->e->root));
+	return fd < 0 ? -errno : fd;
 }
 
-static int bind_from(struct mnt *m, int at)
+/* The same when mounts are in the way; what is detached can be cloned from since Linux 6.15. */
+static int bind_bare(int bare, const char *rel)
 {
-	m->fd = fd_high(open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
-	return m->fd < 0 ? -errno : 0;
+	own_fd int at = *rel ? open_below(bare, rel) : -1;
+
+	return !*rel ? bind_from(bare) : at < 0 ? -errno : bind_from(at);
 }
 
-static int bind_same(struct session *s, const struct mnt_list *l, struct mnt *m, const struct mnt *of)
+/* Only who is in its namespace may clone or change a mount: fn() there; ns -1: here */
+static int there(struct session *s, int ns, int (*fn)(struct session *s, const struct mnt *m, struct mnt *of),
+		 const struct mnt *m, struct mnt *of)
 {
+	own_fd int home = ns < 0 ? -1 : openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (ns >= 0 && (home < 0 || setns(ns, CLONE_NEWNS) < 0))
+		return session_fail(s, -errno, "mount %s: enter its namespace", m->e->mountpoint);
+	r = fn(s, m, of);
+	if (home >= 0 && setns(home, CLONE_NEWNS) < 0)
+		r = session_fail(s, -errno, "mount %s: return from its namespace", m->e->mountpoint);
+	return r;
+}
+
+static int bare_fd(struct mnt *of)
+{
+	if (of->bare < 0)
+		of->bare = bind_from(seen_fd(of));
+	return of->bare;
+}
+
+static int bind_of(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	const char *rel = mnt_below(m->e->root, of->e->root);
+	int r = of->kids > KIDS_MANY && bare_fd(of) >= 0 ? bind_bare(of->bare, rel) : -EINVAL;
+	own_fd int at = -1;
+
+	if (r >= 0)
+		return r;
+	at = open_root(s, m, of);
+	if (at == -EXDEV)
+		return bare_fd(of) < 0 ? of->bare : bind_bare(of->bare, rel);
+	return at < 0 ? at : bind_from(at);
+}
+
+/* From a mount of l, made already. Return: a clone, -ENOENT: there is none, or -errno with the reason */
+static int bind_in(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	const struct mnt *last = NULL;
 	int r = -ENOENT;
 
-	for (size_t i = 0; r < 0 && i < l->n; i++)
-		if (shows(l->v[i], m)) {
-			own_fd int at = open_root(s, m, l->v[i]);
-
-			r = at < 0 ? at : bind_from(m, at);
-		}
-	if (r == -EXDEV) {
-		own_fd int at = open_bare(m, of);
-
-		r = at < 0 ? r : bind_from(m, at);
+	for mnt_each_same (o, l, m->e->root_dev) {
+		if (!shows(o, m))
+			continue;
+		last = o;
+		/* not mounted: everybody's */
+		r = there(s, o->fd >= 0 && o->ns != m->ns ? o->ns : -1, bind_of, m, o);
+		if (r >= 0)
+			return r;
 	}
-	return r < 0 ? session_fail(s, r, "mount %s: find its root %s below %s", m->e->mountpoint,
-				    m->e->root, of->e->mountpoint)
-		     : 0;
+	return last ? session_fail(s, r, "mount %s: find its root %s below %s", m->e->mountpoint, m->e->root,
+				   last->e->mountpoint)
+		    : -ENOENT;
+}
+
+#define SUPERS "mnt super" /* superblock to descriptor + 1, of those whose root is mounted nowhere */
+
+/*
+ * From another mount of the same superblock, made already: the own list first, then other namespaces, but not
+ * the root task's, from which nested_sources() took what it has.
+ */
+static int bind_same(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	const struct map *all = session_map(s, "mnt");
+	int super = (int)(intptr_t)map_get(session_map(s, SUPERS), m->e->root_dev) - 1;
+	int r = bind_in(s, l, m);
+
+	for (size_t i = 0; r == -ENOENT && m->ns >= 0 && i < all->max; i++)
+		if (all->rows[i].value && all->rows[i].value != l)
+			r = bind_in(s, all->rows[i].value, m);
+	if (r == -ENOENT && super >= 0) {
+		r = bind_bare(super, m->e->root + 1);
+		r = r < 0 ? session_fail(s, r, "mount %s: find its root %s in a new file system", m->e->mountpoint,
+					 m->e->root)
+			  : r;
+	}
+	return r;
+}
+
+/* A proc of a nested pid namespace, whose first task makes it: until then it waits. */
+static bool is_late(const struct mnt *m)
+{
+	return m->fd < 0 && m->source < 0 && m->e->has_pid_ns_id;
+}
+
+/* In whatever namespace: others may show parts of it. */
+static bool any_late(struct session *s)
+{
+	const struct map *all = session_map(s, "mnt");
+
+	for (size_t i = 0; i < all->max; i++) {
+		const struct mnt_list *l = all->rows[i].value;
+
+		for (size_t k = 0; l && k < l->n; k++)
+			if (is_late(l->v[k]))
+				return true;
+	}
+	return false;
+}
+
+/* Can its superblock be made though its root will not be mounted, or not yet? */
+static bool can_force(struct session *s, const struct mnt *m)
+{
+	const struct map *all = session_map(s, "mnt");
+	uint32_t type = m->e->fstype;
+
+	if (!mnt_fsname(m->e) || map_get(session_map(s, SUPERS), m->e->root_dev))
+		return false;
+	for (size_t i = 0; i < all->max; i++)
+		if (all->rows[i].value)
+			for mnt_each_same (o, (struct mnt_list *)all->rows[i].value, m->e->root_dev)
+				if (o->e->has_pid_ns_id)
+					return false;
+	if (mnt_has_contents(m->e) || type == FSTYPE__PROC || type == FSTYPE__SYSFS || type == FSTYPE__MQUEUE)
+		return true;
+	for (size_t i = 0; i < all->max; i++)
+		if (all->rows[i].value)
+			for mnt_each_same (o, (struct mnt_list *)all->rows[i].value, m->e->root_dev)
+				if (!strcmp(o->e->root, "/"))
+					return true;
+	return false;
+}
+
+/* Its layers are looked up as the tasks see them. */
+static int make_overlay(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	own_fd int home = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (home < 0 || !l->root || l->root->fd < 0 || fchdir(l->root->fd) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "mount %s: enter the new root", m->e->mountpoint);
+	r = make_super(s, m);
+	if (fchdir(home) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "mount %s: leave the new root", m->e->mountpoint);
+	return r;
+}
+
+static int force_super(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	int fd = m->e->fstype == FSTYPE__OVERLAYFS ? make_overlay(s, l, m) : make_super(s, m);
+
+	if (fd >= 0)
+		map_put(session_map(s, SUPERS), m->e->root_dev, (void *)(intptr_t)(fd + 1));
+	return fd < 0 ? fd : 0;
 }
 
 static int attach(struct session *s, struct mnt *m)
@@ -297,69 +425,80 @@ static int attach(struct session *s, struct mnt *m)
 		return session_fail(s, -errno, "mount %s: find its mount point", m->e->mountpoint);
 	if (move_mount(m->fd, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return session_fail(s, -errno, "mount %s: put it in its place", m->e->mountpoint);
+	m->parent->kids++;
 	session_debug(s, "mount %u: %s of type %s made", m->e->mnt_id, m->e->mountpoint,
 		      mnt_fsname(m->e) ? mnt_fsname(m->e) : "-");
 	return 0;
 }
 
-/* Would it hide the mount point of one that is not made yet? */
-static bool would_hide(const struct mnt_list *l, const struct mnt *m)
+/* Would it hide the mount point of one that is not made yet? Those stand before it. */
+static bool would_hide(const struct mnt *m)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		const struct mnt *o = l->v[i];
-		const char *rel;
+	size_t n = strlen(m->e->mountpoint);
 
-		if (o == m || o->fd >= 0 || o->parent != m->parent)
-			continue;
-		rel = mnt_below(o->e->mountpoint, m->e->mountpoint);
-		if (rel && *rel)
+	for (const struct mnt *o = m->prev; o && !strncmp(o->e->mountpoint, m->e->mountpoint, n); o = o->prev) {
+		const char *rel = mnt_below(o->e->mountpoint, m->e->mountpoint);
+
+		if (o->fd < 0 && rel && *rel)
 			return true;
 	}
 	return false;
 }
 
-/* A proc of a nested pid namespace, whose first task makes it: until then it waits. */
-static bool is_late(const struct mnt *m)
+static bool has_place(const struct mnt *m)
 {
-	return m->fd < 0 && m->e->has_pid_ns_id;
+	return m->fd < 0 && (!m->parent || m->parent->fd >= 0) && !would_hide(m);
 }
 
-static bool any_late(const struct mnt_list *l)
+/* What m shows, detached. -ENOENT: not possible yet; -errno with the reason */
+static int source_of(struct session *s, const struct mnt_list *l, struct mnt *m)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (is_late(l->v[i]))
-			return true;
-	return false;
+	int r;
+
+	if (m->source >= 0)
+		return take_fd(m->source);
+	if (is_late(m))
+		return -ENOENT;
+	r = bind_same(s, l, m);
+	/* an overlay waits for its layers: unlock() */
+	return r == -ENOENT && mnt_fsname(m->e) && !strcmp(m->e->root, "/") && m->e->fstype != FSTYPE__OVERLAYFS
+		       ? make_super(s, m)
+		       : r;
 }
 
 /* 1: made; 0: not possible yet */
 static int try_mount(struct session *s, struct mnt_list *l, struct mnt *m)
 {
-	const struct mnt *same;
 	int r;
 
-	if (m->fd >= 0 || m->parent->fd < 0 || would_hide(l, m))
+	if (!has_place(m))
 		return 0;
-	same = find_same(l, m);
-	if (m->source >= 0)
-		m->fd = take_fd(m->source), r = 0;
-	else if (same)
-		r = bind_same(s, l, m, same);
-	else if (!is_late(m) && mnt_fsname(m->e) && !strcmp(m->e->root, "/"))
-		r = make_super(s, m);
-	else
-		return 0;
-	if (r == 0)
-		r = attach(s, m);
+	r = source_of(s, l, m);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	m->fd = r;
+	r = attach(s, m);
 	return r < 0 ? r : 1;
+}
+
+/* Nothing goes on: the root of a superblock is mounted nowhere, or waits for what it shows. 1: one was made */
+static int unlock(struct session *s, const struct mnt_list *l)
+{
+	for (size_t i = 1; i < l->n; i++)
+		if (has_place(l->v[i]) && can_force(s, l->v[i])) {
+			int r = force_super(s, l, l->v[i]);
+
+			return r < 0 ? r : 1;
+		}
+	return 0;
 }
 
 static int mount_all(struct session *s, struct mnt_list *l)
 {
-	bool progress = true;
+	int progress = 1;
 
 	while (progress) {
-		progress = false;
+		progress = 0;
 		for (size_t i = 1; i < l->n; i++) {
 			int r = try_mount(s, l, l->v[i]);
 
@@ -367,9 +506,13 @@ static int mount_all(struct session *s, struct mnt_list *l)
 				return r;
 			progress |= r;
 		}
+		if (!progress)
+			progress = unlock(s, l);
+		if (progress < 0)
+			return progress;
 	}
-	for (size_t i = 0; i < l->n && !any_late(l); i++)
-		if (l->v[i]->fd < 0)
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i]->fd < 0 && !any_late(s))
 			return session_fail(s, -ENOTSUP,
 					    "mount %s: nothing shows what it showed (%s of %s); it has to be given from outside (--external)",
 					    l->v[i]->e->mountpoint, l->v[i]->e->root,
@@ -409,20 +552,25 @@ static int set_flags(struct session *s, struct mnt *m)
 	return 0;
 }
 
-/* Only who is in its namespace may change it. */
-static int propagate(struct session *s, const struct mnt *m, uint64_t type)
+static int change(struct session *s, const struct mnt *m, uint64_t type)
 {
 	struct mount_attr a = { .propagation = type };
-	own_fd int home = m->ns < 0 ? -1 : openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
-	int r = 0;
 
-	if (m->ns >= 0 && (home < 0 || setns(m->ns, CLONE_NEWNS) < 0))
-		return session_fail(s, -errno, "mount %s: enter its namespace", m->e->mountpoint);
-	if (mount_setattr(m->fd, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
-		r = session_fail(s, -errno, "mount %s: set its propagation: errno %d", m->e->mountpoint, errno);
-	if (home >= 0 && setns(home, CLONE_NEWNS) < 0)
-		r = session_fail(s, -errno, "mnt namespace: return to the root task's");
-	return r;
+	return mount_setattr(m->fd, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0
+		       ? session_fail(s, -errno, "mount %s: set its propagation", m->e->mountpoint)
+		       : 0;
+}
+static int make_slave(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	return change(s, m, MS_SLAVE);
+}
+static int make_shared(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	return change(s, m, MS_SHARED);
+}
+static int make_unbindable(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	return change(s, m, MS_UNBINDABLE);
 }
 
 static int take_group(struct session *s, const struct mnt *m, const struct mnt *of)
@@ -438,16 +586,12 @@ static int take_group(struct session *s, const struct mnt *m, const struct mnt *
  * Whose group m can be put in: one with that group that is done and shows all of m, as the kernel demands.
  * *wait: such a one exists but is not done yet.
  */
-static const struct mnt *group_source(const struct mnt_list *l, const struct mnt *m, uint32_t group,
-				      const bool *done, bool *wait)
+static const struct mnt *group_source(const struct map *groups, const struct mnt *m, uint32_t group, bool *wait)
 {
-	for (size_t i = 0; group && i < l->n; i++) {
-		const struct mnt *o = l->v[i];
-
-		if (o == m || o->e->shared_id != group || o->e->root_dev != m->e->root_dev ||
-		    !mnt_below(m->e->root, o->e->root))
+	for (const struct mnt *o = group ? map_get(groups, group) : NULL; o; o = o->peer) {
+		if (o == m || o->e->root_dev != m->e->root_dev || !mnt_below(m->e->root, o->e->root))
 			continue;
-		if (done[i])
+		if (o->done)
 			return o;
 		/* of equals, the first begins */
 		*wait |= strcmp(m->e->root, o->e->root) || group != m->e->shared_id;
@@ -455,70 +599,188 @@ static const struct mnt *group_source(const struct mnt_list *l, const struct mnt
 	return NULL;
 }
 
-static bool group_begun(const struct mnt_list *l, const struct mnt *m, const bool *done)
+static bool group_begun(const struct map *groups, const struct mnt *m)
 {
-	for (size_t i = 0; m->e->shared_id && i < l->n; i++)
-		if (done[i] && l->v[i]->e->shared_id == m->e->shared_id)
+	for (const struct mnt *o = m->e->shared_id ? map_get(groups, m->e->shared_id) : NULL; o; o = o->peer)
+		if (o->done)
 			return true;
 	return false;
 }
 
-/* One mount joins its groups; done[]: whose are set already. 1: done, 0: another has to be done first */
-static int set_group(struct session *s, const struct mnt_list *l, size_t i, const bool *done)
+/* One mount joins its groups. 1: done, 0: another has to be done first */
+static int set_group(struct session *s, const struct map *groups, const struct mnt *m)
 {
-	const struct mnt *m = l->v[i], *peer, *master = NULL;
+	const struct mnt *peer, *master = NULL;
 	bool wait = false;
 	int r = 0;
 
 	if (m->peer_outside)
 		return 1;
-	peer = group_source(l, m, m->e->shared_id, done, &wait);
+	peer = group_source(groups, m, m->e->shared_id, &wait);
 	if (!peer && !wait)
-		master = group_source(l, m, m->e->master_id, done, &wait);
+		master = group_source(groups, m, m->e->master_id, &wait);
 	if (!peer && wait)
 		return 0;
 	if (peer)
 		r = take_group(s, m, peer);
-	else if (group_begun(l, m, done))
+	else if (group_begun(groups, m))
 		session_warn(s, "mount %s: shares no longer with its group, whose mounts show other directories than %s",
 			     m->e->mountpoint, m->e->root);
 	if (!peer && master) {
 		r = take_group(s, m, master);
 		if (r == 0)
-			r = propagate(s, m, MS_SLAVE);
+			r = there(s, m->ns, make_slave, m, NULL);
 	} else if (!peer && m->e->master_id && !m->slave_outside) {
 		session_warn(s, "mount %s: was a slave of a group outside; it gets nothing from there any more",
 			     m->e->mountpoint);
 	}
 	if (r == 0 && !peer && m->e->shared_id)
-		r = propagate(s, m, MS_SHARED);
+		r = there(s, m->ns, make_shared, m, NULL);
 	if (r == 0 && m->e->flags & MS_UNBINDABLE)
-		r = propagate(s, m, MS_UNBINDABLE);
+		r = there(s, m->ns, make_unbindable, m, NULL);
 	return r < 0 ? r : 1;
 }
 
-static int set_groups(struct session *s, const struct mnt_list *l)
+/* ---- groups whose mounts show different directories ---- */
+
+/* The longest path above both. */
+static char *common(const char *a, const char *b)
 {
-	own_mem bool *done = xalloc(l->n * sizeof(*done));
+	size_t n = 0, last = 0;
+
+	while (a[n] && a[n] == b[n]) {
+		if (a[n] == '/')
+			last = n;
+		n++;
+	}
+	if ((!a[n] || a[n] == '/') && (!b[n] || b[n] == '/'))
+		last = n;
+	return last ? xprintf("%.*s", (int)last, a) : xstrdup("/");
+}
+
+/* What a member must show for all of the group, and all its slaves, to be put in; NULL if one does and serves. */
+static char *wanted_root(const struct map *groups, const struct map *slaves, uint32_t group)
+{
+	const struct mnt *first = map_get(groups, group);
+	own_mem char *root = xstrdup(first->e->root);
+	bool many = false;
+
+	for (const struct mnt *o = first; o; o = o->peer) {
+		char *c = common(root, o->e->root);
+
+		free(root);
+		root = c;
+		many |= o->kids > KIDS_MANY;
+	}
+	for (const struct mnt *o = map_get(slaves, group); o; o = o->slave) {
+		char *c = common(root, o->e->root);
+
+		free(root);
+		root = c;
+	}
+	for (const struct mnt *o = first; o; o = o->peer)
+		if (o->peer_outside || (!many && !strcmp(o->e->root, root)))
+			return NULL;
+	return take_mem(root);
+}
+
+/* A mount that nobody will see, member of the group of first till all are in. */
+static int stand_in(struct session *s, struct mnt_list *all, struct map *groups, struct mnt *first, char *root)
+{
+	struct mnt *m = xalloc(sizeof(*m));
+	int r;
+
+	m->fd = m->source = m->ns = m->bare = -1;
+	m->e = xalloc(sizeof(*m->e));
+	mnt_entry__init(m->e);
+	m->e->root = root;
+	m->e->mountpoint = xprintf("%s (its group)", first->e->mountpoint);
+	m->e->root_dev = first->e->root_dev;
+	m->e->shared_id = first->e->shared_id;
+	m->e->master_id = first->e->master_id;
+	m->peer = first;
+	map_put(groups, first->e->shared_id, m);
+	*vec_add(all) = m;
+	for mnt_each_same (o, all, m->e->root_dev)
+		if (shows(o, m)) {
+			r = there(s, o->ns, bind_of, m, o);
+			if (r >= 0)
+				m->fd = r;
+			break;
+		}
+	if (m->fd < 0)
+		m->fd = bind_same(s, all, m);
+	if (m->fd == -ENOENT || m->fd == -1) { /* the warning comes from set_group() */
+		map_put(groups, first->e->shared_id, first);
+		m->done = true;
+		return 0;
+	}
+	return m->fd < 0 ? m->fd : 0;
+}
+
+static int stand_ins(struct session *s, struct mnt_list *all, struct map *groups, const struct map *slaves)
+{
+	size_t n = all->n;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct mnt *m = all->v[i];
+		char *root = m->e->shared_id && map_get(groups, m->e->shared_id) == m
+				     ? wanted_root(groups, slaves, m->e->shared_id)
+				     : NULL;
+
+		if (root)
+			r = stand_in(s, all, groups, m, root);
+	}
+	return r;
+}
+
+static int set_groups(struct session *s, struct mnt_list *l)
+{
+	struct map groups = { 0 }, slaves = { 0 };
 	bool progress = true;
+	size_t n = l->n;
+	int r;
 
-	while (progress) {
-		progress = false;
-		for (size_t i = 0; i < l->n; i++) {
-			int r = done[i] ? 0 : set_group(s, l, i, done);
+	mnt_by_dev(l);
+	for (size_t i = l->n; i-- > 0;) {
+		struct mnt *m = l->v[i];
 
-			if (r < 0)
-				return r;
-			done[i] |= r;
-			progress |= r;
+		m->done = false;
+		if (m->e->shared_id) {
+			m->peer = map_get(&groups, m->e->shared_id);
+			map_put(&groups, m->e->shared_id, m);
+		}
+		if (m->e->master_id) {
+			m->slave = map_get(&slaves, m->e->master_id);
+			map_put(&slaves, m->e->master_id, m);
 		}
 	}
-	for (size_t i = 0; i < l->n; i++)
-		if (!done[i])
-			return session_fail(s, -EBADMSG, "mount %s: its groups %u and %u go round in a circle",
-					    l->v[i]->e->mountpoint, l->v[i]->e->shared_id,
-					    l->v[i]->e->master_id);
-	return 0;
+	r = stand_ins(s, l, &groups, &slaves);
+	while (r >= 0 && progress) {
+		progress = false;
+		for (size_t i = 0; r >= 0 && i < l->n; i++) {
+			struct mnt *m = l->v[(i + n) % l->n]; /* stand-ins first */
+
+			if (m->done)
+				continue;
+			r = set_group(s, &groups, m);
+			m->done = r > 0;
+			progress |= r > 0;
+		}
+	}
+	for (size_t i = 0; r >= 0 && i < l->n; i++)
+		if (!l->v[i]->done)
+			r = session_fail(s, -EBADMSG, "mount %s: its groups %u and %u go round in a circle",
+					 l->v[i]->e->mountpoint, l->v[i]->e->shared_id, l->v[i]->e->master_id);
+	for (; l->n > n; l->n--) {
+		fd_close(l->v[l->n - 1]->fd);
+		mnt_entry__free_unpacked(l->v[l->n - 1]->e, NULL);
+		free(l->v[l->n - 1]);
+	}
+	map_free(&groups);
+	map_free(&slaves);
+	return r < 0 ? r : 0;
 }
 
 /* ---- the root ---- */
@@ -557,29 +819,34 @@ static int root_turn(struct session *s, const struct mnt_list *l)
 /* What the root task's mounts show is cloned from there, while we still are among them. */
 static int nested_sources(struct session *s, const struct mnt_list *main, struct mnt_list *l)
 {
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < l->n; i++) {
+	for (size_t i = 0; i < l->n; i++) {
 		struct mnt *m = l->v[i];
-		const struct mnt *same = m->source < 0 ? find_same(main, m) : NULL;
+		int r = m->fd < 0 && m->source < 0 && !m->e->has_pid_ns_id ? bind_in(s, main, m) : -ENOENT;
 
-		if (!same)
-			continue;
-		r = bind_same(s, main, m, same);
-		m->source = take_fd(m->fd);
-		m->fd = -1;
+		if (r >= 0)
+			m->source = r;
+		else if (r != -ENOENT)
+			return r;
 	}
-	if (r == 0 && l->root->source < 0 && !l->root->e->has_pid_ns_id && mnt_fsname(l->root->e) &&
-	    !strcmp(l->root->e->root, "/")) { /* a file system of its own (pivot_root into a tmpfs) */
-		r = make_super(s, l->root);
-		l->root->source = take_fd(l->root->fd);
-		l->root->fd = -1;
+	return 0;
+}
+
+/* It may have a root of its own. */
+static int nested_root(struct session *s, struct mnt_list *l)
+{
+	struct mnt *m = l->root;
+	int r = source_of(s, l, m);
+
+	if (r == -ENOENT && can_force(s, m)) {
+		r = force_super(s, l, m);
+		r = r < 0 ? r : source_of(s, l, m);
 	}
-	if (r == 0 && l->root->source < 0)
-		r = session_fail(s, -ENOTSUP,
-				 "mount / of a nested namespace: is %s of %s, which the root task does not see; that cannot be restored yet",
-				 l->root->e->root, l->root->e->source);
-	return r;
+	if (r == -ENOENT)
+		return session_fail(s, -ENOTSUP,
+				    "mount / of a nested namespace: is %s of %s, which the root task does not see; that cannot be restored yet",
+				    m->e->root, m->e->source);
+	m->source = r;
+	return r < 0 ? r : 0;
 }
 
 static int nested_give(struct session *s, const struct ns *ns, int fd)
@@ -645,7 +912,9 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 	fd = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
 	for (size_t i = 0; i < l->n; i++)
 		l->v[i]->ns = fd;
-	r = root_in(s, l, false);
+	r = nested_root(s, l);
+	if (r == 0)
+		r = root_in(s, l, false);
 	if (r == 0)
 		r = neighbours_enter(s, ns, home);
 	if (r == 0)
@@ -700,23 +969,54 @@ static struct mnt *late_find(struct session *s, uint32_t id)
 	return NULL;
 }
 
-/* Of one namespace, in the guest, which goes there. */
-static int late_mount(struct session *s, struct mnt_list *l)
+static bool is_whole(const struct mnt_list *l)
 {
-	int r;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i]->fd < 0)
+			return false;
+	return true;
+}
+
+/* Of one namespace, in the guest, which goes there. */
+static int late_mount(struct session *s, const struct ns *ns, struct mnt_list *l)
+{
+	int home[ARRAY_SIZE(seen_in)] = { -1, -1 }, r;
 
 	if (l->root->ns >= 0 && setns(l->root->ns, CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mounts: enter a nested namespace");
-	r = mount_all(s, l);
+	r = neighbours_enter(s, ns, home);
+	if (r == 0)
+		r = mount_all(s, l);
+	if (neighbours_leave(s, home) < 0)
+		r = -EIO;
 	for (size_t i = 0; r == 0 && i < l->n; i++)
 		r = set_flags(s, l->v[i]);
+	return r;
+}
+
+static int late_all(struct session *s, int home)
+{
+	const struct ns *ns = ns_of(s, CLONE_NEWNS);
+	const struct mnt_list *main = map_get(session_map(s, "mnt"), ns->id);
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && ns; ns = ns_nested(s, CLONE_NEWNS, n++)) {
+		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
+
+		if (is_whole(l))
+			continue;
+		r = n ? nested_sources(s, main, l) : 0;
+		if (r == 0)
+			r = late_mount(s, ns, l);
+		if (setns(home, CLONE_NEWNS) < 0 && r == 0)
+			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
+	}
 	return r;
 }
 
 /* The guest waits till the supervisor has them. */
 static int late_take(struct session *s, size_t waiting)
 {
-	struct mnt_list *l;
 	own_fd int home = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open it") : guest_give_fd(s, NS_TAG_WAITS, home);
 	int id, fd;
@@ -728,17 +1028,13 @@ static int late_take(struct session *s, size_t waiting)
 		if (fd < 0)
 			return session_fail(s, fd, "mounts: wait for the supervisor");
 		m = late_find(s, id);
-		if (!m || m->source >= 0) {
+		if (!m) {
 			fd_close(fd);
 			return session_fail(s, -EPROTO, "mounts: got one that was not asked for");
 		}
 		m->source = fd;
 	}
-	for (size_t n = 0; r == 0 && (l = list_n(s, n)); n++)
-		r = any_late(l) ? late_mount(s, l) : 0;
-	if (r == 0 && setns(home, CLONE_NEWNS) < 0)
-		r = session_fail(s, -errno, "mnt namespace: return to the root task's");
-	return r;
+	return r < 0 ? r : late_all(s, home);
 }
 
 /* By the first task of the pid namespace: a detached mount of a new proc. */
@@ -807,7 +1103,7 @@ int mnt_late(struct session *s, struct guest *g)
 
 	for (size_t n = 0; r == 0 && (l = list_n(s, n)); n++)
 		for (size_t i = 0; r == 0 && i < l->n; i++)
-			if (is_late(l->v[i]) && l->v[i]->source < 0)
+			if (is_late(l->v[i]))
 				r = late_one(s, g, l->v[i]);
 	return r;
 }
@@ -835,5 +1131,6 @@ int mnt_build(struct session *s, struct mnt_list *l)
 	if (r == 0)
 		r = set_groups(s, &all);
 	free(all.v);
+	map_free(&all.by_dev);
 	return r;
 }

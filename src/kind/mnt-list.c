@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#define MOUNTS_MAX 5000
+#define MOUNTS_MAX 100000 /* the kernel's own: fs.mount-max */
 
 static const struct {
 	const char *name;
@@ -88,11 +88,19 @@ void mnt_free(struct mnt_list *l)
 	for (size_t i = 0; i < l->n; i++) {
 		fd_close(l->v[i]->fd);
 		fd_close(l->v[i]->source);
+		fd_close(l->v[i]->bare);
 		mnt_entry__free_unpacked(l->v[i]->e, NULL);
 		free(l->v[i]);
 	}
 	free(l->v);
+	map_free(&l->by_id);
+	map_free(&l->by_dev);
 	*l = (struct mnt_list){ 0 };
+}
+
+static struct mnt *find_id(const struct mnt_list *l, uint32_t id)
+{
+	return map_get(&l->by_id, id);
 }
 
 static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
@@ -100,8 +108,10 @@ static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
 	struct mnt *m = xalloc(sizeof(*m));
 
 	m->e = e;
-	m->fd = m->source = m->ns = -1;
+	m->fd = m->source = m->ns = m->bare = -1;
 	*vec_add(l) = m;
+	if (!find_id(l, e->mnt_id))
+		map_put(&l->by_id, e->mnt_id, m);
 	return m;
 }
 
@@ -216,7 +226,7 @@ static char *next_word(char **save)
 	return w;
 }
 
-static MntEntry *parse_line(const struct session *s, char *line)
+static MntEntry *parse_line(const struct session *s, char *line, bool *idmapped)
 {
 	MntEntry *e = xalloc(sizeof(*e));
 	unsigned id, parent, major, minor;
@@ -240,6 +250,7 @@ static MntEntry *parse_line(const struct session *s, char *line)
 	w = next_word(&save);
 	if (!w)
 		goto bad;
+	*idmapped = strstr(w, ",idmapped");
 	e->flags = parse_flags(w);
 	parse_groups(e, &save);
 	w = next_word(&save);
@@ -261,46 +272,57 @@ bad:
 
 /* ---- the tree ---- */
 
-static struct mnt *find_id(const struct mnt_list *l, uint32_t id)
+void mnt_by_dev(struct mnt_list *l)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (l->v[i]->e->mnt_id == id)
-			return l->v[i];
-	return NULL;
+	map_free(&l->by_dev);
+	for (size_t i = l->n; i-- > 0;) {
+		struct mnt *m = l->v[i];
+
+		m->same = map_get(&l->by_dev, m->e->root_dev);
+		map_put(&l->by_dev, m->e->root_dev, m);
+	}
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct mnt *x = *(struct mnt *const *)a, *y = *(struct mnt *const *)b;
+	int c = strcmp(x->e->mountpoint, y->e->mountpoint);
+
+	return c ? c : (x->e->mnt_id > y->e->mnt_id) - (x->e->mnt_id < y->e->mnt_id);
+}
+
+static void hang_below(struct mnt *parent, struct mnt *m)
+{
+	m->prev = NULL;
+	m->next = parent->child;
+	if (m->next)
+		m->next->prev = m;
+	parent->child = m;
 }
 
 /* Parents from ids, then their order in the list. */
 static int list_link(struct session *s, struct mnt_list *l)
 {
 	struct mnt_list out = { 0 };
-	size_t before;
 
+	qsort(l->v, l->n, sizeof(*l->v), by_name);
 	for (size_t i = 0; i < l->n; i++) {
 		struct mnt *m = l->v[i];
 
 		m->parent = find_id(l, m->e->parent_mnt_id);
 		if (m->parent == m)
 			m->parent = NULL;
-		if (!m->parent && !strcmp(m->e->mountpoint, "/"))
+		if (m->parent)
+			hang_below(m->parent, m);
+		else if (!strcmp(m->e->mountpoint, "/"))
 			l->root = m;
 	}
 	if (!l->root)
 		return session_fail(s, -EBADMSG, "mounts: there is no root mount");
 	*vec_add(&out) = l->root;
-	do { /* one level of the tree after the other */
-		before = out.n;
-		for (size_t i = 0; i < l->n; i++) {
-			struct mnt *m = l->v[i];
-			bool have = m == l->root, up = false;
-
-			for (size_t k = 0; !have && k < out.n; k++) {
-				have |= out.v[k] == m;
-				up |= k < before && out.v[k] == m->parent;
-			}
-			if (!have && up)
-				*vec_add(&out) = m;
-		}
-	} while (out.n != before);
+	for (size_t i = 0; i < out.n; i++) /* one level of the tree after the other */
+		for (struct mnt *c = out.v[i]->child; c; c = c->next)
+			*vec_add(&out) = c;
 	if (out.n != l->n) {
 		free(out.v);
 		return session_fail(s, -EBADMSG, "mounts: some belong to none of the others");
@@ -308,6 +330,7 @@ static int list_link(struct session *s, struct mnt_list *l)
 	free(l->v);
 	l->v = out.v;
 	l->max = out.max;
+	mnt_by_dev(l);
 	return 0;
 }
 
@@ -324,23 +347,51 @@ int mnt_parse_flat(struct session *s, const char *text, struct mnt_list *ret)
 	char *save = NULL;
 
 	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		MntEntry *e = parse_line(s, line);
+		bool idmapped = false;
+		MntEntry *e = parse_line(s, line, &idmapped);
 
 		if (!e)
 			return session_fail(s, -EBADMSG, "mountinfo: a line cannot be read");
-		mnt_add(ret, e);
+		mnt_add(ret, e)->idmapped = idmapped;
 	}
 	return 0;
 }
 
-void mnt_drop(struct mnt_list *l, size_t i)
+static void unhang(struct mnt *m)
 {
-	struct mnt *m = l->v[i];
+	if (m->prev)
+		m->prev->next = m->next;
+	else if (m->parent)
+		m->parent->child = m->next;
+	if (m->next)
+		m->next->prev = m->prev;
+}
 
-	memmove(l->v + i, l->v + i + 1, (l->n - i - 1) * sizeof(*l->v));
-	l->n--;
-	mnt_entry__free_unpacked(m->e, NULL);
-	free(m);
+void mnt_keep(struct session *s, struct mnt_list *l, bool (*keep)(struct session *s, const struct mnt *m))
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		l->v[i]->done = (l->v[i]->parent && l->v[i]->parent->done) || !keep(s, l->v[i]);
+	map_free(&l->by_id);
+	for (size_t i = 0; i < l->n; i++)
+		if (!l->v[i]->done)
+			map_put(&l->by_id, l->v[i]->e->mnt_id, l->v[i]);
+	for (size_t i = l->n; i-- > 0;)
+		if (l->v[i]->done)
+			unhang(l->v[i]);
+	for (size_t i = 0; i < l->n; i++) {
+		struct mnt *m = l->v[i];
+
+		if (!m->done) {
+			l->v[n++] = m;
+			continue;
+		}
+		mnt_entry__free_unpacked(m->e, NULL);
+		free(m);
+	}
+	l->n = n;
+	mnt_by_dev(l);
 }
 
 int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
@@ -379,8 +430,10 @@ int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret)
 	if (r == 1)
 		return session_fail(s, -ENOENT, "image mountpoints-%u.img is missing", ns_id);
 	while (r == 0 && (r = image_read(&img, &mnt_entry__descriptor, &m)) == 1) {
-		r = ret->n < MOUNTS_MAX ? check(s, ns_id, (MntEntry *)m) : -E2BIG;
-		if (find_id(ret, ((MntEntry *)m)->mnt_id))
+		r = ret->n < MOUNTS_MAX ? check(s, ns_id, (MntEntry *)m)
+					: session_fail(s, -E2BIG, "mountpoints-%u.img: has more than %d mounts",
+						       ns_id, MOUNTS_MAX);
+		if (r == 0 && find_id(ret, ((MntEntry *)m)->mnt_id))
 			r = session_fail(s, -EBADMSG, "mountpoints-%u.img: mount %u stands there twice",
 					 ns_id, ((MntEntry *)m)->mnt_id);
 		mnt_add(ret, (MntEntry *)m);

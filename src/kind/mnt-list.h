@@ -3,6 +3,7 @@
 #ifndef KIND_MNT_LIST_H
 #define KIND_MNT_LIST_H
 
+#include "base/map.h"
 #include "images/mnt.pb-c.h"
 #include "session/session.h"
 
@@ -12,23 +13,40 @@ struct mnt {
 	int fd;		    /* restore: its root directory, once mounted; else -1 */
 	int source;	    /* restore: detached clone of an external mount, or -1 */
 	int ns;		    /* restore: the nested namespace it is in; borrowed; -1: the root task's */
+	bool idmapped;	    /* dump */
 	bool flagged;	    /* restore: its flags are set */
 	bool slave_outside; /* restore: slave of a group of the host's */
 	bool peer_outside;  /* restore: member of one */
+	bool done;	    /* dump: its files are read; restore: its groups are set */
+	size_t kids;	    /* dump: mounts on it that are left; restore: that are made */
+	int bare;	    /* restore: a clone without what is mounted on it, or -1 */
+
+	/* siblings by falling mountpoint, what lies deeper before what would hide it */
+	struct mnt *child, *prev, *next;
+	struct mnt *same; /* the next of the same superblock */
+	struct mnt *peer; /* restore: the next of the same peer group */
+	struct mnt *slave; /* restore: the next with the same master */
 };
 
 struct mnt_list {
 	struct mnt **v; /* parents before children */
 	size_t n, max;
 	struct mnt *root;
+	struct map by_id;  /* struct mnt */
+	struct map by_dev; /* struct mnt, the first of that superblock; same leads on */
 };
+
+/** mnt_each_same - all of the list that show superblock dev */
+#define mnt_each_same(o, l, dev) (struct mnt *o = map_get(&(l)->by_dev, dev); o; o = o->same)
 
 /** mnt_parse - from the text of a mountinfo file */
 int mnt_parse(struct session *s, const char *text, struct mnt_list *ret);
 /** mnt_parse_flat - the same, parents not looked for: those of our own namespace may be out of sight */
 int mnt_parse_flat(struct session *s, const char *text, struct mnt_list *ret);
-/** mnt_drop - forget a mount that has no children left */
-void mnt_drop(struct mnt_list *l, size_t i);
+/** mnt_keep - forget mounts that keep() does not want, with what is mounted on them */
+void mnt_keep(struct session *s, struct mnt_list *l, bool (*keep)(struct session *s, const struct mnt *m));
+/** mnt_by_dev - link those of one superblock */
+void mnt_by_dev(struct mnt_list *l);
 /** mnt_read - from mountpoints-N.img, checked */
 int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret);
 /** mnt_write - into mountpoints-N.img */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Kept:   names, types, contents, owners, modes, times, extended attributes, hard links, holes.
- * Lost:   sockets: whoever bound them makes them again.
+ * Kept:   names, types, contents, owners, modes, times, extended attributes, ACLs, hard links, holes.
+ * Lost:   sockets: whoever bound them makes them again; those that nobody listens on any more are not made.
  */
 #include "kind/mnt-tar.h"
 
 #include "base/res.h"
+#include "kind/ns.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -78,12 +79,23 @@ static int put_entry(struct session *s, struct archive *disk, struct archive *ou
 	return 0;
 }
 
-static int put_all(struct session *s, struct archive *disk, struct archive *out, const char *what)
+/* "./f" of what shows /a/b is "./a/b/f" */
+static void put_below(struct archive_entry *e, const char *root)
 {
-	struct archive_entry_linkresolver *links = archive_entry_linkresolver_new();
+	const char *name = archive_entry_pathname(e);
+	own_mem char *full = NULL;
+
+	if (!strcmp(root, "/") || !name)
+		return;
+	full = xprintf(".%s%s", root, name + (*name == '.'));
+	archive_entry_set_pathname(e, full);
+}
+
+static int put_all(struct session *s, struct archive *disk, struct archive *out, const char *root,
+		   struct archive_entry_linkresolver *links, const char *what)
+{
 	int r = 0;
 
-	archive_entry_linkresolver_set_strategy(links, ARCHIVE_FORMAT_TAR_PAX_RESTRICTED);
 	while (r == 0) {
 		own_entry struct archive_entry *e = archive_entry_new();
 		struct archive_entry *spare = NULL;
@@ -96,11 +108,54 @@ static int put_all(struct session *s, struct archive *disk, struct archive *out,
 			break;
 		}
 		archive_read_disk_descend(disk);
+		put_below(e, root);
 		archive_entry_linkify(links, &e, &spare);
 		r = e ? put_entry(s, disk, out, e, what) : 0;
 	}
-	archive_entry_linkresolver_free(links);
 	return r;
+}
+
+/* A mount may show a single file. */
+static int put_file(struct session *s, struct archive *disk, struct archive *out, const struct mnt_part *part,
+		    const char *what)
+{
+	own_entry struct archive_entry *e = archive_entry_new();
+	own_mem char *link = xprintf("thread-self/fd/%d", part->fd), *buf = xalloc(BLOCK);
+	own_fd int fd = -1;
+	struct stat st;
+	ssize_t n = 0;
+
+	if (fstatat(part->fd, "", &st, AT_EMPTY_PATH) < 0)
+		return session_fail(s, -errno, "mount %s: read what it shows", what);
+	if (S_ISREG(st.st_mode) && (fd = openat(ns_proc(s), link, O_RDONLY | O_CLOEXEC)) < 0)
+		return session_fail(s, -errno, "mount %s: open its file", what);
+	archive_entry_copy_pathname(e, "");
+	put_below(e, part->root);
+	archive_entry_copy_stat(e, &st);
+	if (fd >= 0 && archive_read_disk_entry_from_file(disk, e, fd, &st) < ARCHIVE_WARN)
+		return tar_fail(s, disk, what, "read");
+	if (archive_entry_filetype(e) == AE_IFSOCK)
+		return 0;
+	if (archive_write_header(out, e) < ARCHIVE_WARN)
+		return tar_fail(s, out, what, "store");
+	while (fd >= 0 && (n = read(fd, buf, BLOCK)) > 0)
+		if (archive_write_data(out, buf, n) < 0)
+			return tar_fail(s, out, what, "store");
+	return n < 0 ? session_fail(s, -errno, "mount %s: read its file", what) : 0;
+}
+
+static int put_part(struct session *s, struct archive *out, const struct mnt_part *part,
+		    struct archive_entry_linkresolver *links, const char *what)
+{
+	own_reader struct archive *disk = archive_read_disk_new();
+
+	archive_read_disk_set_symlink_physical(disk);
+	if (fchdir(part->fd) < 0)
+		return errno == ENOTDIR ? put_file(s, disk, out, part, what)
+					: session_fail(s, -errno, "mount %s: enter it", what);
+	if (archive_read_disk_open(disk, ".") != ARCHIVE_OK)
+		return tar_fail(s, disk, what, "read");
+	return put_all(s, disk, out, part->root, links, what);
 }
 
 void mnt_tar_ready(void)
@@ -111,28 +166,29 @@ void mnt_tar_ready(void)
 		iconv_close(c);
 }
 
-int mnt_tar_write(struct session *s, uint32_t dev, int dir, const char *what)
+int mnt_tar_write(struct session *s, uint32_t dev, const char *what, size_t n, const struct mnt_part *parts)
 {
-	own_reader struct archive *disk = archive_read_disk_new();
 	own_writer struct archive *out = archive_write_new();
+	struct archive_entry_linkresolver *links;
 	own_fd int fd = -1;
 	char name[64];
-	int r;
+	int r = 0;
 
 	snprintf(name, sizeof(name), "tmpfs-dev-%u.tar.gz.img", dev);
 	session_unlinkat(s, s->images, name);
 	fd = session_openat(s, s->images, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
-	if (fd < 0 || fchdir(dir) < 0)
-		return session_fail(s, fd < 0 ? fd : -errno, "mount %s: create %s", what, name);
+	if (fd < 0)
+		return session_fail(s, fd, "mount %s: create %s", what, name);
 	archive_write_add_filter_gzip(out);
 	archive_write_set_filter_option(out, "gzip", "compression-level", "1");
-	archive_write_set_format_pax_restricted(out);
-	archive_read_disk_set_symlink_physical(disk);
+	archive_write_set_format_pax(out); /* nanoseconds too */
 	if (archive_write_open_fd(out, fd) != ARCHIVE_OK)
 		return tar_fail(s, out, what, "store");
-	if (archive_read_disk_open(disk, ".") != ARCHIVE_OK)
-		return tar_fail(s, disk, what, "read");
-	r = put_all(s, disk, out, what);
+	links = archive_entry_linkresolver_new();
+	archive_entry_linkresolver_set_strategy(links, ARCHIVE_FORMAT_TAR_PAX_RESTRICTED);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = put_part(s, out, &parts[i], links, what);
+	archive_entry_linkresolver_free(links);
 	if (r == 0 && archive_write_close(out) != ARCHIVE_OK)
 		r = tar_fail(s, out, what, "store");
 	return r;
@@ -153,14 +209,21 @@ static int get_data(struct session *s, struct archive *in, struct archive *disk,
 	return r == ARCHIVE_EOF ? 0 : tar_fail(s, in, what, "read the stored");
 }
 
-static int get_all(struct session *s, struct archive *in, struct archive *disk, const char *what)
+/* *top: modification time of the root, which libarchive leaves alone */
+static int get_all(struct session *s, struct archive *in, struct archive *disk, const char *what,
+		   struct timespec *top)
 {
 	struct archive_entry *e;
+	const char *name;
 	int r = 0, got;
 
 	while (r == 0 && (got = archive_read_next_header(in, &e)) != ARCHIVE_EOF) {
 		if (got < ARCHIVE_WARN)
 			return tar_fail(s, in, what, "read the stored");
+		name = archive_entry_pathname(e);
+		if (name && (!strcmp(name, ".") || !strcmp(name, "./")) && archive_entry_mtime_is_set(e))
+			*top = (struct timespec){ .tv_sec = archive_entry_mtime(e),
+						  .tv_nsec = archive_entry_mtime_nsec(e) };
 		if (archive_write_header(disk, e) < ARCHIVE_WARN)
 			return tar_fail(s, disk, what, "make");
 		r = get_data(s, in, disk, what);
@@ -174,6 +237,7 @@ int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, cons
 {
 	own_reader struct archive *in = archive_read_new();
 	own_writer struct archive *disk = archive_write_disk_new();
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
 	own_fd int fd = -1;
 	char name[64];
 	int r;
@@ -198,8 +262,10 @@ int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, cons
 						     ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
 	if (archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
 		return tar_fail(s, in, what, "read the stored");
-	r = get_all(s, in, disk, what);
+	r = get_all(s, in, disk, what, &times[1]);
 	if (r == 0 && archive_write_close(disk) < ARCHIVE_WARN)
 		r = tar_fail(s, disk, what, "make");
+	if (r == 0 && utimensat(dir, ".", times, 0) < 0)
+		r = session_fail(s, -errno, "mount %s: set the time of its root", what);
 	return r;
 }

@@ -10,12 +10,16 @@
  * library must not look for its tables in the container's files
  */
 void mnt_tar_ready(void);
+struct mnt_part {
+	int fd;		  /* a clone of a mount of it, nothing mounted on that; borrowed */
+	const char *root; /* what that shows */
+};
 /**
  * mnt_tar_write - tmpfs-dev-DEV.tar.gz.img
- * @dir: root of the file system, nothing mounted on it; borrowed
  * @what: its mount point, for messages
+ * @parts: what is to be seen of it
  */
-int mnt_tar_write(struct session *s, uint32_t dev, int dir, const char *what);
+int mnt_tar_write(struct session *s, uint32_t dev, const char *what, size_t n, const struct mnt_part *parts);
 /** mnt_tar_read - unpack it into an empty file system; nothing to do if there is no such file */
 int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, const char *what);
 

@@ -15,14 +15,29 @@
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-build.h"
-#include "kind/mnt-tar.h"
+#include "kind/mnt-files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct mnt_lists {
+	struct {
+		struct mnt_list *v;
+		size_t n, max;
+	} lists;
+	struct {
+		const struct ns **v;
+		size_t n, max;
+	} where;
+};
 
 /*
  * "uid=100000": as the first user namespace counts, in file systems that are made anew inside.
@@ -57,18 +72,17 @@ static bool skipped(const struct session *s, const struct mnt *m)
 	for (size_t i = 0; m->parent && i < s->opts->n_skip_mnt; i++)
 		if (!strcmp(s->opts->skip_mnt[i], m->e->mountpoint))
 			return true;
-	return m->parent && skipped(s, m->parent);
+	return false;
 }
 
 /* --skip-mnt: with what is mounted below */
-static void skip(struct session *s, struct mnt_list *l)
+static bool kept(struct session *s, const struct mnt *m)
 {
-	for (size_t i = l->n; i-- > 1;)
-		if (skipped(s, l->v[i])) {
-			session_warn(s, "mount %s of %s: is left out (--skip-mnt)", l->v[i]->e->mountpoint,
-				     l->v[i]->e->source);
-			mnt_drop(l, i);
-		}
+	bool skip = s->opts->n_skip_mnt && skipped(s, m);
+
+	if (skip)
+		session_warn(s, "mount %s of %s: is left out (--skip-mnt)", m->e->mountpoint, m->e->source);
+	return !skip;
 }
 
 /*
@@ -95,34 +109,6 @@ static void proc_note(struct session *s, const struct ns *ns, int root, MntEntry
 	e->pid_ns_id = own->id;
 }
 
-/*
- * A tmpfs of which only a part is to be seen (bubblewrap: "/newroot"): that part is made anew as a whole, as
- * nobody can reach the rest.
- */
-static void rebase(struct mnt_list *l, const struct mnt_list *main, const struct mnt *m)
-{
-	own_mem char *top = xstrdup(m->e->root);
-	size_t len = strlen(top);
-
-	if (m->e->fstype != FSTYPE__TMPFS || !strcmp(top, "/") || (m->e->has_deleted && m->e->deleted) ||
-	    (main && mnt_shown_by(main, m)) || (!main && m->e->root_dev == l->root->e->root_dev))
-		return;
-	for (size_t i = 0; i < l->n; i++)
-		if (l->v[i]->e->root_dev == m->e->root_dev &&
-		    (!mnt_below(l->v[i]->e->root, top) || (l->v[i]->e->has_deleted && l->v[i]->e->deleted)))
-			return;
-	for (size_t i = 0; i < l->n; i++) {
-		MntEntry *e = l->v[i]->e;
-		char *root;
-
-		if (e->root_dev != m->e->root_dev)
-			continue;
-		root = xstrdup(e->root[len] ? e->root + len : "/");
-		free(e->root);
-		e->root = root;
-	}
-}
-
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
 static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, const struct mnt_list *main)
 {
@@ -137,9 +123,7 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		return proc;
 	r = mnt_parse(s, text, l);
 	if (r == 0)
-		skip(s, l);
-	for (size_t i = 0; r == 0 && main && i < l->n; i++)
-		rebase(l, main, l->v[i]);
+		mnt_keep(s, l, kept);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
 		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
@@ -155,134 +139,205 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 	return r < 0 || !mnt_auto_asked(s) ? r : mnt_auto(s, proc, l, main);
 }
 
-static int check(struct session *s, const struct mnt_list *l, const struct mnt_list *main, const struct mnt *m)
+/* Is its superblock mounted on the host, so that a new one would be another? */
+static bool is_hosts(struct session *s, const struct mnt *m)
 {
+	struct mnt_list ours = { 0 };
+	own_mem char *text = NULL;
+	int proc = ns_proc(s);
+	own_fd int fd = proc < 0 ? -1 : session_openat(s, proc, "self/mountinfo", O_RDONLY, 0);
+	bool is = false;
+
+	if (fd < 0 || text_read_fd(fd, &text, NULL) < 0 || mnt_parse_flat(s, text, &ours) < 0)
+		is = true;
+	for (size_t i = 0; !is && i < ours.n; i++)
+		is = ours.v[i]->e->root_dev == m->e->root_dev;
+	mnt_free(&ours);
+	return is;
+}
+
+/* Of a kind that can be made anew though its root is mounted nowhere, as mnt-build.c does it. */
+static bool is_own_super(struct session *s, const struct mnt *m)
+{
+	uint32_t type = m->e->fstype;
+
+	if (type == FSTYPE__PROC && ns_nested(s, CLONE_NEWPID, 0))
+		return false; /* of which namespace? */
+	return (mnt_has_contents(m->e) || type == FSTYPE__PROC || type == FSTYPE__SYSFS || type == FSTYPE__MQUEUE) &&
+	       !is_hosts(s, m);
+}
+
+static bool shown_anywhere(const struct mnt_list *lists, size_t n, const struct mnt *m)
+{
+	for (size_t i = 0; i < n; i++)
+		if (mnt_shown_inside(&lists[i], m))
+			return true;
+	return false;
+}
+
+/* A directory or file of the tasks, by their name; -errno */
+static int open_theirs(struct session *s, const struct ns *ns, const char *path, int flags)
+{
+	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	int fd = root < 0 ? root : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+	return fd < 0 && root >= 0 ? -errno : fd;
+}
+
+/* What is in it, besides what the kernel puts into each new one; NULL */
+static char *any_file(struct session *s, const struct ns *ns, const MntEntry *e)
+{
+	int fd = open_theirs(s, ns, e->mountpoint, O_RDONLY | O_DIRECTORY);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	char *found = NULL;
+	struct statx sx;
+
+	if (!dir || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != e->mnt_id) {
+		found = xstrdup("files that another mount hides");
+		if (!dir)
+			fd_close(fd);
+	}
+	for (struct dirent *d; dir && !found && (d = readdir(dir));)
+		if (d->d_name[0] != '.' && strcmp(d->d_name, "maps.debug") && strcmp(d->d_name, "progs.debug"))
+			found = xstrdup(d->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Made anew, those are empty. */
+static int check_empty(struct session *s, const struct ns *ns, const MntEntry *e)
+{
+	const char *type = e->fstype == FSTYPE__AUTO ? e->fsname : "";
+	own_mem char *found = NULL;
+
+	if (strcmp(type, "hugetlbfs") && strcmp(type, "bpf"))
+		return 0;
+	found = any_file(s, ns, e);
+	return !found ? 0
+		      : session_fail(s, -ENOTSUP,
+				     "mount %s: this %s holds %s, which cannot be checkpointed; remove it, or declare the mount with --external 'mnt[%s]:KEY'",
+				     e->mountpoint, type, found, e->mountpoint);
+}
+
+/* Mounted anew, its layers are looked up by their names inside. */
+static int check_overlay(struct session *s, const struct ns *ns, const MntEntry *e)
+{
+	own_mem char *opts = xstrdup(e->options);
+	char *save = NULL, *part;
+	int r = 0;
+
+	for (char *o = strtok_r(opts, ",", &save); r == 0 && o; o = strtok_r(NULL, ",", &save)) {
+		char *dirs = text_starts(o, "lowerdir=") || text_starts(o, "lowerdir+=") || text_starts(o, "datadir+=") ||
+					     text_starts(o, "upperdir=") || text_starts(o, "workdir=")
+				     ? strchr(o, '=') + 1
+				     : NULL;
+
+		while (r == 0 && (part = dirs ? strsep(&dirs, ":") : NULL)) {
+			int fd = !*part ? 0 : *part != '/' ? -ENOENT : open_theirs(s, ns, part, O_PATH | O_DIRECTORY);
+
+			if (fd < 0)
+				r = session_fail(s, -ENOTSUP,
+						 "mount %s: its layer %s is no directory of that name in the container (deleted, or from outside); declare the mount with --external 'mnt[%s]:KEY'",
+						 e->mountpoint, part, e->mountpoint);
+			else if (fd > 0)
+				close(fd);
+		}
+	}
+	return r;
+}
+
+static int check(struct session *s, const struct mnt_lists *all, size_t at, const struct mnt *m)
+{
+	const struct mnt_list *l = &all->lists.v[at], *main = at ? all->lists.v : NULL;
 	const MntEntry *e = m->e;
 	int r = 0;
 
-	if ((m == l->root && !main) || e->ext_key)
+	if ((m == l->root && !main) || e->ext_key) {
+		if (m->idmapped && m != l->root)
+			session_warn(s, "mount %s: is idmapped; its source at the restore has to be so too", e->mountpoint);
 		return 0;
-	if (e->has_deleted && e->deleted)
+	}
+	if (m->idmapped)
+		r = session_fail(s, -ENOTSUP,
+				 "mount %s: is idmapped, which cannot be checkpointed yet; give it from outside, from an idmapped mount: --external 'mnt[%s]:KEY'",
+				 e->mountpoint, e->mountpoint);
+	else if (e->has_deleted && e->deleted)
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
 				 e->mountpoint, e->root);
 	else if (main && mnt_shown_by(main, m))
 		return 0;
-	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !mnt_shown_inside(l, m))
+	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
+		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
 				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
+	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
+		r = check_overlay(s, all->where.v[at], e);
+	else if (!strcmp(e->root, "/"))
+		r = check_empty(s, all->where.v[at], e);
 	if (r < 0)
 		session_warn(s, "obstacle: mount %s of %s", e->mountpoint, e->source);
 	return r;
 }
 
-static int mnt_preflight(struct session *s, const struct ns *ns)
+/* The lists of all namespaces, the root task's first; where[]: which they are. */
+static int lists_of(struct session *s, struct mnt_lists *all)
 {
-	const struct ns *top = ns_of(s, CLONE_NEWNS);
-	struct mnt_list main = { 0 }, l = { 0 };
-	int all = top == ns ? 0 : list_of(s, top, &main, NULL);
+	const struct ns *o = ns_of(s, CLONE_NEWNS);
+	int r = 0, one;
 
-	if (all == 0)
-		all = list_of(s, ns, &l, top == ns ? NULL : &main);
-	for (size_t i = 0; i < l.n; i++) {
-		int r = check(s, &l, top == ns ? NULL : &main, l.v[i]);
-
-		all = all < 0 ? all : r;
-	}
-	mnt_free(&l);
-	mnt_free(&main);
-	return all;
-}
-
-/* ---- dump ---- */
-
-/* The mount, if it is the one on top at its place; -1 else. */
-static int open_top(const MntEntry *e)
-{
-	own_fd int fd = open(e->mountpoint, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-	struct statx sx;
-
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 ||
-	    !(sx.stx_mask & STATX_MNT_ID) || sx.stx_mnt_id != e->mnt_id)
-		return -1;
-	return take_fd(fd);
-}
-
-static bool is_bearer(const struct mnt_list *l, const struct mnt_list *main, const struct mnt *m)
-{
-	return (main || m != l->root) && !m->e->ext_key && mnt_has_contents(m->e) && !strcmp(m->e->root, "/");
-}
-
-static int dump_contents(struct session *s, const struct mnt_list *l, const struct mnt_list *main, size_t i)
-{
-	uint32_t dev = l->v[i]->e->root_dev;
-	own_fd int top = -1, tree = -1;
-
-	for (size_t k = 0; k < l->n; k++)
-		if (is_bearer(l, main, l->v[k]) && l->v[k]->e->root_dev == dev && top < 0)
-			top = open_top(l->v[k]->e);
-	if (top < 0)
-		return session_fail(s, -ENOTSUP,
-				    "mount %s: another mount hides all of it, so that its files cannot be read",
-				    l->v[i]->e->mountpoint);
-	tree = fd_high(open_tree(top, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
-	if (tree < 0)
-		return session_fail(s, -errno, "mount %s: clone it", l->v[i]->e->mountpoint);
-	return mnt_tar_write(s, dev, tree, l->v[i]->e->mountpoint);
-}
-
-static int dump_all_contents(struct session *s, const struct mnt_list *l, const struct mnt_list *main)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < l->n; i++) {
-		bool seen = (!main && l->v[i]->e->root_dev == l->root->e->root_dev) || (main && mnt_shown_by(main, l->v[i]));
-
-		for (size_t k = 0; k < i; k++)
-			seen |= is_bearer(l, main, l->v[k]) && l->v[k]->e->root_dev == l->v[i]->e->root_dev;
-		if (!seen && is_bearer(l, main, l->v[i]))
-			r = dump_contents(s, l, main, i);
+	for (size_t n = 0; o; o = ns_nested(s, CLONE_NEWNS, n++)) {
+		*vec_add(&all->where) = o;
+		*vec_add(&all->lists) = (struct mnt_list){ 0 };
+		one = list_of(s, o, &all->lists.v[n], n ? all->lists.v : NULL);
+		r = r < 0 ? r : one;
 	}
 	return r;
 }
 
-static int dump_inside(struct session *s, const struct ns *ns, const struct mnt_list *l,
-		       const struct mnt_list *main)
+static void lists_free(struct mnt_lists *all)
 {
-	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
-	own_fd int there = session_openat(s, ns->task->proc, "ns/mnt", O_RDONLY, 0);
-
-	mnt_tar_ready();
-	if (there < 0 || setns(there, CLONE_NEWNS) < 0)
-		return session_fail(s, -errno, "task %d: enter its mnt namespace", ns->task->vpid);
-	/* paths are as this task sees them */
-	if (root < 0 || fchdir(root) < 0 || chroot(".") < 0)
-		return session_fail(s, -errno, "task %d: enter its root", ns->task->vpid);
-	return dump_all_contents(s, l, main);
+	for (size_t i = 0; i < all->lists.n; i++)
+		mnt_free(&all->lists.v[i]);
+	free(all->lists.v);
+	free(all->where.v);
 }
+
+/* All at once, with the root task's. */
+static int mnt_preflight(struct session *s, const struct ns *ns)
+{
+	struct mnt_lists all = { 0 };
+	int r;
+
+	if (ns != ns_of(s, CLONE_NEWNS) && ns_is_own(s, CLONE_NEWNS))
+		return 0;
+	r = lists_of(s, &all);
+	for (size_t n = 0; n < all.lists.n; n++)
+		for (size_t i = 0; all.lists.v[n].root && i < all.lists.v[n].n; i++) {
+			int one = check(s, &all, n, all.lists.v[n].v[i]);
+
+			r = r < 0 ? r : one;
+		}
+	lists_free(&all);
+	return r;
+}
+
+/* ---- dump ---- */
 
 /* All lists first: the way into a mount namespace is one of no return. */
 static int mnt_dump(struct session *s, const struct ns *ns)
 {
-	struct {
-		struct mnt_list *v;
-		size_t n, max;
-	} all = { 0 };
-	const struct ns *o = ns;
-	int r = 0;
+	struct mnt_lists all = { 0 };
+	int r = lists_of(s, &all);
 
-	for (size_t n = 0; r == 0 && o; o = ns_nested(s, CLONE_NEWNS, n++)) {
-		*vec_add(&all) = (struct mnt_list){ 0 };
-		r = list_of(s, o, &all.v[all.n - 1], all.n > 1 ? all.v : NULL);
-		if (r == 0)
-			r = mnt_write(s, o->id, &all.v[all.n - 1]);
-	}
-	for (size_t n = 0; r == 0 && n < all.n; n++)
-		r = dump_inside(s, n ? ns_nested(s, CLONE_NEWNS, n - 1) : ns, &all.v[n], n ? all.v : NULL);
-	for (size_t n = 0; n < all.n; n++)
-		mnt_free(&all.v[n]);
-	free(all.v);
+	for (size_t n = 0; r == 0 && n < all.lists.n; n++)
+		r = mnt_write(s, all.where.v[n]->id, &all.lists.v[n]);
+	if (r == 0)
+		r = mnt_files(s, all.lists.n, all.where.v, all.lists.v);
+	lists_free(&all);
 	return r;
 }
 

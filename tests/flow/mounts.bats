@@ -1,0 +1,45 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Mounts. The first is a property test; MOUNTS_SECONDS=600 bats ... tries more trees, a failure prints its seed:
+# tests/kit/mounts.py BUILD DIR SEED repeats it.
+load ../kit/helper
+
+setup() { IMG=$(mktemp -d); }
+teardown() { rm -rf --one-file-system "$IMG"; }
+
+@test "random mount trees: propagation, namespaces, overmounts, hidden and partial file systems" {
+	SECONDS_MAX=${MOUNTS_SECONDS:-20} python3 "$BATS_TEST_DIRNAME/../kit/mounts.py" "$BUILD" "$IMG"
+}
+
+@test "2,000 mounts, of directories of one file system and of their own" {
+	python3 "$BATS_TEST_DIRNAME/../kit/mounts.py" "$BUILD" "$IMG" many 2000 bind
+	python3 "$BATS_TEST_DIRNAME/../kit/mounts.py" "$BUILD" "$IMG" many 1000 tmpfs
+}
+
+becomes() { # becomes TEXT CASE...: what mounts.py says of each
+	local text=$1 one
+	for one in "${@:2}"; do
+		out=$(python3 "$BATS_TEST_DIRNAME/../kit/mounts.py" "$BUILD" "$IMG" case "$one" 2>&1)
+		[[ $out == *"$text"* ]] || { echo "$one: $out" >&2; return 1; }
+		[ "$text" = kept ] || ! grep -q 'stopped' "$IMG/img/dump.log" || { echo "$one: was stopped" >&2; return 1; }
+	done
+}
+
+@test "tmpfs: owners, modes, times, attributes, ACLs, capabilities, devices, whiteouts, holes, hard links" { becomes kept files; }
+@test "overlays of the container's own directories, also on tmpfs" { becomes kept overlay overlay_tmpfs; }
+@test "an overlay whose layer was deleted is refused" { becomes "its layer /b/low" overlay_lower_deleted; }
+@test "proc with hidepid and subset, devpts, mqueue, debugfs, tracefs, securityfs, empty hugetlbfs and bpf" {
+	becomes kept proc devpts mqueue kernel hugetlbfs bpf
+}
+@test "hugetlbfs and bpf with something in it are refused" {
+	becomes "this hugetlbfs holds x" hugetlbfs_file
+	becomes "this bpf holds x" bpf_dir
+}
+@test "mounts of deleted directories and files are refused" {
+	becomes "was deleted, which cannot be checkpointed yet" deleted_dir deleted_file deleted_tmpfs
+}
+@test "idmapped mounts, detached mounts, binfmt_misc, autofs and fuse are refused" {
+	becomes "is idmapped" idmapped
+	becomes "descriptor 100 is" detached detached_fs
+	becomes "which is not in the container; declare it" binfmt autofs fuse
+}
