@@ -44,3 +44,12 @@ cycle() {
 	cycle
 	chrt -p "$PID" | grep -q 'SCHED_BATCH|SCHED_RESET_ON_FORK'
 }
+
+@test "a limit that may not be raised is said, and the task runs" {
+	dump
+	until_true gone "$PID"
+	(ulimit -Sn 600 && ulimit -Hn 600 && exec setpriv --bounding-set=-sys_resource \
+		"$BUILD/stasis" restore -D "$IMG/img" -d -v2 -o said)
+	grep "task $PID: limit 7 cannot be raised to [0-9]* without CAP_SYS_RESOURCE" "$IMG/img/said"
+	grep '^Max open files  *600  *600 ' "/proc/$PID/limits"
+}
