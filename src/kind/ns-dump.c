@@ -80,6 +80,12 @@ static struct ns *note_new(struct session *s, struct ns_set *set, const struct n
 	return ns;
 }
 
+/* Is r how the kernel says that the task has ended? A link below ns/ of one that is gone is denied. */
+static bool has_ended(const struct task *k, int r)
+{
+	return r == -ESRCH || r == -ENOENT || (r == -EACCES && faccessat(k->proc, "stat", F_OK, 0) < 0);
+}
+
 static int note_one(struct session *s, struct ns_set *set, size_t row, struct task *k)
 {
 	const char *name = ns_rows[row].bare.name;
@@ -88,7 +94,7 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 	int r = ns_ino(k->proc, name, &ino);
 
 	/* it ended meanwhile, or is about to: it has let go of its namespaces */
-	if (set->running && (r == -ESRCH || r == -ENOENT || (!ino && set->all.v[row]->ino)))
+	if (set->running && (has_ended(k, r) || (r == 0 && !ino && set->all.v[row]->ino)))
 		return 0;
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
@@ -125,7 +131,7 @@ static int note_children(struct session *s, struct ns_set *set, size_t row, stru
 
 	if (r == 0)
 		r = ns_ino(k->proc, ns_rows[row].children, &kids);
-	if (set->running && (r == -ESRCH || r == -ENOENT))
+	if (set->running && has_ended(k, r))
 		return 0;
 	if (r < 0)
 		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
