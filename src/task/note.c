@@ -127,6 +127,8 @@ static int thread_note(struct noting *n, struct thread *t, pid_t tgid)
 		return session_fail(n->s, r == -ENOENT ? -ESRCH : r, "task %d: thread %d: read status",
 				    tgid, t->tid);
 	t->vtid = ns_number(status, "NSpid:", n->level);
+	if (!t->vtid && n->running && ns_levels(status) > n->level) /* its numbers are 0 at the end */
+		return session_fail(n->s, -ESRCH, "task %d: thread %d: has ended", tgid, t->tid);
 	if (!t->vtid)
 		return session_fail(n->s, -ENOTSUP,
 				    "task %d: thread %d is not in the pid namespace of the root task",
