@@ -34,7 +34,7 @@ list() { # list VARIABLE GLOB...: one variable of all files that match
 	list KIT tests/kit/*.c
 	list LINTS tests/lint/*.sh tests/unit/*.sh
 	list BATS tests/*/*.bats tests/kind/*/*.bats
-	list TEST_FILES tests/kit/*.bash tests/kit/*.py tests/kit/*.sh tests/kit/crun-build tests/kit/programs/* tests/bench/* tests/wire/* tests/front/*.c tests/front/*.bash
+	list TEST_FILES tests/kit/*.bash tests/kit/*.py tests/kit/*.sh tests/kit/*.h tests/kit/crun-build tests/kit/programs/* tests/bench/* tests/wire/* tests/front/*.c tests/front/*.bash
 	list DOCS docs/*.md
 } > lists.am
 

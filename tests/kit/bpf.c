@@ -5,24 +5,13 @@
  * DIR/verdict. Exit status 3: this kernel has none.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "judge.h"
+
 #include <linux/bpf.h>
-#include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
-
-static char why[200];
-static volatile sig_atomic_t got_term;
-
-static void on_term(int sig) { got_term = 1; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
 
 static int bpf(int cmd, union bpf_attr *a) { return syscall(SYS_bpf, cmd, a, sizeof(*a)); }
 
@@ -54,26 +43,6 @@ static uint32_t id_of(int fd)
 	union bpf_attr a = { .info = { .bpf_fd = fd, .info_len = sizeof(i), .info = (uintptr_t)&i } };
 
 	return bpf(BPF_OBJ_GET_INFO_BY_FD, &a) ? 0 : i.id;
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
-}
-
-static void wait_term(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	close(open("ready", O_CREAT | O_WRONLY, 0600));
-	while (!got_term)
-		sigsuspend(&none);
 }
 
 static void all(void)
@@ -160,15 +129,8 @@ static void mapped(void)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_term };
-	sigset_t term;
-
-	if (argc != 3 || chdir(argv[2]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	sigaction(SIGTERM, &sa, NULL);
 	if (!strcmp(argv[1], "used"))
 		used();
 	else if (!strcmp(argv[1], "mapped"))

@@ -5,47 +5,17 @@
  * into DIR/verdict.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "judge.h"
+
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define H (2ul << 20)
 #define BAD MAP_FAILED
-
-static char why[200];
-static volatile sig_atomic_t got_term;
-
-static void on_term(int sig) { got_term = 1; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
-
-static void sleep_term(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	while (!got_term)
-		sigsuspend(&none);
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
-}
 
 /* a field of the mapping that begins at p, in kB or as letters */
 static int smaps(const void *p, const char *field, char *ret)
@@ -90,18 +60,12 @@ int main(int argc, char **argv)
 {
 	int anon = MAP_ANONYMOUS | MAP_HUGETLB, rw = PROT_READ | PROT_WRITE, fd, st, seg, kid_ok[2];
 	char *own, *cut, *shared, *lazy, *mem, *cow, *at, text[100];
-	struct sigaction sa = { .sa_handler = on_term };
 	struct shmid_ds ds;
 	struct stat s;
-	sigset_t term;
 	pid_t kid;
 
-	if (argc != 3 || chdir(argv[2]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	sigaction(SIGTERM, &sa, NULL);
 	own = mmap(NULL, 3 * H, rw, MAP_PRIVATE | anon, -1, 0);
 	cut = mmap(NULL, 3 * H, rw, MAP_PRIVATE | anon, -1, 0);
 	shared = mmap(NULL, 2 * H, rw, MAP_SHARED | anon | 21 << 26, -1, 0);

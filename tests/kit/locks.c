@@ -5,25 +5,17 @@
  * into DIR/verdict.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "judge.h"
+
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-static char why[200];
-static volatile sig_atomic_t got_term, broken;
+static volatile sig_atomic_t broken;
 
-static void on_term(int sig) { got_term = 1; }
 static void on_break(int sig, siginfo_t *i, void *u) { broken = i->si_fd + 1; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
 
 static int file(const char *name)
 {
@@ -57,25 +49,6 @@ static int flock_free(const char *name, int how)
 
 	close(fd);
 	return r == 0;
-}
-
-static void wait_term(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	while (!got_term)
-		sigsuspend(&none);
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
 }
 
 static void ready(void)
@@ -149,7 +122,7 @@ static void all(void)
 	CHECK(fcntl(lease, F_SETSIG, SIGRTMIN + 1) == 0);
 	CHECK(fcntl(lease, F_SETLEASE, F_WRLCK) == 0);
 	ready();
-	wait_term();
+	sleep_term();
 	check_all(kid, lease);
 	finish();
 }
@@ -162,7 +135,7 @@ static void mapped(void)
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
 	close(fd);
 	ready();
-	wait_term();
+	sleep_term();
 	CHECK(!flock_free("mapped", LOCK_SH));
 	finish();
 }
@@ -178,7 +151,7 @@ static void breaking(void)
 		_exit(open("lease", O_RDWR | O_NONBLOCK) < 0 ? 0 : 1);
 	wait(&st);
 	ready();
-	wait_term();
+	sleep_term();
 	CHECK(st == 0);
 	finish();
 }
@@ -187,7 +160,7 @@ static void breaking(void)
 static void inherited(int fd)
 {
 	ready();
-	wait_term();
+	sleep_term();
 	CHECK(!flock_free("inherited", LOCK_SH));
 	close(fd);
 	CHECK(flock_free("inherited", LOCK_SH));
@@ -229,22 +202,15 @@ static void queued(void)
 	CHECK(sendmsg(sv[0], &m, 0) == 1);
 	close(fd);
 	ready();
-	wait_term();
+	sleep_term();
 	CHECK(!flock_free("queued", LOCK_SH));
 	finish();
 }
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_term };
-	sigset_t term;
-
-	if (argc != 3 || chdir(argv[2]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	sigaction(SIGTERM, &sa, NULL);
 	if (!strcmp(argv[1], "mapped"))
 		mapped();
 	else if (!strcmp(argv[1], "breaking"))

@@ -5,51 +5,18 @@
  * into DIR/verdict.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "judge.h"
+
 #include <mqueue.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-static char why[200];
-static volatile sig_atomic_t got_term, told;
+static volatile sig_atomic_t told;
 
-static void on_term(int sig) { got_term = 1; }
 static void on_message(int sig) { told++; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
-
-static void sleep_term(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	while (!got_term)
-		sigsuspend(&none);
-}
-
-static void wait_term(void)
-{
-	close(open("ready", O_CREAT | O_WRONLY, 0600));
-	sleep_term();
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
-}
 
 static mqd_t make(const char *name, int flags, long max, long size)
 {
@@ -256,15 +223,8 @@ static void host(void)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_term };
-	sigset_t term;
-
-	if (argc != 3 || chdir(argv[2]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	sigaction(SIGTERM, &sa, NULL);
 	if (!strcmp(argv[1], "many"))
 		many();
 	else if (!strcmp(argv[1], "both"))

@@ -5,49 +5,22 @@
  * into DIR/verdict. CASE outside: DIR/kid names a task whose terminal is held by another.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "judge.h"
+
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <unistd.h>
 
-static char why[200];
-static volatile sig_atomic_t got_term, winch;
+static volatile sig_atomic_t winch;
 
-static void on_term(int sig) { got_term = 1; }
 static void on_winch(int sig) { winch++; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
-
-static void sleep_term(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	while (!got_term)
-		sigsuspend(&none);
-}
 
 static void touch(const char *name)
 {
 	close(open(name, O_CREAT | O_WRONLY, 0600));
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
 }
 
 static int master(int *index)
@@ -273,15 +246,8 @@ static void outside(const char *dir)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_term };
-	sigset_t term;
-
-	if (argc != 3 || chdir(argv[2]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	sigaction(SIGTERM, &sa, NULL);
 	if (!strcmp(argv[1], "lines"))
 		lines();
 	else if (!strcmp(argv[1], "halves"))

@@ -5,11 +5,8 @@
  * into DIR/verdict.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "judge.h"
+
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -17,45 +14,12 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define P 4096
 #define BAD ((void *)-1)
 
-static char why[200];
-static volatile sig_atomic_t got_term;
-
-static void on_term(int sig) { got_term = 1; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
-
 union arg { int val; struct semid_ds *ds; unsigned short *array; };
 struct message { long type; char text[8000]; };
-
-static void sleep_term(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	while (!got_term)
-		sigsuspend(&none);
-}
-
-static void wait_term(void)
-{
-	close(open("ready", O_CREAT | O_WRONLY, 0600));
-	sleep_term();
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
-}
 
 static void waste(int n) /* so that ids are not those of a fresh namespace */
 {
@@ -192,15 +156,8 @@ static void undo(void)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_term };
-	sigset_t term;
-
-	if (argc != 3 || chdir(argv[2]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	sigaction(SIGTERM, &sa, NULL);
 	if (!strcmp(argv[1], "forced"))
 		forced(0);
 	else if (!strcmp(argv[1], "forced-detached"))
