@@ -902,10 +902,25 @@ static int neighbours_leave(struct session *s, int *home)
 	return r;
 }
 
+/* The mounts of a nested namespace, in which we are, with their flags. */
+static int nested_mount(struct session *s, const struct ns *ns, struct mnt_list *l)
+{
+	int home[ARRAY_SIZE(seen_in)] = { -1, -1 }, r;
+
+	r = neighbours_enter(s, ns, home);
+	if (r == 0)
+		r = mount_all(s, l);
+	if (neighbours_leave(s, home) < 0)
+		r = -EIO;
+	for (size_t i = 0; r == 0 && i < l->n; i++)
+		r = set_flags(s, l->v[i]);
+	return r;
+}
+
 /* It begins as a copy of the root task's, which is left behind. */
 static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int home[ARRAY_SIZE(seen_in)] = { -1, -1 }, r, fd;
+	int r, fd;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
@@ -916,13 +931,7 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 	if (r == 0)
 		r = root_in(s, l, false);
 	if (r == 0)
-		r = neighbours_enter(s, ns, home);
-	if (r == 0)
-		r = mount_all(s, l);
-	if (neighbours_leave(s, home) < 0)
-		r = -EIO;
-	for (size_t i = 0; r == 0 && i < l->n; i++)
-		r = set_flags(s, l->v[i]);
+		r = nested_mount(s, ns, l);
 	if (r == 0)
 		r = root_turn(s, l);
 	return r < 0 ? r : nested_give(s, ns, fd);
@@ -980,18 +989,9 @@ static bool is_whole(const struct mnt_list *l)
 /* Of one namespace, in the guest, which goes there. */
 static int late_mount(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int home[ARRAY_SIZE(seen_in)] = { -1, -1 }, r;
-
 	if (l->root->ns >= 0 && setns(l->root->ns, CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mounts: enter a nested namespace");
-	r = neighbours_enter(s, ns, home);
-	if (r == 0)
-		r = mount_all(s, l);
-	if (neighbours_leave(s, home) < 0)
-		r = -EIO;
-	for (size_t i = 0; r == 0 && i < l->n; i++)
-		r = set_flags(s, l->v[i]);
-	return r;
+	return nested_mount(s, ns, l);
 }
 
 static int late_all(struct session *s, int home)

@@ -364,28 +364,20 @@ static int make_all(struct session *s, struct ns_set *set, struct task *root)
 	return r;
 }
 
-/* Those of others, and the time namespace, which unshare() leaves to children. */
-static int join_all(struct session *s, struct ns_set *set, struct task *root)
+/* The task's agent enters them, in that order. */
+static int enter_all(struct session *s, struct task *k, const struct ns *const which[], size_t n)
 {
-	int fds[NS_KINDS], nums[NS_KINDS], r;
-	const struct ns *which[NS_KINDS];
+	int fds[NS_KINDS] = { 0 }, nums[NS_KINDS], r;
 	struct batch b;
-	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		const struct ns *ns = set->root[order[i]];
-
-		if (!ns->own || is_birthplace(s, ns) || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
-			continue;
-		which[n] = ns;
-		fds[n++] = ns->fd;
-	}
 	if (!n)
 		return 0;
-	r = lend_fds(s, task_leader(root), fds, n, nums);
+	for (size_t i = 0; i < n; i++)
+		fds[i] = which[i]->fd;
+	r = lend_fds(s, task_leader(k), fds, n, nums);
 	if (r < 0)
 		return r;
-	batch_start(s, &b, task_leader(root));
+	batch_start(s, &b, task_leader(k));
 	for (size_t i = 0; i < n; i++) {
 		call2(&b, NULL, SYS_setns, nums[i], which[i]->kind->flag);
 		call1(&b, NULL, SYS_close, nums[i]);
@@ -394,8 +386,24 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (batch_ret(&b, 2 * i) < 0)
 			r = session_fail(s, batch_ret(&b, 2 * i), "task %d: enter its %s namespace",
-					 root->vpid, which[i]->kind->name);
+					 k->vpid, which[i]->kind->name);
 	return r;
+}
+
+/* Those of others, and the time namespace, which unshare() leaves to children. */
+static int join_all(struct session *s, struct ns_set *set, struct task *root)
+{
+	const struct ns *which[NS_KINDS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		const struct ns *ns = set->root[order[i]];
+
+		if (!ns->own || is_birthplace(s, ns) || (is_made(ns) && ns->kind->flag != CLONE_NEWTIME))
+			continue;
+		which[n++] = ns;
+	}
+	return enter_all(s, root, which, n);
 }
 
 /* Born with the task: it has to be its root before it makes others, which then belong to it. */
@@ -607,12 +615,11 @@ int ns_root_of(struct session *s, uint32_t mnt_id)
 
 int ns_enter_task(struct session *s, struct task *k, bool foreign)
 {
-	int fds[NS_KINDS], nums[NS_KINDS], r = 0;
 	const struct ns *which[NS_KINDS];
-	struct batch b;
 	size_t n = 0;
+	int r = 0;
 
-	for (size_t i = 0; k->ids && i < ARRAY_SIZE(order); i++) {
+	for (size_t i = 0; r == 0 && k->ids && i < ARRAY_SIZE(order); i++) {
 		uint32_t id = ns_id_get(&ns_rows[order[i]], k->ids);
 		uint32_t from = k->parent->ids ? ns_id_get(&ns_rows[order[i]], k->parent->ids) : 0;
 		struct ns *ns = ns_find(s, id);
@@ -622,23 +629,7 @@ int ns_enter_task(struct session *s, struct task *k, bool foreign)
 			continue;
 		if (ns->fd < 0)
 			r = open_of_root(s, ns, s->tree->root);
-		which[n] = ns;
-		fds[n++] = ns->fd;
+		which[n++] = ns;
 	}
-	if (!n || r < 0)
-		return r;
-	r = lend_fds(s, task_leader(k), fds, n, nums);
-	if (r < 0)
-		return r;
-	batch_start(s, &b, task_leader(k));
-	for (size_t i = 0; i < n; i++) {
-		call2(&b, NULL, SYS_setns, nums[i], which[i]->kind->flag);
-		call1(&b, NULL, SYS_close, nums[i]);
-	}
-	r = batch_run(&b);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (batch_ret(&b, 2 * i) < 0)
-			r = session_fail(s, batch_ret(&b, 2 * i), "task %d: enter its %s namespace",
-					 k->vpid, which[i]->kind->name);
-	return r;
+	return r < 0 ? r : enter_all(s, k, which, n);
 }
