@@ -34,6 +34,11 @@ USR='.mounts += [{"destination":"/usr","type":"bind","source":"/usr","options":[
 	{"destination":"/lib","type":"bind","source":"/lib","options":["rbind","ro"]},
 	{"destination":"/lib64","type":"bind","source":"/lib64","options":["rbind","ro"]}]'
 
+# OWN_DATA: jq filter that gives /data a tmpfs of its own, which the images hold: what runs on after a checkpoint
+# changes nothing that the restore needs
+OWN_DATA='.mounts += [{"destination":"/data","type":"tmpfs","source":"tmpfs"}]'
+count_inside() { FILE=/proc/$(pid_of "$ID")/root/data/count; }
+
 r() { runc --root "$STATE" "$@"; }
 status() { r state "$1" 2>/dev/null | jq -r .status; }
 is() { [ "$(status "$1")" = "$2" ]; }

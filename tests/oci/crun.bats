@@ -21,7 +21,7 @@ runc() {
 	unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"' sh "$CRUN" "$@"
 }
 
-COUNT='i=0; while :; do i=$((i+1)); echo $i > /tmp/n && busybox mv /tmp/n /data/count; busybox sleep 0.02; done'
+COUNT='i=0; while :; do i=$((i+1)); echo $i > /data/n && busybox mv /data/n /data/count; busybox sleep 0.02; done'
 export COUNT
 counter() {
 	bundle "$1" '.process.args = ["/bin/sh", "-c", env.COUNT] | '"${2:-.}"
@@ -48,8 +48,9 @@ again() { local n; n=$(number "$FILE"); until_true counts_beyond "$FILE" "$((n +
 }
 
 @test "--leave-running; restored from another bundle path under a new id" {
-	counter b
+	counter b "$OWN_DATA"
 	start b "$ID"
+	count_inside
 	again
 	checkpoint "$ID" "$DIR/img" --leave-running
 	is "$ID" running
@@ -57,11 +58,12 @@ again() { local n; n=$(number "$FILE"); until_true counts_beyond "$FILE" "$((n +
 	r delete -f "$ID"
 	cp -a "$DIR/b" "$DIR/other"
 	rm -rf "$DIR/b"
-	FILE=$DIR/other/rootfs/data/count
 	IDS="$IDS $ID-new"
 	resume other "$ID-new" "$DIR/img"
+	ID=$ID-new
+	count_inside
 	again
-	grep -q "$ID-new" "/proc/$(pid_of "$ID-new")/cgroup"
+	grep -q "$ID" "/proc/$(pid_of "$ID")/cgroup"
 }
 
 @test "standard output on a pipe: the new one takes the place of the old" {

@@ -8,11 +8,11 @@ load ../kit/runc
 setup() { setup_runc; }
 teardown() { teardown_runc; }
 
-COUNT='i=0; while :; do i=$((i+1)); echo $i > /tmp/n && busybox mv /tmp/n /data/count; busybox sleep 0.02; done'
+COUNT='i=0; while :; do i=$((i+1)); echo $i > /data/n && busybox mv /data/n /data/count; busybox sleep 0.02; done'
 
 # the counter's bundle; --arg cannot go through bundle()
 counter() {
-	bundle "$1" '.process.args = ["/bin/sh", "-c", env.COUNT]'
+	bundle "$1" '.process.args = ["/bin/sh", "-c", env.COUNT] | '"${2:-.}"
 	FILE=$DIR/$1/rootfs/data/count
 }
 export COUNT
@@ -42,17 +42,20 @@ again() { # again BUNDLE: it counts on from where it was
 }
 
 @test "--leave-running: it runs on, and can be restored later" {
-	counter b
+	counter b "$OWN_DATA"
 	start b "$ID"
+	count_inside
 	until_true counts_beyond "$FILE" 3
 	checkpoint "$ID" "$DIR/img" --leave-running
 	is "$ID" running
 	again b
+	n=$(number "$FILE")
 	r kill "$ID" KILL
 	until_true is "$ID" stopped
 	r delete "$ID"
-	echo 0 > "$FILE"
 	resume b "$ID" "$DIR/img"
+	count_inside
+	[ "$(number "$FILE")" -lt "$((n + 2000))" ]
 	again b
 }
 

@@ -195,7 +195,8 @@ static int reg_open(struct session *s, uint32_t id, const RegFileEntry *e, int f
 		how.flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	fd = reg_open_any(s, id, e, &how);
 	if (fd < 0)
-		return session_fail(s, fd, "file %s: open", e->name);
+		return session_fail(s, fd, "file %s: open%s", e->name,
+				    fd == -ENOENT ? ": it was open at the checkpoint; put the file that was there back" : "");
 	r = reg_check(s, e, fd);
 	if (r < 0) {
 		fd_close(fd);
