@@ -16,6 +16,7 @@
 #include "images/timens.pb-c.h"
 #include "image/record.h"
 #include "kind/ids.h"
+#include "kind/ns-user.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -62,20 +63,19 @@ static struct ns *find_ino(struct ns_set *set, const struct ns_row *row, ino_t i
 	return NULL;
 }
 
-static struct ns *note_new(struct session *s, struct ns_set *set, const struct ns_row *row, ino_t ino,
-			   struct task *k)
+struct ns *ns_note_new(struct session *s, struct ns_set *set, uint64_t flag, ino_t ino, struct task *k)
 {
-	struct ns *ns = ns_add(set, row, set->all.n + 1);
+	struct ns *ns = ns_add_kind(s, flag, set->all.n + 1);
 	char key[24];
 
 	ns->ino = ino;
 	ns->own = true;
 	ns->task = k;
 	snprintf(key, sizeof(key), "%llu", (unsigned long long)ino);
-	if (row->bare.flag & (CLONE_NEWNET | CLONE_NEWPID))
-		ns->external = external_find(s, row->bare.name, key);
-	session_debug(s, "%s namespace %u: [%llu] of task %d%s%s", row->bare.name, ns->id,
-		      (unsigned long long)ino, k->vpid, ns->external ? ", external " : "",
+	if (flag & (CLONE_NEWNET | CLONE_NEWPID))
+		ns->external = external_find(s, ns->kind->name, key);
+	session_debug(s, "%s namespace %u: [%llu] of task %d%s%s", ns->kind->name, ns->id,
+		      (unsigned long long)ino, k ? k->vpid : 0, ns->external ? ", external " : "",
 		      ns->external ? ns->external : "");
 	return ns;
 }
@@ -100,7 +100,7 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
 	ns = find_ino(set, &ns_rows[row], ino);
 	if (!ns)
-		ns = note_new(s, set, &ns_rows[row], ino, k);
+		ns = ns_note_new(s, set, ns_rows[row].bare.flag, ino, k);
 	if (!k->parent)
 		set->root[row] = ns;
 	if (!k->ids) {
@@ -138,7 +138,7 @@ static int note_children(struct session *s, struct ns_set *set, size_t row, stru
 	if (!ino || kids == ino || (!pid && !kids))
 		return 0;
 	if (pid && !kids && !set->running) /* unshared, but no child was born there yet */
-		ns = note_new(s, set, &ns_rows[row], 0, k);
+		ns = ns_note_new(s, set, CLONE_NEWPID, 0, k);
 	else if (pid)
 		ns = kids ? find_ino(set, &ns_rows[row], kids) : NULL;
 	else
@@ -166,7 +166,7 @@ static void note_pidns(struct session *s, struct ns_set *set, struct tree *tree)
 			struct ns *ns = find_ino(set, &ns_rows[0], p->ino);
 
 			if (!ns)
-				ns = note_new(s, set, &ns_rows[0], p->ino, tree->all[i]);
+				ns = ns_note_new(s, set, CLONE_NEWPID, p->ino, tree->all[i]);
 			p->id = ns->id;
 		}
 }
@@ -221,6 +221,8 @@ int ns_note(struct session *s, struct tree *tree)
 			}
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
+	if (r == 0 && bad == 0)
+		bad = ns_owners_note(s, set);
 	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)
 		if (set->root[i] && set->root[i]->own && set->root[i]->kind->note)
 			r = set->root[i]->kind->note(s, set->root[i]);
@@ -288,7 +290,7 @@ static int dump_guest(struct session *s, void *arg)
 			r = ns->kind->dump(s, ns);
 	}
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++)
-		if (ns_rows[i].nested && !(ns_rows[i].bare.flag & (CLONE_NEWNS | CLONE_NEWPID)))
+		if (ns_rows[i].nested && !(ns_rows[i].bare.flag & (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER)))
 			r = dump_nested(s, ns_rows[i].bare.flag);
 	if (r < 0 || !mnt || !mnt->own)
 		return r;
@@ -353,6 +355,8 @@ int ns_dump_start(struct session *s)
 
 	if (r >= 0)
 		r = tm && tm->own ? 0 : dump_clocks(s);
+	if (r == 0)
+		r = ns_users_dump(s);
 	if (r == 0)
 		r = enter_list(s, set, fds, &w.n);
 	if (r < 0)

@@ -13,10 +13,12 @@
 #include "images/netdev.pb-c.h"
 #include "images/pidns.pb-c.h"
 #include "images/timens.pb-c.h"
+#include "kind/creds.h"
 #include "kind/ids.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-list.h"
 #include "kind/mqueue.h"
+#include "kind/ns-user.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
 
@@ -209,6 +211,8 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 	r = plan_roots(s, set, tree->root, root_ids);
 	if (r == 0)
 		r = plan_nested(s, set, tree, root_ids);
+	if (r == 0)
+		r = ns_users_plan(s, tree);
 	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
 		r = plan_join(s, set, s->opts->join_ns[i]);
 	if (r == 0)
@@ -443,8 +447,11 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 
 		if (ns->external)
 			continue;
-		if (home < 0 || unshare(flag) < 0)
-			return session_fail(s, -errno, "%s namespace %u: make it", name, ns->id);
+		if (home < 0)
+			return session_fail(s, -errno, "%s namespace: open the root task's", name);
+		r = ns_unshare(s, ns);
+		if (r < 0)
+			return r;
 		fd = openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return session_fail(s, -errno, "%s namespace %u: open it", name, ns->id);
@@ -461,7 +468,7 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 static int fill_guest(struct session *s, void *arg)
 {
 	struct ns_set *set = arg;
-	int r = 0;
+	int r = ns_users_make(s);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
@@ -493,6 +500,8 @@ static int fill_take(struct session *s, int tag, int fd)
 		ns->root = fd;
 	else
 		ns->fd = fd;
+	if (ns->kind->flag == CLONE_NEWUSER)
+		ns_user_taken(s, ns);
 	return 0;
 }
 
@@ -503,7 +512,7 @@ int ns_fill(struct session *s, struct task *root)
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
 	int fds[NS_KINDS], r = ns_proc(s), fd, index, taken = 0;
-	bool needed = false;
+	bool needed = ns_nested(s, CLONE_NEWUSER, 0);
 
 	if (r >= 0)
 		r = pid->own ? open_of_root(s, pid, root) : 0;
@@ -632,4 +641,40 @@ int ns_enter_task(struct session *s, struct task *k, bool foreign)
 		which[n++] = ns;
 	}
 	return r < 0 ? r : enter_all(s, k, which, n);
+}
+
+static struct userns *user_of(struct session *s, const struct ns *ns)
+{
+	struct userns *u = ns && ns->owner ? s->tree->userns : NULL;
+
+	while (u && u->id != ns->owner->id)
+		u = u->next;
+	return u;
+}
+
+static bool is_out_of(struct session *s, const struct task *k, const struct task *up)
+{
+	bool out = !userns_rules(up->user, k->user);
+
+	for (size_t i = 0; !out && k->ids && up->ids && i < NS_KINDS; i++) {
+		uint32_t id = ns_id_get(&ns_rows[i], k->ids);
+
+		if (i != ROW_USER && i != ROW_PID && id && id != ns_id_get(&ns_rows[i], up->ids))
+			out = !userns_rules(up->user, user_of(s, ns_find(s, id)));
+	}
+	for (const struct task *c = k->first_child; !out && c; c = c->next)
+		out = !c->helper && c->state != TASK_DEAD && is_out_of(s, c, up);
+	return out;
+}
+
+bool ns_is_outer(struct session *s, const struct task *k)
+{
+	return k->parent->user && k->state != TASK_DEAD && is_out_of(s, k, k->parent);
+}
+
+int ns_enter_user(struct session *s, struct task *k)
+{
+	int r = k->in_user == k->user ? 0 : creds_before(s, k);
+
+	return r < 0 ? r : spawn_enter_user(s, k, k->user);
 }

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * nsuser: tasks in several user namespaces, and in others that belong to those.
+ * Usage: nsuser CASE DIR. DIR/ready appears when all is set up; on SIGTERM "OK" or what differs goes into DIR/verdict.
+ *
+ * Before and after, the first task notes who is in the same namespaces as whom, whose they are and who is around
+ * them, maps and credentials; every task notes what it is allowed to do.
+ */
+#define _GNU_SOURCE
+#include <grp.h>
+#include <linux/nsfs.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "judge.h"
+
+#define TASKS 24
+#define TEXT 60000
+
+static const char *const kinds[] = { "user", "pid", "net", "ipc", "uts", "mnt", "cgroup", "time" };
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+struct row {
+	volatile pid_t pid;   /* as the first task sees it; 0 free */
+	volatile int done;    /* the round that it has answered */
+	char probes[1000];
+};
+static struct shared {
+	volatile int round, n;
+	struct row rows[TASKS];
+} *sh;
+static int me; /* row */
+static void (*more_probes)(char *at, size_t n);
+
+static void nap(void) { nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL); }
+
+/* ---- what a task may do ---- */
+
+static void put(char *to, size_t n, const char *name, long r)
+{
+	size_t at = strlen(to);
+
+	snprintf(to + at, n - at, " %s=%ld", name, r < 0 ? -(long)errno : r);
+}
+
+static long try_mount(const char *where)
+{
+	long r = mount("t", where, "tmpfs", 0, NULL);
+
+	return r < 0 ? r : umount(where);
+}
+
+static void probe(struct row *row)
+{
+	char *to = row->probes;
+	size_t n = sizeof(row->probes);
+	struct utsname u;
+	int fd;
+
+	to[0] = 0;
+	uname(&u);
+	put(to, n, "sethostname", sethostname(u.nodename, strlen(u.nodename)));
+	fd = socket(AF_PACKET, SOCK_RAW, 0);
+	put(to, n, "packet", fd < 0 ? -1 : 0);
+	close(fd);
+	put(to, n, "mount", try_mount("/"));
+	put(to, n, "getuid", getuid());
+	put(to, n, "getegid", getegid());
+	put(to, n, "groups", getgroups(0, NULL));
+	put(to, n, "setgroups", setgroups(0, NULL) == 0 ? 0 : -1);
+	put(to, n, "getpid", getpid());
+	put(to, n, "getppid", me ? getppid() : 0); /* an orphan's may be another's */
+	put(to, n, "kill0", kill(1, 0));
+	put(to, n, "host", u.nodename[0]);
+	if (more_probes)
+		more_probes(to, n);
+}
+
+static void answer_rounds(void)
+{
+	struct row *row = &sh->rows[me];
+
+	for (;; nap()) {
+		int round = sh->round;
+
+		if (getppid() == 0 && sh->round < 0)
+			_exit(0);
+		if (row->done == round)
+			continue;
+		probe(row);
+		row->done = round;
+	}
+}
+
+/* ---- what the first task sees ---- */
+
+static ino_t ino_at(pid_t pid, const char *kind)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, kind);
+	return stat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+static ino_t ino_by(pid_t pid, const char *kind, unsigned long request)
+{
+	char path[64];
+	struct stat st;
+	int fd, up;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, kind);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	up = ioctl(fd, request);
+	close(fd);
+	if (up < 0 || fstat(up, &st) < 0)
+		st.st_ino = 0;
+	close(up);
+	return st.st_ino;
+}
+
+/* Levels up to a user namespace that a task is in: "N of task I" */
+static void put_user(char **at, pid_t pid, const char *kind)
+{
+	ino_t ino = ino_by(pid, kind, NS_GET_USERNS);
+
+	for (int i = 0; i < sh->n; i++)
+		if (ino && ino == ino_at(sh->rows[i].pid, "user")) {
+			*at += sprintf(*at, " %s of %d's", kind, i);
+			return;
+		}
+	*at += sprintf(*at, " %s of nobody's", kind);
+}
+
+static void put_file(char **at, pid_t pid, const char *name, const char *only)
+{
+	char path[64], line[600];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (!only || (strchr(line, ':') && strstr(only, strndupa(line, strchr(line, ':') - line + 1))))
+			*at += sprintf(*at, "  %s: %s", name, line);
+	if (f)
+		fclose(f);
+}
+
+static void put_task(char **at, int i)
+{
+	pid_t pid = sh->rows[i].pid;
+	uid_t owner = -1;
+	char path[64];
+	int fd;
+
+	*at += sprintf(*at, "task %d:", i);
+	for (size_t k = 0; k < KINDS; k++) {
+		int same = 0;
+
+		while (ino_at(sh->rows[same].pid, kinds[k]) != ino_at(pid, kinds[k]))
+			same++;
+		*at += sprintf(*at, " %s %d", kinds[k], same);
+	}
+	*at += sprintf(*at, "\n ");
+	for (size_t k = 0; k < KINDS; k++)
+		put_user(at, pid, kinds[k]);
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	fd = open(path, O_RDONLY);
+	ioctl(fd, NS_GET_OWNER_UID, &owner);
+	close(fd);
+	*at += sprintf(*at, "\n  made by %d\n", (int)owner);
+	put_file(at, pid, "uid_map", NULL);
+	put_file(at, pid, "gid_map", NULL);
+	put_file(at, pid, "setgroups", NULL);
+	put_file(at, pid, "status", "Uid:Gid:Groups:NSpid:NSpgid:NSsid:CapInh:CapPrm:CapEff:CapBnd:CapAmb:NoNewPrivs:");
+	*at += sprintf(*at, " %s\n", sh->rows[i].probes);
+}
+
+static char *snapshot(void)
+{
+	char *text = calloc(1, TEXT), *at = text;
+
+	sh->round++;
+	probe(&sh->rows[0]);
+	sh->rows[0].done = sh->round;
+	for (int i = 0; i < sh->n; i++)
+		while (sh->rows[i].pid && sh->rows[i].done != sh->round) {
+			CHECK(kill(sh->rows[i].pid, 0) == 0);
+			if (why[0])
+				return text;
+			nap();
+		}
+	for (int i = 0; i < sh->n; i++)
+		if (sh->rows[i].pid)
+			put_task(&at, i);
+	return text;
+}
+
+static void save(const char *name, const char *text)
+{
+	FILE *f = fopen(name, "w");
+
+	fputs(text, f);
+	fclose(f);
+}
+
+/* ---- making ---- */
+
+static void write_file(pid_t pid, const char *name, const char *text)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	fd = open(path, O_WRONLY);
+	CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* A child with a row of its own: it makes namespaces, waits for its maps, then goes on with then(). */
+struct plan {
+	uint64_t before, after;	/* to unshare, around the writing of the maps */
+	const char *uid_map, *gid_map; /* NULL: none */
+	bool deny;
+	uid_t as, become; /* who makes it; who it is then, inside */
+	void (*then)(void);
+};
+
+static void idle(void) { answer_rounds(); }
+
+static void child_main(const struct plan *p, int told, int go)
+{
+	char c = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (p->as)
+		CHECK(setresgid(p->as, p->as, p->as) == 0 && setresuid(p->as, p->as, p->as) == 0);
+	prctl(PR_SET_DUMPABLE, 1);
+	CHECK(unshare(p->before) == 0);
+	CHECK(write(told, &c, 1) == 1 && read(go, &c, 1) == 1);
+	if (p->become != (uid_t)-1 && p->uid_map)
+		CHECK(setresgid(p->become, p->become, p->become) == 0 && setresuid(p->become, p->become, p->become) == 0);
+	prctl(PR_SET_DUMPABLE, 1);
+	if (p->after)
+		CHECK(unshare(p->after) == 0);
+	if (p->after & CLONE_NEWUTS)
+		sethostname("abcdefgh" + me % 8, 1);
+	if (why[0]) {
+		save("verdict", why);
+		_exit(1);
+	}
+	(p->then ? p->then : idle)();
+	_exit(0);
+}
+
+/* The caller sees its number as the first task does. */
+static pid_t child(const struct plan *p)
+{
+	int told[2], go[2], row = __sync_fetch_and_add(&sh->n, 1);
+	char c = 0;
+	pid_t pid;
+
+	CHECK(pipe(told) == 0 && pipe(go) == 0);
+	pid = fork();
+	if (pid == 0) {
+		me = row;
+		child_main(p, told[1], go[0]);
+	}
+	CHECK(read(told[0], &c, 1) == 1);
+	if (p->deny)
+		write_file(pid, "setgroups", "deny");
+	if (p->uid_map)
+		write_file(pid, "uid_map", p->uid_map);
+	if (p->gid_map)
+		write_file(pid, "gid_map", p->gid_map);
+	sh->rows[row].pid = pid;
+	CHECK(write(go[1], &c, 1) == 1);
+	close(told[0]), close(told[1]), close(go[0]), close(go[1]);
+	return pid;
+}
+
+/* ---- cases ---- */
+
+static void second_level(void)
+{
+	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 5 1\n7 10 20\n", .gid_map = "0 5 1\n7 10 20\n",
+			      .after = CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWIPC, .become = 7 });
+	answer_rounds();
+}
+
+/* Maps of all sorts; two levels; another task in the same namespace; what belongs to which. */
+static void levels(void)
+{
+	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 100000 1000\n", .gid_map = "0 200000 1000\n",
+			      .after = CLONE_NEWUTS | CLONE_NEWNET, .then = second_level });
+	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWIPC, .uid_map = "0 1000 1\n", .gid_map = "0 1000 1\n",
+			      .deny = true, .as = 1000, .become = -1 });
+	child(&(struct plan){ .before = CLONE_NEWUSER, .as = 1000, .become = -1 });
+	child(&(struct plan){ .before = CLONE_NEWUTS, .become = -1 });
+	while (!sh->rows[5].pid && !why[0])
+		nap();
+}
+
+static void *thread_main(void *arg)
+{
+	volatile pid_t *tid = arg;
+
+	tid[0] = gettid();
+	for (;; nap())
+		tid[1] = gettid();
+	return NULL;
+}
+
+static struct { volatile pid_t tid[2]; } threads[3];
+
+static void thread_probes(char *to, size_t n)
+{
+	for (int i = 0; i < 3; i++)
+		put(to, n, "tid", threads[i].tid[0] == threads[i].tid[1] ? threads[i].tid[1] : -1);
+}
+
+static void with_threads(void)
+{
+	pthread_t t;
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t, NULL, thread_main, (void *)threads[i].tid);
+	for (int i = 0; i < 3; i++)
+		while (!threads[i].tid[1])
+			nap();
+	more_probes = thread_probes;
+	answer_rounds();
+}
+
+/* Born without ado, where its parent has its children born. */
+static void sprout(void (*then)(void))
+{
+	int row = __sync_fetch_and_add(&sh->n, 1);
+
+	if (fork())
+		return;
+	me = row;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	then();
+	_exit(0);
+}
+
+static void leaf(void) { answer_rounds(); }
+
+static void leader(void)
+{
+	setsid();
+	sprout(leaf);
+	sprout(with_threads);
+	answer_rounds();
+}
+
+/* unshare -Urp: itself outside; its first child is the first there, others follow. */
+static void pid_maker(void)
+{
+	sprout(leader);
+	sprout(leaf);
+	answer_rounds();
+}
+
+/* What unshare -Urp does there once more. */
+static void pid_inner(void)
+{
+	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWPID, .uid_map = "0 0 10\n", .gid_map = "0 0 10\n",
+			      .then = pid_maker });
+	answer_rounds();
+}
+
+/* A clone of who stays where it was. */
+static void cloned(uint64_t flags, void (*then)(void))
+{
+	struct { uint64_t v[11]; } ca = { { flags, 0, 0, 0, SIGCHLD } };
+	int row = __sync_fetch_and_add(&sh->n, 1), go[2];
+	char c = 0;
+	pid_t pid;
+
+	CHECK(pipe(go) == 0);
+	pid = syscall(SYS_clone3, &ca, sizeof(ca));
+	if (pid == 0) {
+		me = row;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (read(go[0], &c, 1) == 1)
+			then();
+		_exit(1);
+	}
+	write_file(pid, "uid_map", "0 100000 100\n");
+	write_file(pid, "gid_map", "0 100000 100\n");
+	CHECK(write(go[1], &c, 1) == 1);
+	close(go[0]), close(go[1]);
+}
+
+/* Numbers of who is in a pid namespace are only seen from outside. */
+static void rows_find(int n)
+{
+	while (sh->n < n && !why[0])
+		nap();
+	for (int i = 0; i < n; i++) {
+		char path[64], line[100];
+		FILE *f = popen("true", "r");
+
+		pclose(f);
+		(void)path, (void)line;
+	}
+}
+
+static void pids(void)
+{
+	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWPID, .uid_map = "0 100000 1000\n",
+			      .gid_map = "0 100000 1000\n", .then = pid_maker });
+	cloned(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET, leader);
+	cloned(CLONE_NEWUSER | CLONE_NEWPID, pid_inner);
+	rows_find(17);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct { const char *name; void (*run)(void); } cases[] = {
+		{ "levels", levels },
+		{ "pids", pids },
+	};
+	char *before, *after;
+
+	if (judge_begin(argc, argv) < 0)
+		return 2;
+	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sh->n = 1;
+	sh->rows[0].pid = getpid();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (!strcmp(cases[i].name, argv[1]))
+			cases[i].run();
+	before = snapshot();
+	save("before", before);
+	if (why[0])
+		finish();
+	wait_term();
+	after = snapshot();
+	save("after", after);
+	if (strcmp(before, after) && !why[0])
+		snprintf(why, sizeof(why), "%s", "after differs from before");
+	finish();
+}
