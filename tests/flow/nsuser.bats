@@ -39,3 +39,4 @@ keeps() { # keeps CASE [OPTION...]
 }
 
 @test "maps, owners and rights on two levels" { keeps levels; }
+@test "pid namespaces that belong to them: made by unshare and by clone, on two levels; threads" { keeps pids; }
