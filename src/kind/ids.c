@@ -176,8 +176,8 @@ void ids_nested_root(struct session *s, uint32_t id, uint32_t *uid, uint32_t *gi
 {
 	const struct ids_nested *n = id ? map_get(session_map(s, NESTED), id) : NULL;
 
-	*uid = n ? map_first(&n->uid) : 0;
-	*gid = n ? map_first(&n->gid) : 0;
+	*uid = n ? map_first(&n->uid) : id ? ID_NONE : 0;
+	*gid = n ? map_first(&n->gid) : id ? ID_NONE : 0;
 }
 
 /* Nobody's number stays what it was: without a namespace of their own, every number is somebody's. */
@@ -253,6 +253,36 @@ int ids_assume(struct session *s)
 	r = fsids_set(uid_out(s, 0), gid_out(s, 0));
 	if (r < 0)
 		return session_fail(s, r, "user namespace: make files as its root");
+	i->assumed = true;
+	return 0;
+}
+
+/* The number in the root task's of one in a nested one. */
+static uint32_t nested_out(struct session *s, uint32_t id, uint32_t v, bool group)
+{
+	const struct ids_nested *n = id ? map_get(session_map(s, NESTED), id) : NULL;
+
+	if (!n || v == ID_NONE)
+		return v;
+	return nested_out(s, n->up, map_out(group ? &n->gid : &n->uid, v), group);
+}
+
+int ids_assume_nested(struct session *s, uint32_t id)
+{
+	struct ids *i = state(s);
+	uint32_t uid, gid;
+	int r;
+
+	ids_nested_root(s, id, &uid, &gid);
+	uid = nested_out(s, id, uid, false);
+	gid = nested_out(s, id, gid, true);
+	if (i->assumed || uid == ID_NONE || gid == ID_NONE)
+		return 0;
+	i->fsuid = setfsuid(-1);
+	i->fsgid = setfsgid(-1);
+	r = fsids_set(uid, gid);
+	if (r < 0)
+		return session_fail(s, r, "user namespace %u: make files as its root", id);
 	i->assumed = true;
 	return 0;
 }

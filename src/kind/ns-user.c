@@ -65,16 +65,31 @@ static int user_find(struct session *s, struct ns_set *set, int taken, struct ns
 	return 0;
 }
 
+/* By a task in it; of pid namespaces by one that may be deeper, or dead. */
+static int open_ns(const struct ns *ns)
+{
+	own_mem char *path = xprintf("/proc/%d/ns/%s", ns->task->pid, ns->kind->name);
+	own_fd int fd = fd_high(open(path, O_RDONLY | O_CLOEXEC));
+	struct stat st;
+
+	while (fd >= 0 && ns->kind->flag == CLONE_NEWPID && fstat(fd, &st) == 0 && st.st_ino != ns->ino) {
+		int up = ioctl(fd, NS_GET_PARENT);
+
+		fd_close(fd);
+		fd = up;
+	}
+	return fd < 0 ? -1 : take_fd(fd);
+}
+
 static int owner_of(struct session *s, struct ns_set *set, struct ns *ns)
 {
-	own_mem char *path = xprintf("ns/%s", ns->kind->name);
 	own_fd int fd = -1;
 	struct ns *user = NULL;
 	int r;
 
 	if (!ns->task || !ns->ino) /* unshared, and empty */
 		return 0;
-	fd = openat(ns->task->proc, path, O_RDONLY | O_CLOEXEC);
+	fd = open_ns(ns);
 	if (fd < 0 && set->running)
 		return 0;
 	if (fd < 0)

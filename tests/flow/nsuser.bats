@@ -38,5 +38,29 @@ keeps() { # keeps CASE [OPTION...]
 	same
 }
 
+contains() { # contains CASE [OPTION...]: in a container
+	local r=$IMG/root
+	mkdir -p "$r"/{bin,proc,tmp,mnt,d,ro,own,dev}
+	mknod "$r/dev/null" c 1 3
+	chmod 777 "$IMG" "$r/d"
+	mount --bind "$r" "$r"
+	mount --make-private "$r"
+	cp "$BUILD/tests/kit/nsuser" "$r/bin"
+	W=$r/d/verdict
+	"$BUILD/tests/kit/nsuser" -c "$r" "$IMG/pid" "$1" /d </dev/null >"$IMG/out" 2>&1 3>&-
+	PID=$(cat "$IMG/pid")
+	until_true test -e "$r/d/ready" -o -s "$W"
+	[ ! -s "$W" ] || { cat "$W" >&2; return 1; }
+	rmdir "$IMG/d"
+	ln -s root/d "$IMG/d"
+	dump -R "${@:2}"
+	again --root "$r" "${@:2}"
+	again --root "$r" "${@:2}"
+	same
+}
+
 @test "maps, owners and rights on two levels" { keeps levels; }
 @test "pid namespaces that belong to them: made by unshare and by clone, on two levels; threads" { keeps pids; }
+@test "the same in a container" { contains levels; }
+@test "pid namespaces in a container" { contains pids; }
+@test "mounts: locked ones, its own, a root of its own" { contains mounts; }

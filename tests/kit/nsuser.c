@@ -41,6 +41,7 @@ struct row {
 };
 static struct shared {
 	volatile int round, n;
+	unsigned may[TASKS];
 	struct row rows[TASKS];
 } *sh;
 static int me; /* row */
@@ -161,6 +162,34 @@ static void put_file(char **at, pid_t pid, const char *name, const char *only)
 		fclose(f);
 }
 
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* Without numbers that a restore gives anew. */
+static void put_mounts(char **at, pid_t pid)
+{
+	char path[64], line[1000], *lines[200];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", pid);
+	f = fopen(path, "r");
+	while (f && n < 200 && fgets(line, sizeof(line), f)) {
+		char root[300], point[300], flags[100], *tail = strstr(line, " - "), *o = strstr(line, "master:");
+
+		sscanf(line, "%*d %*d %*s %299s %299s %99s", root, point, flags);
+		if (asprintf(&lines[n], "  %s %s %s%s%s%s", root, point, flags, strstr(line, "shared:") ? " shared" : "",
+			     o ? " slave" : "", tail) > 0)
+			n++;
+	}
+	if (f)
+		fclose(f);
+	qsort(lines, n, sizeof(lines[0]), by_text);
+	for (size_t i = 0; i < n; i++) {
+		*at += sprintf(*at, "%s", lines[i]);
+		free(lines[i]);
+	}
+}
+
 static void put_task(char **at, int i)
 {
 	pid_t pid = sh->rows[i].pid;
@@ -188,6 +217,8 @@ static void put_task(char **at, int i)
 	put_file(at, pid, "gid_map", NULL);
 	put_file(at, pid, "setgroups", NULL);
 	put_file(at, pid, "status", "Uid:Gid:Groups:NSpid:NSpgid:NSsid:CapInh:CapPrm:CapEff:CapBnd:CapAmb:NoNewPrivs:");
+	if (ino_at(pid, "mnt") != ino_at(getpid(), "mnt"))
+		put_mounts(at, pid);
 	*at += sprintf(*at, " %s\n", sh->rows[i].probes);
 }
 
@@ -462,14 +493,125 @@ static void pids(void)
 	rows_find(14);
 }
 
+/* ---- mounts ---- */
+
+/* What is locked shows in what may be taken off, in a copy made for that. */
+static void mount_probes(char *to, size_t n)
+{
+	static const char *const places[] = { "/own", "/mnt/deep", "/mnt", "/ro/deep", "/ro", "/tmp", "/proc" };
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		unsigned may = unshare(CLONE_NEWNS) < 0 ? 1 << 20 : 0;
+
+		if (mount(NULL, "/ro", NULL, MS_REMOUNT | MS_BIND, NULL) == 0)
+			may |= 1 << 19;
+		for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+			if (umount2(places[i], MNT_DETACH) == 0)
+				may |= 1 << i;
+		sh->may[me] = may;
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	put(to, n, "may", sh->may[me]);
+}
+
+static void mount_leaf(void)
+{
+	more_probes = mount_probes;
+	answer_rounds();
+}
+
+/* unshare -Urm, then something of its own. */
+static void mount_own(void)
+{
+	int fd;
+
+	CHECK(mount("own", "/own", "tmpfs", MS_NOSUID, "mode=711") == 0);
+	fd = open("/own/file", O_CREAT | O_WRONLY, 0640);
+	CHECK(fchown(fd, 0, 3) == 0);
+	fd = open("/own/open", O_CREAT | O_RDWR, 0600);
+	CHECK(write(fd, "x", 1) == 1 && unlink("/own/open") == 0);
+	CHECK(mkdir("/own/bind", 0700) == 0 && mount("/mnt", "/own/bind", NULL, MS_BIND | MS_REC, NULL) == 0);
+	sprout(mount_leaf);
+	mount_leaf();
+}
+
+/* A root of its own, as bwrap makes: a tmpfs of it, what is bound there, a new proc. */
+static void mount_root(void)
+{
+	CHECK(mount("root", "/tmp", "tmpfs", 0, NULL) == 0 && chdir("/tmp") == 0);
+	CHECK(mkdir("ro", 0755) == 0 && mkdir("proc", 0755) == 0 && mkdir("own", 0755) == 0 && mkdir("tmp", 0755) == 0);
+	CHECK(mount("/mnt", "ro", NULL, MS_BIND | MS_REC, NULL) == 0);
+	CHECK(mount(NULL, "ro", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
+	CHECK(mount("proc", "proc", "proc", MS_NOSUID, NULL) == 0);
+	CHECK(mount("/own", "own", NULL, MS_BIND, NULL) == 0);
+	CHECK(syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 && chdir("/") == 0);
+	if (why[0])
+		fprintf(stderr, "%s\n", why);
+	sprout(mount_leaf);
+	mount_leaf();
+}
+
+static void mount_maker(void)
+{
+	sprout(mount_root);
+	answer_rounds();
+}
+
+static void mounts(void)
+{
+	CHECK(mount("m", "/mnt", "tmpfs", 0, NULL) == 0 && mkdir("/mnt/deep", 0755) == 0);
+	CHECK(mount("deep", "/mnt/deep", "tmpfs", MS_NOEXEC, NULL) == 0 && mkdir("/mnt/deep/dir", 0755) == 0);
+	CHECK(mount("ro", "/ro", "tmpfs", 0, NULL) == 0 && mkdir("/ro/deep", 0755) == 0);
+	CHECK(mount("deep", "/ro/deep", "tmpfs", 0, NULL) == 0);
+	CHECK(mount(NULL, "/ro", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
+	CHECK(mount(NULL, "/mnt", NULL, MS_SHARED, NULL) == 0);
+	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 100000 1000\n", .gid_map = "0 100000 1000\n",
+			      .after = CLONE_NEWNS, .then = mount_own });
+	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWPID, .uid_map = "0 0 10\n", .gid_map = "0 0 10\n",
+			      .after = CLONE_NEWNS, .then = mount_maker });
+	rows_find(5);
+}
+
+/* ---- a container ---- */
+
+static int container(const char *root, const char *pidfile, char **args)
+{
+	char *argv[] = { "/bin/nsuser", args[0], args[1], NULL };
+	FILE *f = fopen(pidfile, "w"); /* before the child turns our root, too */
+	pid_t p;
+
+	if (!f || unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+		return 4;
+	p = fork();
+	if (p) {
+		fprintf(f, "%d\n", p);
+		fclose(f);
+		_exit(0);
+	}
+	setsid();
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(root, root, NULL, MS_BIND, NULL) < 0 ||
+	    chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
+	    mount("proc", "/proc", "proc", 0, NULL) < 0)
+		return 5;
+	close_range(0, ~0U, 0);
+	open("/dev/null", O_RDWR);
+	execv(argv[0], argv);
+	return 6;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*run)(void); } cases[] = {
 		{ "levels", levels },
 		{ "pids", pids },
+		{ "mounts", mounts },
 	};
 	char *before, *after;
 
+	if (argc == 6 && !strcmp(argv[1], "-c"))
+		return container(argv[2], argv[3], argv + 4);
 	if (judge_begin(argc, argv) < 0)
 		return 2;
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
