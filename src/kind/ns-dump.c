@@ -108,16 +108,27 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		task_kobj_ids_entry__init(k->ids);
 	}
 	ns_id_put(&ns_rows[row], k->ids, ns->id);
-	if (k->parent && ns != set->root[row] && ns_rows[row].nested && !ns->own)
+	if (k->parent && ns != set->root[row] && !ns->own)
 		return obstacle(s,
 				"task %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
 				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
-	if (k->parent && ns != set->root[row] &&
-	    (!ns_rows[row].nested || (ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)))
+	if (k->parent && ns != set->root[row] && ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)
 		return obstacle(s,
 				"task %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
 				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
 	return 0;
+}
+
+/* Tasks may be there, or none yet. */
+static struct ns *time_children(struct session *s, struct ns_set *set, ino_t ino, struct task *k)
+{
+	struct ns *ns = ns_by_ino(s, ino);
+
+	if (!ns) {
+		ns = ns_note_new(s, set, CLONE_NEWTIME, ino, k);
+		ns->for_children = true;
+	}
+	return ns;
 }
 
 /* Where its children are born, if not where it is itself: all namespaces with tasks are known by now. */
@@ -142,18 +153,17 @@ static int note_children(struct session *s, struct ns_set *set, size_t row, stru
 	else if (pid)
 		ns = kids ? find_ino(set, &ns_rows[row], kids) : NULL;
 	else
-		ns = NULL;
-	if (ns) {
+		ns = time_children(s, set, kids, k);
+	if (ns && !pid) {
+		k->ids->has_time_for_children_ns_id = true;
+		k->ids->time_for_children_ns_id = ns->id;
+	} else if (ns) {
 		k->ids->has_pid_for_children_ns_id = true;
 		k->ids->pid_for_children_ns_id = ns->id;
 	} else if (kids && pid) {
 		return obstacle(s,
 				"task %d: its children would be born in a pid namespace in which no task of the tree is; end it, or those who hold it from outside",
 				k->vpid);
-	} else if (kids) {
-		return obstacle(s,
-				"task %d: its children would be born in another %s namespace; this cannot be checkpointed yet",
-				k->vpid, name);
 	}
 	return 0;
 }
@@ -263,12 +273,14 @@ static int dump_nested(struct session *s, uint64_t flag)
 	int r = 0;
 
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
-		own_mem char *path = xprintf("ns/%s", ns->kind->name);
+		own_mem char *path = xprintf("ns/%s%s", ns->kind->name, ns->for_children ? "_for_children" : "");
 		own_fd int fd = session_openat(s, ns->task->proc, path, O_RDONLY, 0);
+		uint64_t t = now_ns();
 
 		if (fd < 0 || setns(fd, flag) < 0)
 			return session_fail(s, -errno, "task %d: enter its %s namespace", ns->task->vpid,
 					    ns->kind->name);
+		s->log.t0 += now_ns() - t; /* another time namespace's clock */
 		if (ns->kind->dump)
 			r = ns->kind->dump(s, ns);
 	}
@@ -290,7 +302,7 @@ static int dump_guest(struct session *s, void *arg)
 			r = ns->kind->dump(s, ns);
 	}
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++)
-		if (ns_rows[i].nested && !(ns_rows[i].bare.flag & (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER)))
+		if (!(ns_rows[i].bare.flag & (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWCGROUP)))
 			r = dump_nested(s, ns_rows[i].bare.flag);
 	if (r < 0 || !mnt || !mnt->own)
 		return r;
@@ -363,7 +375,7 @@ int ns_dump_start(struct session *s)
 		return r;
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
-	any |= ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWIPC, 0) || ns_nested(s, CLONE_NEWNET, 0);
+	any |= ns_nested(s, CLONE_NEWTIME, 0) || ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWIPC, 0) || ns_nested(s, CLONE_NEWNET, 0);
 	w.ns = fds;
 	if (ns_is_own(s, CLONE_NEWUSER))
 		w.user = fds[--w.n];

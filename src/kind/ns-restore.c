@@ -131,6 +131,26 @@ static bool ns_nested_id(struct session *s, uint32_t id)
 	return ns && ns->own;
 }
 
+/* A time namespace is only made for the children of who makes it: that task does it again. */
+static int plan_time_children(struct session *s, struct ns_set *set, const struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+		uint32_t id = k->ids && k->ids->has_time_for_children_ns_id ? k->ids->time_for_children_ns_id : 0;
+		struct ns *ns = id ? ns_find(s, id) : NULL;
+
+		if (!id)
+			continue;
+		if (id > NS_TAG_ID || (ns && (ns->for_children || ns->kind->flag != CLONE_NEWTIME || ns == set->root[ROW_TIME])))
+			return session_fail(s, -EBADMSG, "ids-%d.img: children of the task cannot be in time namespace %u",
+					    k->vpid, id);
+		ns = ns ? ns : ns_add(set, &ns_rows[ROW_TIME], id);
+		ns->own = ns->for_children = true;
+		ns->task = k;
+	}
+	return 0;
+}
+
 /* Namespaces of other tasks that the root task is not in. */
 static int plan_nested(struct session *s, struct ns_set *set, const struct tree *tree,
 		       const TaskKobjIdsEntry *own)
@@ -142,7 +162,7 @@ static int plan_nested(struct session *s, struct ns_set *set, const struct tree 
 			uint32_t id = ns_id_get(&ns_rows[i], tree->all[k]->ids);
 			struct ns *ns;
 
-			if (!ns_rows[i].nested || !id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) ||
+			if (!id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) ||
 			    !set->root[i]->id || (i == ROW_MNT && !set->root[i]->own))
 				continue;
 			if (set->all.n >= NESTED_MAX || id > NS_TAG_ID)
@@ -174,7 +194,7 @@ static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 		for (size_t i = 0; tree->all[k]->ids && i < NS_KINDS; i++)
 			if (ns_id_get(&ns_rows[i], tree->all[k]->ids) !=
 				    ns_id_get(&ns_rows[i], tree->root->ids) &&
-			    !(ns_rows[i].nested && ns_nested_id(s, ns_id_get(&ns_rows[i], tree->all[k]->ids))))
+			    !ns_nested_id(s, ns_id_get(&ns_rows[i], tree->all[k]->ids)))
 				return session_fail(s, -ENOTSUP,
 						    "task %d: is in another %s namespace than the root task; this cannot be restored yet",
 						    tree->all[k]->vpid, ns_rows[i].bare.name);
@@ -211,6 +231,8 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 	r = plan_roots(s, set, tree->root, root_ids);
 	if (r == 0)
 		r = plan_nested(s, set, tree, root_ids);
+	if (r == 0)
+		r = plan_time_children(s, set, tree);
 	if (r == 0)
 		r = ns_users_plan(s, tree);
 	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
@@ -445,7 +467,7 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
 		own_fd int fd = -1;
 
-		if (ns->external)
+		if (ns->external || ns->for_children)
 			continue;
 		if (home < 0)
 			return session_fail(s, -errno, "%s namespace: open the root task's", name);
@@ -473,7 +495,7 @@ static int fill_guest(struct session *s, void *arg)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
-		if (ns->kind->flag != CLONE_NEWNS && ns_rows[order[i]].nested && r == 0)
+		if (!(ns->kind->flag & (CLONE_NEWNS | CLONE_NEWCGROUP)) && r == 0)
 			r = fill_nested(s, ns->kind->flag, ns->kind->name);
 		if (r == 0 && is_made(ns) && ns->kind->restore)
 			r = ns->kind->restore(s, ns);
@@ -545,6 +567,8 @@ int ns_fill(struct session *s, struct task *root)
 	if (r == 0 && !set->waits)
 		r = guest_wait(s, &set->guest);
 	r = r == 0 ? taken : r;
+	if (r == 0)
+		r = ns_cgroups_make(s);
 	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
 		const struct ns *ns = set->all.v[i];
 
@@ -631,13 +655,17 @@ int ns_enter_task(struct session *s, struct task *k, bool foreign)
 	for (size_t i = 0; r == 0 && k->ids && i < ARRAY_SIZE(order); i++) {
 		uint32_t id = ns_id_get(&ns_rows[order[i]], k->ids);
 		uint32_t from = k->parent->ids ? ns_id_get(&ns_rows[order[i]], k->parent->ids) : 0;
-		struct ns *ns = ns_find(s, id);
+		bool as_root = id == ns_id_get(&ns_rows[order[i]], s->tree->root->ids);
+		struct ns *ns = as_root ? ns_set(s)->root[order[i]] : ns_find(s, id);
 
-		if (!ns_rows[order[i]].nested || !ns_nested(s, ns_rows[order[i]].bare.flag, 0) ||
-		    (id == from && !foreign) || !ns)
+		foreign |= order[i] == ROW_TIME && k->parent->ids && k->parent->ids->has_time_for_children_ns_id;
+		if (!ns_nested(s, ns_rows[order[i]].bare.flag, 0) || (id == from && !foreign) || !ns)
 			continue;
-		if (ns->fd < 0)
+		if (ns->fd < 0 && as_root)
 			r = open_of_root(s, ns, s->tree->root);
+		else if (ns->fd < 0)
+			r = session_fail(s, -ENOTSUP, "task %d: its %s namespace %u is made by a task that is made later",
+					 k->vpid, ns->kind->name, id);
 		which[n++] = ns;
 	}
 	return r < 0 ? r : enter_all(s, k, which, n);
@@ -672,9 +700,28 @@ bool ns_is_outer(struct session *s, const struct task *k)
 	return k->parent->user && k->state != TASK_DEAD && is_out_of(s, k, k->parent);
 }
 
+static int make_for_children(struct session *s, struct task *k)
+{
+	uint32_t id = k->ids && k->ids->has_time_for_children_ns_id ? k->ids->time_for_children_ns_id : 0;
+	struct ns *ns = id ? ns_find(s, id) : NULL;
+	struct batch b;
+	int r;
+
+	if (!ns || ns->fd >= 0)
+		return 0;
+	batch_start(s, &b, task_leader(k));
+	call1(&b, "time namespace for children: make", SYS_unshare, CLONE_NEWTIME);
+	r = batch_run(&b);
+	if (r == 0)
+		r = ns->kind->made(s, ns, k);
+	return r < 0 ? r : open_of_root(s, ns, k);
+}
+
 int ns_enter_user(struct session *s, struct task *k)
 {
 	int r = k->in_user == k->user ? 0 : creds_before(s, k);
 
-	return r < 0 ? r : spawn_enter_user(s, k, k->user);
+	if (r == 0)
+		r = spawn_enter_user(s, k, k->user);
+	return r < 0 ? r : make_for_children(s, k);
 }

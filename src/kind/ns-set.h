@@ -13,8 +13,7 @@
 struct ns_row {
 	struct ns_kind bare; /* name and flag, when there is no file for it in kind/ns/ */
 	size_t id, has;	     /* offsets in TaskKobjIdsEntry */
-	bool nested; /* tasks may have another than the root task */
-	const char *children; /* /proc/PID/ns file that must be the same, or NULL */
+	const char *children; /* /proc/PID/ns file of where its children are born, or NULL: where it is */
 };
 
 struct ns_set {

@@ -12,6 +12,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/cgroup.h"
 #include "kind/ids.h"
 #include "kind/ns-user.h"
 
@@ -68,7 +69,8 @@ static int user_find(struct session *s, struct ns_set *set, int taken, struct ns
 /* By a task in it; of pid namespaces by one that may be deeper, or dead. */
 static int open_ns(const struct ns *ns)
 {
-	own_mem char *path = xprintf("/proc/%d/ns/%s", ns->task->pid, ns->kind->name);
+	own_mem char *path = xprintf("/proc/%d/ns/%s%s", ns->task->pid, ns->kind->name,
+				     ns->for_children ? "_for_children" : "");
 	own_fd int fd = fd_high(open(path, O_RDONLY | O_CLOEXEC));
 	struct stat st;
 
@@ -271,14 +273,53 @@ int ns_user_enter(struct session *s, const struct ns *user)
 static int inside_make(struct session *s, void *arg)
 {
 	const struct ns *ns = arg;
-	own_mem char *path = xprintf("thread-self/ns/%s", ns->kind->name);
-	int r = ns_user_enter(s, ns->owner), fd;
+	own_mem char *offsets = NULL, *path = xprintf("thread-self/ns/%s%s", ns->kind->name,
+						      ns->kind->flag == CLONE_NEWTIME ? "_for_children" : "");
+	int r = ns->kind->offsets ? ns->kind->offsets(s, ns, &offsets) : 0, fd;
 
+	if (r == 0)
+		r = ns_user_enter(s, ns->owner);
 	if (r < 0)
 		return r;
-	if (unshare(ns->kind->flag) < 0 || (fd = openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC)) < 0)
+	if (unshare(ns->kind->flag) < 0)
 		return session_fail(s, -errno, "%s namespace %u: make it", ns->kind->name, ns->id);
-	return fd;
+	r = offsets ? text_write(ns_proc(s), "self/timens_offsets", offsets) : 0;
+	if (r < 0)
+		return session_fail(s, r, "%s namespace %u: set its offsets", ns->kind->name, ns->id);
+	fd = openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? session_fail(s, -errno, "%s namespace %u: open it", ns->kind->name, ns->id) : fd;
+}
+
+static int cgroup_make(struct session *s, void *arg)
+{
+	const struct ns *ns = arg;
+	own_fd int fd = -1;
+	int r = cgroup_begin(s, ns->id);
+
+	if (r == 0)
+		fd = inside_make(s, arg);
+	return r < 0 ? r : fd < 0 ? fd : guest_give_fd(s, 0, fd);
+}
+
+/* By a guest with our rights over cgroups; none of the tasks is moved for it. */
+int ns_cgroups_make(struct session *s)
+{
+	struct guest_where w = { .pidns = -1 };
+	struct ns *ns;
+	int r = 0, tag;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWCGROUP, n)); n++) {
+		struct guest g;
+
+		r = guest_start(s, &g, &w, cgroup_make, ns);
+		if (r < 0)
+			return r;
+		ns->fd = guest_take_fd(s, &g, &tag);
+		r = guest_wait(s, &g);
+		if (r == 0 && ns->fd < 0)
+			r = session_fail(s, ns->fd, "cgroup namespace %u: take it from its maker", ns->id);
+	}
+	return r;
 }
 
 int ns_unshare(struct session *s, const struct ns *ns)
@@ -286,7 +327,7 @@ int ns_unshare(struct session *s, const struct ns *ns)
 	own_fd int fd = -1;
 	int r = 0;
 
-	if (!ns->owner) {
+	if (!ns->owner && ns->kind->flag != CLONE_NEWTIME) { /* that is entered by children only */
 		r = unshare(ns->kind->flag);
 	} else {
 		fd = guest_errand(s, inside_make, (void *)ns);
