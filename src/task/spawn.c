@@ -3,6 +3,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "task/guest.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -182,36 +183,59 @@ static struct task *number_ruler(const struct tree *tree, const struct pidns *in
 	return NULL;
 }
 
-/*
- * Numbers that it may not choose are those that are given out next.
- * Source: /proc/sys/kernel/ns_last_pid is that of the writer's pid namespace.
- */
+#define LAST_PID "/proc/sys/kernel/ns_last_pid" /* that of the writer's pid namespace */
+
+static int number_by_task(struct session *s, struct task *by, const char *text)
+{
+	own_fd int fd = fd_high(open(LAST_PID, O_WRONLY | O_CLOEXEC));
+	struct batch b;
+	int num, r;
+
+	if (fd < 0)
+		return session_fail(s, -errno, "open %s", LAST_PID);
+	r = lend_fd(s, task_leader(by), fd, &num);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(by));
+	call3(&b, "next pid: set", SYS_write, num, batch_str(&b, text), strlen(text));
+	call1(&b, NULL, SYS_close, num);
+	return batch_run(&b);
+}
+
+static int number_write(struct session *s, void *arg)
+{
+	int r = text_write(AT_FDCWD, LAST_PID, arg);
+
+	return r < 0 ? session_fail(s, r, "set %s", LAST_PID) : 0;
+}
+
+/* All who are there have gone on into user namespaces without the right: a guest of ours is born there. */
+static int number_by_guest(struct session *s, struct pidns *in, char *text)
+{
+	own_fd int fd = in && in->init && in->init->proc >= 0 ? openat(in->init->proc, "ns/pid", O_RDONLY | O_CLOEXEC) : -1;
+	struct guest_where w = { .pidns = fd, .vpid = spawn_spare(s->tree, PID_SPARE) };
+
+	if (fd < 0)
+		return session_fail(s, -ESRCH, "find a pid namespace, to say which number it gives out next");
+	return guest_run(s, &w, number_write, text);
+}
+
+/* Numbers that it may not choose are those that are given out next. A guest takes one of the outer ones: inner first */
 static int numbers_prepare(struct session *s, const struct thread *t, const struct userns *user)
 {
 	pid_t numbers[DEPTH_MAX + 1];
 	unsigned n = numbers_of(t, numbers);
+	int r = 0;
 
-	for (unsigned i = n_chosen(t, user); i < n; i++) {
-		struct task *by = number_ruler(s->tree, number_ns(t, i));
-		own_fd int fd = fd_high(open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC));
+	for (unsigned i = n_chosen(t, user); r == 0 && i < n; i++) {
+		struct pidns *in = number_ns(t, i);
+		struct task *by = number_ruler(s->tree, in);
 		char text[16];
-		struct batch b;
-		int num, r, len = snprintf(text, sizeof(text), "%d", numbers[i] - 1);
 
-		if (!by || fd < 0)
-			return session_fail(s, by ? -errno : -ENOTSUP, "task %d: find who may give it number %d",
-					    t->task->vpid, numbers[i]);
-		r = lend_fd(s, task_leader(by), fd, &num);
-		if (r < 0)
-			return r;
-		batch_start(s, &b, task_leader(by));
-		call3(&b, "next pid: set", SYS_write, num, batch_str(&b, text), len);
-		call1(&b, NULL, SYS_close, num);
-		r = batch_run(&b);
-		if (r < 0)
-			return r;
+		snprintf(text, sizeof(text), "%d", numbers[i] - 1);
+		r = by ? number_by_task(s, by, text) : number_by_guest(s, in, text);
 	}
-	return 0;
+	return r;
 }
 
 /* Has it the numbers that it is to have? Others may have been quicker. */

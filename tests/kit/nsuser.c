@@ -569,6 +569,89 @@ static void mounts(void)
 	rows_find(5);
 }
 
+/* ---- cgroup and time namespaces ---- */
+
+static long boot(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec / 20000;
+}
+
+/* Clocks, also those of a child; where it is in its cgroup namespace. */
+static void other_probes(char *to, size_t n)
+{
+	char line[300];
+	FILE *f = fopen("/proc/self/cgroup", "r");
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		sh->may[me] = boot();
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	put(to, n, "boot", boot());
+	put(to, n, "boot of children", sh->may[me]);
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, ":pids:"))
+			snprintf(to + strlen(to), n - strlen(to), " %s", line);
+	if (f)
+		fclose(f);
+}
+
+static void other_leaf(void)
+{
+	more_probes = other_probes;
+	answer_rounds();
+}
+
+static void to_cgroup(const char *below)
+{
+	char top[200] = "", path[300];
+	FILE *f = fopen("cgroup", "r");
+
+	if (!f || !fgets(top, sizeof(top), f))
+		return;
+	fclose(f);
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs", top, below);
+	f = fopen(path, "w");
+	CHECK(f && fprintf(f, "0") > 0 && fclose(f) == 0);
+}
+
+static void begin_cgroup(void)
+{
+	to_cgroup("/a");
+	CHECK(unshare(CLONE_NEWCGROUP) == 0);
+	to_cgroup("/a/b");
+	sprout(other_leaf);
+	other_leaf();
+}
+
+static void begin_time(void)
+{
+	CHECK(unshare(CLONE_NEWTIME) == 0);
+	write_file(getpid(), "timens_offsets", "boottime 100000 0\nmonotonic 100000 0\n");
+	sprout(other_leaf);
+	other_leaf();
+}
+
+static void idle_time(void)
+{
+	CHECK(unshare(CLONE_NEWTIME) == 0);
+	write_file(getpid(), "timens_offsets", "boottime 200000 0\n");
+	other_leaf();
+}
+
+static void others(void)
+{
+	child(&(struct plan){ .become = -1, .then = begin_cgroup });
+	child(&(struct plan){ .become = -1, .then = begin_time });
+	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 100000 1000\n", .gid_map = "0 200000 1000\n",
+			      .then = idle_time });
+	rows_find(5);
+}
+
 /* ---- a container ---- */
 
 static int container(const char *root, const char *pidfile, char **args)
@@ -602,6 +685,7 @@ int main(int argc, char **argv)
 		{ "levels", levels },
 		{ "pids", pids },
 		{ "mounts", mounts },
+		{ "others", others },
 	};
 	char *before, *after;
 
