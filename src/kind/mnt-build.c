@@ -324,12 +324,14 @@ static int there(struct session *s, int ns, int (*fn)(struct session *s, const s
 		 const struct mnt *m, struct mnt *of)
 {
 	own_fd int home = ns < 0 ? -1 : openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	own_fd int root = ns < 0 ? -1 : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
 	if (ns >= 0 && (home < 0 || setns(ns, CLONE_NEWNS) < 0))
 		return session_fail(s, -errno, "mount %s: enter its namespace", m->e->mountpoint);
 	r = fn(s, m, of);
-	if (home >= 0 && setns(home, CLONE_NEWNS) < 0)
+	/* "/" would be what is on top of it by now */
+	if (home >= 0 && (setns(home, CLONE_NEWNS) < 0 || fchdir(root) < 0 || chroot(".") < 0))
 		r = session_fail(s, -errno, "mount %s: return from its namespace", m->e->mountpoint);
 	return r;
 }

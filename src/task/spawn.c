@@ -568,12 +568,22 @@ pid_t spawn_spare(const struct tree *tree, pid_t below)
 
 static int helper_end(struct session *s, struct task *h);
 
-/* A pid that nobody of the tree is to have and x sees nobody use; 0 none */
+/* In every pid namespace in which a child of x gets a number. */
+static bool pid_free_around(struct session *s, struct task *x, pid_t pid)
+{
+	bool is = pid_free(s, x, pid) && pid_free(s, s->tree->root, pid);
+
+	for (const struct pidns *p = x->pidns ? x->pidns->up : NULL; is && p; p = p->up)
+		is = !p->init || p->init->pidfd < 0 || pid_free(s, p->init, pid);
+	return is;
+}
+
+/* A pid that nobody of the tree is to have and nobody uses; 0 none */
 static pid_t spare_for(struct session *s, struct task *x)
 {
 	pid_t pid = spawn_spare(s->tree, PID_SPARE);
 
-	while (pid && !pid_free(s, x, pid))
+	while (pid && !pid_free_around(s, x, pid))
 		pid = spawn_spare(s->tree, pid);
 	return pid;
 }
