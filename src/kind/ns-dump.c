@@ -3,10 +3,9 @@
  * Namespaces at dump: numbering, obstacles, and one guest in all of the root task's own namespaces that
  * writes their images while the supervisor goes on.
  *
- * Tasks may be in other pid, mnt, uts, ipc and net namespaces than the root task: those follow when it is done with
- * the root task's.
+ * Tasks may be in other namespaces than the root task: those follow when it is done with the root task's.
  *
- * Lost:   nothing; what cannot be restored yet is refused: tasks that differ in other namespaces.
+ * Lost:   nothing; what cannot be restored yet is refused.
  * Kernel: /proc/PID/ns.
  */
 #include "kind/ns-set.h"

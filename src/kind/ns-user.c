@@ -139,6 +139,7 @@ static int user_read(struct session *s, const struct ns *ns, UsernsEntry *e)
 	e->owner = owner;
 	if (setns(ns->fd, CLONE_NEWUSER) < 0)
 		return session_fail(s, -errno, "user namespace %u: enter it", ns->id);
+	userns_report_limits(s, ns);
 	r = userns_read_maps(self, e);
 	return r < 0 ? session_fail(s, r, "user namespace %u: read its maps", ns->id) : 0;
 }

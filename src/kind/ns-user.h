@@ -13,6 +13,8 @@ int ns_owners_note(struct session *s, struct ns_set *set);
 int ns_users_dump(struct session *s);
 /** userns_read_maps - those of the namespace of the process with directory proc, as our own counts */
 int userns_read_maps(int proc, UsernsEntry *e);
+/** userns_report_limits - which are not kept, of the one that the caller, a guest, is in */
+void userns_report_limits(struct session *s, const struct ns *ns);
 
 /* restore */
 /** userns_read_image - userns-N.img of a nested one, checked; owned by the caller also after failures */

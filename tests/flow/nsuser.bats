@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: ns/user
+# Shows: ns/user ns/cgroup ns/time ns/mnt
 # Tasks in several user namespaces, judged by themselves.
 load ../kit/helper
 

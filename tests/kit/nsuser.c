@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "contain.h"
 #include "judge.h"
 
 #define TASKS 24
@@ -652,33 +653,6 @@ static void others(void)
 	rows_find(5);
 }
 
-/* ---- a container ---- */
-
-static int container(const char *root, const char *pidfile, char **args)
-{
-	char *argv[] = { "/bin/nsuser", args[0], args[1], NULL };
-	FILE *f = fopen(pidfile, "w"); /* before the child turns our root, too */
-	pid_t p;
-
-	if (!f || unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
-		return 4;
-	p = fork();
-	if (p) {
-		fprintf(f, "%d\n", p);
-		fclose(f);
-		_exit(0);
-	}
-	setsid();
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(root, root, NULL, MS_BIND, NULL) < 0 ||
-	    chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
-	    mount("proc", "/proc", "proc", 0, NULL) < 0)
-		return 5;
-	close_range(0, ~0U, 0);
-	open("/dev/null", O_RDWR);
-	execv(argv[0], argv);
-	return 6;
-}
-
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*run)(void); } cases[] = {
@@ -690,7 +664,7 @@ int main(int argc, char **argv)
 	char *before, *after;
 
 	if (argc == 6 && !strcmp(argv[1], "-c"))
-		return container(argv[2], argv[3], argv + 4);
+		return contain("/bin/nsuser", CLONE_NEWCGROUP, argv + 2);
 	if (judge_begin(argc, argv) < 0)
 		return 2;
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

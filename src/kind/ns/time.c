@@ -3,7 +3,8 @@
  * time: offsets of the monotonic and the boot clock.
  *
  * Kept:   what the clocks showed; they go on from there. Tasks that had no time namespace get one, so
- *         that theirs go on too (timens-0.img, written by ns-dump.c).
+ *         that theirs go on too (timens-0.img, written by ns-dump.c). Nested ones, also one that only children will
+ *         be in.
  * Lost:   nothing.
  * Kernel: /proc/PID/timens_offsets: offsets against the clocks of the first time namespace, of the
  *         namespace that children are born in; writable until somebody is in it. Linux 5.6.

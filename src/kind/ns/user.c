@@ -86,7 +86,7 @@ static int user_note(struct session *s, const struct ns *ns)
 }
 
 /* Of a fresh one all are INT_MAX. Source: /proc/sys/user shows those of the reader's namespace. */
-static void report_limits(struct session *s, const struct ns *ns)
+void userns_report_limits(struct session *s, const struct ns *ns)
 {
 	own_fd int at = openat(ns_proc(s), "sys/user", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own_dir DIR *d = at < 0 ? NULL : fdopendir(at);
@@ -113,7 +113,7 @@ static int user_dump(struct session *s, const struct ns *ns)
 	if (r == 0)
 		r = image_write_one(s, MAGIC_USERNS, &e->base, "userns-%u.img", ns->id);
 	userns_entry__free_unpacked(e, NULL);
-	report_limits(s, ns);
+	userns_report_limits(s, ns);
 	return r;
 }
 
