@@ -445,7 +445,6 @@ static const struct {
 	{ "ipc", ipc_setup, ipc_check },
 };
 
-/* container ROOT PIDFILE CASE DIR: in namespaces of its own, below ROOT, which has bin/nest */
 int main(int argc, char **argv)
 {
 	size_t i = 0;
