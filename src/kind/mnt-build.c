@@ -510,6 +510,15 @@ static bool has_place(const struct mnt *m)
 	return m->fd < 0 && !m->locked && (!m->parent || m->parent->fd >= 0) && !would_hide(m);
 }
 
+/* A namespace, of the root task or one that was made before. */
+static int bind_ns(struct session *s, const struct mnt *m)
+{
+	const struct ns *ns = ns_find(s, m->e->shown_ns_id);
+	int fd = ns && ns->fd >= 0 ? bind_from(ns->fd) : -ENOENT;
+
+	return fd < 0 ? session_fail(s, fd, "mount %s: show namespace %u", m->e->mountpoint, m->e->shown_ns_id) : fd;
+}
+
 /* What m shows, detached. -ENOENT: not possible yet; -errno with the reason */
 static int source_of(struct session *s, const struct mnt_list *l, struct mnt *m)
 {
@@ -519,6 +528,8 @@ static int source_of(struct session *s, const struct mnt_list *l, struct mnt *m)
 		return take_fd(m->source);
 	if (is_late(m))
 		return -ENOENT;
+	if (m->e->has_shown_ns_id)
+		return bind_ns(s, m);
 	r = bind_same(s, l, m);
 	/* an overlay waits for its layers: unlock() */
 	return r == -ENOENT && mnt_fsname(m->e) && !strcmp(m->e->root, "/") && m->e->fstype != FSTYPE__OVERLAYFS
@@ -885,7 +896,7 @@ static int nested_sources(struct session *s, const struct mnt_list *main, struct
 {
 	for (size_t i = 0; i < l->n; i++) {
 		struct mnt *m = l->v[i];
-		int r = m->fd < 0 && m->source < 0 && !m->e->has_pid_ns_id ? bind_in(s, main, m) : -ENOENT;
+		int r = m->fd < 0 && m->source < 0 && !m->e->has_pid_ns_id && !m->e->has_shown_ns_id ? bind_in(s, main, m) : -ENOENT;
 
 		if (r >= 0)
 			m->source = r;

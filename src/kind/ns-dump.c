@@ -15,6 +15,7 @@
 #include "images/timens.pb-c.h"
 #include "image/record.h"
 #include "kind/ids.h"
+#include "kind/ns-held.h"
 #include "kind/ns-user.h"
 
 #include <fcntl.h>
@@ -228,6 +229,8 @@ int ns_note(struct session *s, struct tree *tree)
 
 				bad = bad < 0 ? bad : one;
 			}
+	if (r == 0 && bad == 0 && tree->root->ids)
+		ns_held_note(s, set, tree);
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
 	if (r == 0 && bad == 0)
@@ -273,12 +276,12 @@ static int dump_nested(struct session *s, uint64_t flag)
 
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
 		own_mem char *path = xprintf("ns/%s%s", ns->kind->name, ns->for_children ? "_for_children" : "");
-		own_fd int fd = session_openat(s, ns->task->proc, path, O_RDONLY, 0);
+		own_fd int fd = ns->task ? session_openat(s, ns->task->proc, path, O_RDONLY, 0)
+					 : fcntl(ns->fd, F_DUPFD_CLOEXEC, 3);
 		uint64_t t = now_ns();
 
 		if (fd < 0 || setns(fd, flag) < 0)
-			return session_fail(s, -errno, "task %d: enter its %s namespace", ns->task->vpid,
-					    ns->kind->name);
+			return session_fail(s, -errno, "%s namespace %u: enter it", ns->kind->name, ns->id);
 		s->log.t0 += now_ns() - t; /* another time namespace's clock */
 		if (ns->kind->dump)
 			r = ns->kind->dump(s, ns);

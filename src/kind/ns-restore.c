@@ -18,6 +18,7 @@
 #include "kind/mnt-build.h"
 #include "kind/mnt-list.h"
 #include "kind/mqueue.h"
+#include "kind/ns-held.h"
 #include "kind/ns-user.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
@@ -233,6 +234,8 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 		r = plan_nested(s, set, tree, root_ids);
 	if (r == 0)
 		r = plan_time_children(s, set, tree);
+	if (r == 0)
+		r = ns_held_plan(s, tree->root->ids);
 	if (r == 0)
 		r = ns_users_plan(s, tree);
 	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
@@ -456,7 +459,27 @@ int ns_make(struct session *s, struct task *root)
 
 /* ---- filling ---- */
 
-/* One after the other is made, filled and handed to the supervisor; then back to the root task's. */
+static int nested_make(struct session *s, struct ns *ns, const char *path)
+{
+	int r = ns_unshare(s, ns);
+
+	if (r < 0)
+		return r;
+	ns->fd = fd_high(openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC)); /* for the mounts that show it, too */
+	return ns->fd < 0 ? session_fail(s, -errno, "%s namespace %u: open it", ns->kind->name, ns->id) : 0;
+}
+
+static int nested_fill(struct session *s, struct ns *ns)
+{
+	int r = setns(ns->fd, ns->kind->flag);
+
+	if (r < 0)
+		return session_fail(s, -errno, "%s namespace %u: enter it", ns->kind->name, ns->id);
+	r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
+	return r < 0 ? r : guest_give_fd(s, NS_TAG + (int)ns->id, ns->fd);
+}
+
+/* All are made, as devices may join any two; one after the other is filled; then back to the root task's. */
 static int fill_nested(struct session *s, uint64_t flag, const char *name)
 {
 	own_mem char *path = xprintf("thread-self/ns/%s", name);
@@ -464,25 +487,15 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 	struct ns *ns;
 	int r = 0;
 
-	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
-		own_fd int fd = -1;
-
-		if (ns->external || ns->for_children)
-			continue;
-		if (home < 0)
-			return session_fail(s, -errno, "%s namespace: open the root task's", name);
-		r = ns_unshare(s, ns);
-		if (r < 0)
-			return r;
-		fd = openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return session_fail(s, -errno, "%s namespace %u: open it", name, ns->id);
-		r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
-		if (r == 0)
-			r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
-		ns->fd = fd_high(take_fd(fd)); /* for the mounts that show it */
-	}
-	if (home >= 0 && setns(home, flag) < 0 && r == 0)
+	if (home < 0)
+		return ns_nested(s, flag, 0) ? session_fail(s, -errno, "%s namespace: open the root task's", name) : 0;
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++)
+		if (!ns->external && !ns->for_children)
+			r = nested_make(s, ns, path);
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++)
+		if (!ns->external && !ns->for_children)
+			r = nested_fill(s, ns);
+	if (setns(home, flag) < 0 && r == 0)
 		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);
 	return r;
 }

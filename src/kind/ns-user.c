@@ -89,13 +89,13 @@ static int owner_of(struct session *s, struct ns_set *set, struct ns *ns)
 	struct ns *user = NULL;
 	int r;
 
-	if (!ns->task || !ns->ino) /* unshared, and empty */
+	if ((!ns->task && ns->fd < 0) || !ns->ino) /* unshared, and empty */
 		return 0;
-	fd = open_ns(ns);
+	fd = ns->task ? open_ns(ns) : fd_high(fcntl(ns->fd, F_DUPFD_CLOEXEC, 3));
 	if (fd < 0 && set->running)
 		return 0;
 	if (fd < 0)
-		return session_fail(s, -errno, "task %d: open its %s namespace", ns->task->vpid, ns->kind->name);
+		return session_fail(s, -errno, "%s namespace %u: open it", ns->kind->name, ns->id);
 	if (ns->kind->flag == CLONE_NEWUSER)
 		r = user_find(s, set, fd_high(take_fd(fd)), &user);
 	else
@@ -103,7 +103,7 @@ static int owner_of(struct session *s, struct ns_set *set, struct ns *ns)
 	return r != -EXDEV ? r
 			   : session_fail(s, -ENOTSUP,
 					  "task %d: its %s namespace is not of the user namespace of task %d, nor of one below that; this cannot be checkpointed yet",
-					  ns->task->vpid, ns->kind->name,
+					  ns->task ? ns->task->vpid : 0, ns->kind->name,
 					  set->root[0] && set->root[0]->task ? set->root[0]->task->vpid : 1);
 }
 

@@ -135,3 +135,24 @@ BWRAP='bwrap --unshare-all --ro-bind /usr /usr --symlink usr/bin /bin --symlink 
 		$BWRAP --uid 1000 --gid 1000 sleep 1003 &
 		setpriv --reuid 1000 --regid 1000 --clear-groups $BWRAP bwrap --unshare-all --ro-bind / / --proc /proc sleep 1004 &"
 }
+@test "network namespaces that no task is in: ip netns, and one held by a descriptor" {
+	command -v ip >/dev/null || skip "no ip"
+	seen_nets() { # addresses in each, and which are the same
+		nsenter -t "$PID" -n -m sh -c 'for n in a b; do ip netns exec $n ip -br addr; done; ls -i /run/netns' | sed 's/[0-9]\{9,\}/N/'
+		nsenter --net="/proc/$PID/fd/7" ip -br addr
+		findmnt -N "$PID" -rno FSTYPE,OPTIONS,PROPAGATION /run/netns/a
+	}
+	programs 'ip netns add a; ip netns add b; ip netns add c
+		ip -n a link add veth0 type veth peer name veth1 netns b
+		ip -n a addr add 10.7.0.1/24 dev veth0; ip -n b addr add 10.7.0.2/24 dev veth1
+		ip -n c link add d0 type veth peer name d1; ip -n c addr add 10.8.0.1/24 dev d0
+		exec 7</run/netns/c; ip netns del c; sleep 1001 7<&- &'
+	until_true sleeps 2 || { cat "$IMG/out" >&2; return 1; }
+	seen_nets >"$IMG/before"
+	grep -q 10.8.0.1 "$IMG/before" || { cat "$IMG/before" "$IMG/out" >&2; return 1; }
+	for i in 1 2; do
+		again --root "$IMG/root" --external 'mnt[/usr]:/usr'
+		seen_nets >"$IMG/after"
+		diff "$IMG/before" "$IMG/after"
+	done
+}

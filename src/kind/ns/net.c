@@ -34,6 +34,7 @@ static bool net_empty(const struct session *s)
 static int net_check(struct session *s, const struct ns *ns)
 {
 	own_rtnl struct rtnl n = { 0 };
+	own_fd int self = openat(ns_proc(s), "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = rtnl_open(&n);
 
 	if (r < 0)
@@ -41,7 +42,7 @@ static int net_check(struct session *s, const struct ns *ns)
 	r = net_links_check(s, &n);
 	if (r == 0)
 		r = xfrm_check(s, ns->id);
-	return r < 0 ? r : nft_check(s, ns->id, ns->task->proc);
+	return r < 0 ? r : nft_check(s, ns->id, ns->task ? ns->task->proc : self);
 }
 
 /* The supervisor goes there and comes back. */
