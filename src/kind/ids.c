@@ -61,7 +61,8 @@ void ids_use(struct session *s, const UsernsEntry *maps)
 {
 	struct ids *i = state(s);
 
-	nested_forget(s);
+	if (!maps)
+		nested_forget(s);
 	i->mapped = maps;
 	i->fixed = maps && maps->has_setgroups_denied && maps->setgroups_denied;
 	map_copy(&i->uid, maps ? maps->n_uid_map : 0, maps ? maps->uid_map : NULL);

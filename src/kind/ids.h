@@ -11,7 +11,7 @@
 
 #define ID_NONE UINT32_MAX /* no number on that side; for chown(2): as it is */
 
-/** ids_use - from now on that namespace's maps hold; copied. NULL: outside and inside are the same */
+/** ids_use - from now on that namespace's maps hold; copied. NULL: none do, nor nested ones */
 void ids_use(struct session *s, const UsernsEntry *maps);
 /** ids_mapped - is there an own user namespace? */
 bool ids_mapped(struct session *s);

@@ -377,7 +377,8 @@ int ns_dump_start(struct session *s)
 		return r;
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
-	any |= ns_nested(s, CLONE_NEWTIME, 0) || ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWIPC, 0) || ns_nested(s, CLONE_NEWNET, 0);
+	any |= ns_nested(s, CLONE_NEWTIME, 0) || ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWIPC, 0) ||
+	       ns_nested(s, CLONE_NEWNET, 0);
 	w.ns = fds;
 	if (ns_is_own(s, CLONE_NEWUSER))
 		w.user = fds[--w.n];

@@ -495,7 +495,8 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++)
 		if (!ns->external && !ns->for_children)
 			r = nested_fill(s, ns);
-	if (setns(home, flag) < 0 && r == 0)
+	/* the host's is barred to who is in a user namespace, and of no use any more */
+	if (setns(home, flag) < 0 && r == 0 && ns_is_own(s, flag))
 		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);
 	return r;
 }

@@ -128,11 +128,14 @@ static int user_read(struct session *s, const struct ns *ns, UsernsEntry *e)
 {
 	own_mem char *groups = NULL;
 	own_fd int self = openat(ns_proc(s), "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct ns *root = ns_of(s, CLONE_NEWUSER);
+	own_fd int around = ns->owner ? fcntl(ns->owner->fd, F_DUPFD_CLOEXEC, 3) :
+			    root->own ? openat(root->task->proc, "ns/user", O_RDONLY | O_CLOEXEC) : -1;
 	uid_t owner;
 	int r;
 
-	if (ns->owner && setns(ns->owner->fd, CLONE_NEWUSER) < 0)
-		return session_fail(s, -errno, "user namespace %u: enter it", ns->owner->id);
+	if ((ns->owner || root->own) && (around < 0 || setns(around, CLONE_NEWUSER) < 0))
+		return session_fail(s, -errno, "user namespace %u: enter the one around it", ns->id);
 	if (ioctl(ns->fd, NS_GET_OWNER_UID, &owner) < 0)
 		return session_fail(s, -errno, "user namespace %u: find who made it", ns->id);
 	e->has_owner = true;

@@ -351,7 +351,7 @@ static void second_level(void)
 /* Maps of all sorts; two levels; another task in the same namespace; what belongs to which. */
 static void levels(void)
 {
-	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 100000 1000\n", .gid_map = "0 200000 1000\n",
+	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 10000 1000\n", .gid_map = "0 20000 1000\n",
 			      .after = CLONE_NEWUTS | CLONE_NEWNET, .then = second_level });
 	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWIPC, .uid_map = "0 1000 1\n", .gid_map = "0 1000 1\n",
 			      .deny = true, .as = 1000, .become = -1 });
@@ -449,8 +449,8 @@ static void cloned(uint64_t flags, void (*then)(void))
 		_exit(1);
 	}
 	pid = outer_pid(pid);
-	write_file(pid, "uid_map", "0 100000 100\n");
-	write_file(pid, "gid_map", "0 100000 100\n");
+	write_file(pid, "uid_map", "0 10000 100\n");
+	write_file(pid, "gid_map", "0 10000 100\n");
 	CHECK(write(go[1], &c, 1) == 1);
 	close(go[0]), close(go[1]);
 }
@@ -482,8 +482,8 @@ static void rows_find(int n)
 
 static void pids(void)
 {
-	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWPID, .uid_map = "0 100000 1000\n",
-			      .gid_map = "0 100000 1000\n", .then = pid_maker });
+	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWPID, .uid_map = "0 10000 1000\n",
+			      .gid_map = "0 10000 1000\n", .then = pid_maker });
 	cloned(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET, leader);
 	cloned(CLONE_NEWUSER | CLONE_NEWPID, pid_inner);
 	rows_find(14);
@@ -563,7 +563,7 @@ static void mounts(void)
 	CHECK(mount("deep", "/ro/deep", "tmpfs", 0, NULL) == 0);
 	CHECK(mount(NULL, "/ro", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
 	CHECK(mount(NULL, "/mnt", NULL, MS_SHARED, NULL) == 0);
-	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 100000 1000\n", .gid_map = "0 100000 1000\n",
+	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 10000 1000\n", .gid_map = "0 10000 1000\n",
 			      .after = CLONE_NEWNS, .then = mount_own });
 	child(&(struct plan){ .before = CLONE_NEWUSER | CLONE_NEWPID, .uid_map = "0 0 10\n", .gid_map = "0 0 10\n",
 			      .after = CLONE_NEWNS, .then = mount_maker });
@@ -648,7 +648,7 @@ static void others(void)
 {
 	child(&(struct plan){ .become = -1, .then = begin_cgroup });
 	child(&(struct plan){ .become = -1, .then = begin_time });
-	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 100000 1000\n", .gid_map = "0 200000 1000\n",
+	child(&(struct plan){ .before = CLONE_NEWUSER, .uid_map = "0 10000 1000\n", .gid_map = "0 20000 1000\n",
 			      .then = idle_time });
 	rows_find(5);
 }
