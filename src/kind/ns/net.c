@@ -3,8 +3,8 @@
  * net: what is in a network namespace, or the label of one that the caller has made.
  *
  * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
- *         addresses, neighbours, routes and rules (net-raw.c), numbers of other namespaces, nftables
- *         (net-nft.c), tracked connections.
+ *         addresses, neighbours, routes and rules (net-route.c), traffic control (net-tc.c), numbers of other
+ *         namespaces, nftables (net-nft.c), tracked connections and IPsec policies (net-track.c).
  * Lost:   with --empty-ns net, all but the state of lo, as the caller asked.
  * Kernel: rtnetlink(7); /proc/sys/net.
  */
@@ -17,6 +17,7 @@
 #include "kind/net-nsid.h"
 #include "kind/net-outside.h"
 #include "kind/net-sysctl.h"
+#include "kind/net-tc.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -191,6 +192,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 	if (r == 0)
 		r = rtnl_files_dump(s, &n, ns->id);
 	if (r == 0)
+		r = tc_dump(s, &n, ns->id);
+	if (r == 0)
 		r = nft_dump(s, ns->id);
 	if (r == 0)
 		r = xfrm_dump(s, ns->id);
@@ -279,6 +282,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 		r = net_tune_restore(s, env->proc, e);
 	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
+	if (r == 0)
+		r = tc_restore(s, &n, ns->id);
 	if (r == 0)
 		r = net_restore_dad(s, env->proc, e, l);
 	return r;
