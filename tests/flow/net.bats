@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: net-tune ns/net net-link net-nft net-nsid net-raw net-route net-sysctl net-tc net-track fd/netlink fd/packet
+# Shows: net-tune ns/net net-link net-legacy net-nft net-nsid net-raw net-route net-sysctl net-tc net-track fd/netlink fd/packet
 # Contents of a network namespace, compared by what ip and nft show before and after. $OUT is in the
 # namespace of whoever dumps, $PID in the one that is dumped.
 load ../kit/helper
@@ -357,6 +357,41 @@ X
 	grep -q 'chain INPUT' "$IMG/after"
 	inside nft delete table ip filter
 	inside nft list ruleset | sed -E 's/expires [0-9a-z]+/expires N/' | diff "$IMG/before" -
+}
+
+@test "net: tables of iptables-legacy, with counters" {
+	pair
+	inside sh -e <<-'X'
+	iptables-legacy -N mine
+	iptables-legacy -A INPUT -i lo -p udp --dport 9 -m comment --comment 'kept "so"' -j mine
+	iptables-legacy -A mine -m limit --limit 5/min -j ACCEPT
+	iptables-legacy -A mine -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+	iptables-legacy -P FORWARD DROP
+	iptables-legacy -t nat -A POSTROUTING -s 10.77.0.0/24 -j MASQUERADE
+	iptables-legacy -t mangle -A PREROUTING -j MARK --set-xmark 0x7/0xff
+	ip6tables-legacy -A OUTPUT -p tcp -m multiport --dports 1,2,3 -j REJECT --reject-with tcp-reset
+	ip6tables-legacy -P INPUT DROP
+	X
+	inside bash -c 'echo x > /dev/udp/127.0.0.1/9'
+	tables() { # neighbours are looked for all the time: IPv6 counts on
+		local t
+		for t in filter nat mangle; do inside iptables-legacy-save -c -t "$t" | grep -v '^#'; done
+		inside ip6tables-legacy-save | sed '/^#/d; s/\[.*\]//'
+	}
+	tables > "$IMG/tables"
+	grep -q '^\[[1-9].*dport 9' "$IMG/tables"
+	dump
+	until_true gone "$PID"
+	cp "$IMG"/img/xtables-*.img "$IMG/whole"
+	for at in 0 80 84 178; do # family, number of entries, their size, where the second one begins
+		printf '\377\377\377' | dd of="$(echo "$IMG"/img/xtables-*.img)" bs=1 seek="$at" conv=notrunc status=none
+		run restore
+		[ "$status" -eq 1 ]
+		[[ $output == *Error*table* ]]
+		cp "$IMG/whole" "$(echo "$IMG"/img/xtables-*.img)"
+	done
+	restore
+	tables | diff "$IMG/tables" - >&2
 }
 
 @test "net: a ruleset that would read files is refused" {
