@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: net-tune ns/net net-link net-legacy net-nft net-nsid net-raw net-route net-sysctl net-tc net-track fd/netlink fd/packet
+# Shows: net-tune ns/net net-link net-ipset net-legacy net-nft net-nsid net-raw net-route net-sysctl net-tc net-track fd/netlink fd/packet
 # Contents of a network namespace, compared by what ip and nft show before and after. $OUT is in the
 # namespace of whoever dumps, $PID in the one that is dumped.
 load ../kit/helper
@@ -359,9 +359,22 @@ X
 	inside nft list ruleset | sed -E 's/expires [0-9a-z]+/expires N/' | diff "$IMG/before" -
 }
 
-@test "net: tables of iptables-legacy, with counters" {
+@test "net: tables of iptables-legacy with counters, and sets" {
 	pair
 	inside sh -e <<-'X'
+	ipset create gap bitmap:port range 1-9
+	ipset create lists list:set size 5
+	ipset create nets hash:net,iface counters comment timeout 4000
+	ipset create many hash:ip
+	ipset create ports bitmap:port range 1-65535
+	ipset destroy gap
+	ipset add nets 10.9.0.0/16,lo packets 3 bytes 200 comment 'of the test'
+	ipset add nets 10.8.0.0/16,v0 timeout 0
+	ipset add ports 80
+	ipset add lists ports
+	ipset add lists many
+	for i in $(seq 250); do for j in $(seq 20); do echo "add many 10.1.$i.$j"; done; done | ipset restore
+	iptables-legacy -A INPUT -m set --match-set ports dst -j ACCEPT
 	iptables-legacy -N mine
 	iptables-legacy -A INPUT -i lo -p udp --dport 9 -m comment --comment 'kept "so"' -j mine
 	iptables-legacy -A mine -m limit --limit 5/min -j ACCEPT
@@ -377,6 +390,7 @@ X
 		local t
 		for t in filter nat mangle; do inside iptables-legacy-save -c -t "$t" | grep -v '^#'; done
 		inside ip6tables-legacy-save | sed '/^#/d; s/\[.*\]//'
+		inside ipset save -sorted | sed 's/timeout 39[0-9]*/timeout N/'
 	}
 	tables > "$IMG/tables"
 	grep -q '^\[[1-9].*dport 9' "$IMG/tables"
@@ -387,7 +401,7 @@ X
 		printf '\377\377\377' | dd of="$(echo "$IMG"/img/xtables-*.img)" bs=1 seek="$at" conv=notrunc status=none
 		run restore
 		[ "$status" -eq 1 ]
-		[[ $output == *Error*table* ]]
+		[[ $output == *Error*table* ]] || { echo "$output" >&2; false; }
 		cp "$IMG/whole" "$(echo "$IMG"/img/xtables-*.img)"
 	done
 	restore

@@ -4,7 +4,8 @@
  *
  * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
  *         addresses, neighbours, routes and rules (net-route.c), traffic control (net-tc.c), numbers of other
- *         namespaces, nftables (net-nft.c), iptables-legacy (net-legacy.c), tracked connections and IPsec policies (net-track.c).
+ *         namespaces, nftables (net-nft.c), iptables-legacy
+ *         (net-legacy.c) and its sets (net-ipset.c), tracked connections and IPsec policies (net-track.c).
  * Lost:   with --empty-ns net, all but the state of lo, as the caller asked.
  * Kernel: rtnetlink(7); /proc/sys/net.
  */
@@ -12,6 +13,7 @@
 
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/net-ipset.h"
 #include "kind/net-legacy.h"
 #include "kind/net-link.h"
 #include "kind/net-nft.h"
@@ -72,6 +74,8 @@ static int rules_restore(struct session *s, const struct ns *ns)
 {
 	int r = nft_restore(s, ns->id);
 
+	if (r == 0)
+		r = ipset_restore(s, ns->id);
 	if (r == 0)
 		r = legacy_restore(s, ns->id);
 	if (r == 0)
@@ -198,6 +202,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = tc_dump(s, &n, ns->id);
 	if (r == 0)
 		r = nft_dump(s, ns->id);
+	if (r == 0)
+		r = ipset_dump(s, ns->id);
 	if (r == 0)
 		r = legacy_dump(s, env.proc, ns->id);
 	if (r == 0)
