@@ -203,7 +203,8 @@ static void put_task(char **at, int i)
 	}
 	*at += sprintf(*at, "\n ");
 	for (size_t k = 0; k < KINDS; k++)
-		put_user(at, pid, kinds[k]);
+		if (strcmp(kinds[k], "time") || ino_at(pid, "time") != ino_at(getpid(), "time")) /* a restore gives all one */
+			put_user(at, pid, kinds[k]);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
 	fd = open(path, O_RDONLY);
 	ioctl(fd, NS_GET_OWNER_UID, &owner);
@@ -680,7 +681,15 @@ int main(int argc, char **argv)
 	wait_term();
 	after = snapshot();
 	save("after", after);
-	if (strcmp(before, after) && !why[0])
-		snprintf(why, sizeof(why), "%s", "after differs from before");
+	if (strcmp(before, after) && !why[0]) {
+		size_t at = 0;
+
+		while (before[at] == after[at])
+			at++;
+		while (at && before[at - 1] != '\n')
+			at--;
+		snprintf(why, sizeof(why), "was: %.*s\nis:  %.*s", (int)strcspn(before + at, "\n"), before + at,
+			 (int)strcspn(after + at, "\n"), after + at);
+	}
 	finish();
 }
