@@ -460,7 +460,6 @@ monitor() {
 }
 
 @test "net: a connection from outside goes on, behind a filter that tracks it" {
-	command -v python3 || skip "no python3"
 	outside ip link add outer type veth peer name eth0 address 02:00:00:00:88:01 netns "$PID"
 	outside sh -e <<-'X'
 	ip link add br9 type bridge
