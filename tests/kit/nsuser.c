@@ -445,7 +445,8 @@ static void cloned(uint64_t flags, void (*then)(void))
 	if (pid == 0) {
 		me = row;
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (read(go[0], &c, 1) == 1 && setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0)
+		if (read(go[0], &c, 1) == 1 && setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0 &&
+		    prctl(PR_SET_DUMPABLE, 1) == 0)
 			then();
 		_exit(1);
 	}
