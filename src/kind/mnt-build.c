@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "base/res.h"
+#include "base/text.h"
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-tar.h"
@@ -126,6 +127,18 @@ static int fs_set(int fs, const char *key, const char *value)
 	return fsconfig(fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
 }
 
+/* There is one hierarchy for all: beside which one is meant, its options are the host's to choose. */
+static bool of_host(const char *option)
+{
+	static const char *const names[] = { "release_agent=", "xattr", "clone_children", "noprefix", "cpuset_v2_mode",
+					     "favordynmods" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (text_starts(option, names[i]))
+			return true;
+	return false;
+}
+
 static int fs_options(struct session *s, int fs, const struct mnt *m)
 {
 	own_mem char *opts = xstrdup(m->e->options);
@@ -135,6 +148,8 @@ static int fs_options(struct session *s, int fs, const struct mnt *m)
 		char *value = strchr(o, '=');
 
 		if (!strcmp(o, "newinstance")) /* every one is, today */
+			continue;
+		if (m->e->fstype == FSTYPE__CGROUP && of_host(o))
 			continue;
 		if (value)
 			*value++ = 0;

@@ -15,6 +15,7 @@ fi
 DIR=$(mktemp -d)
 leave() { cd /; umount -l "$DIR"/* 2>/dev/null || true; rm -rf --one-file-system "$DIR"; }
 trap leave EXIT
+chmod 755 "$DIR" # users of user namespaces look in
 mkdir -p /etc/criu "$DIR/bin" "$DIR/tmp"
 mount -t tmpfs none /etc/criu
 ln -s "$BUILD/stasis" "$DIR/bin/criu"
