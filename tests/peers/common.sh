@@ -12,7 +12,7 @@ if [ -z "${STASIS_PEER:-}" ]; then
 	# shellcheck disable=SC2093
 	exec unshare -mpf --kill-child --propagation private --mount-proc "$BUILD/tests/kit/reap" "$0" "$BUILD" "$@" </dev/null
 fi
-DIR=$(mktemp -d)
+DIR=$(mktemp -d /tmp/XXXX) # short: Podman takes no long path for its run root
 leave() { cd /; umount -l "$DIR"/* 2>/dev/null || true; rm -rf --one-file-system "$DIR"; }
 trap leave EXIT
 chmod 755 "$DIR" # users of user namespaces look in
