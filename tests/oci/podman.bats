@@ -254,3 +254,22 @@ in volume" ]
 		podman container checkpoint -l
 	[[ $output == *"requires root"* ]]
 }
+
+@test "stasis checkpoint --export: an archive that podman container restore --import takes" {
+	counter one --tmpfs /own
+	p exec one sh -c 'echo kept > /kept; rm /etc/group; echo own > /own/file'
+	stasis checkpoint one --export "$DIR/one.tar" --leave-running || why
+	onward one "$(last one)"
+	stasis checkpoint "$(p inspect -f '{{.Id}}' one)" --export "$DIR/two.tar.zst"
+	n=$(last one)
+	p container restore --import "$DIR/one.tar" --name two >/dev/null
+	until_true beyond two 3
+	p rm -f -t 0 one >/dev/null
+	p container restore --import "$DIR/two.tar.zst" >/dev/null
+	onward one "$n"
+	[ "$(p exec one cat /kept /own/file)" = "kept
+own" ]
+	run ! p exec one cat /etc/group
+	p container checkpoint one >/dev/null
+	p container restore one >/dev/null
+}
