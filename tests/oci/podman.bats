@@ -258,7 +258,10 @@ in volume" ]
 @test "stasis checkpoint --export: an archive that podman container restore --import takes" {
 	counter one --tmpfs /own
 	p exec one sh -c 'echo kept > /kept; rm /etc/group; echo own > /own/file'
-	stasis checkpoint one --export "$DIR/one.tar" --leave-running || why
+	stasis checkpoint one --export "$DIR/one.tar" --leave-running > "$DIR/said" || why
+	grep -q "podman container restore --import $DIR/one.tar" "$DIR/said"
+	run ! stasis restore --import "$DIR/one.tar"
+	[[ $output == *"podman container restore --import"* ]]
 	onward one "$(last one)"
 	stasis checkpoint "$(p inspect -f '{{.Id}}' one)" --export "$DIR/two.tar.zst"
 	n=$(last one)
