@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "base/res.h"
+#include "base/text.h"
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-owned.h"
@@ -141,6 +142,18 @@ static int fs_owner(struct session *s, int fs, const struct mnt *m, const char *
 	return fs_set(fs, key, text);
 }
 
+/* There is one hierarchy for all: beside which one is meant, its options are the host's to choose. */
+static bool of_host(const char *option)
+{
+	static const char *const names[] = { "release_agent=", "xattr", "clone_children", "noprefix", "cpuset_v2_mode",
+					     "favordynmods" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (text_starts(option, names[i]))
+			return true;
+	return false;
+}
+
 static int fs_options(struct session *s, int fs, const struct mnt *m)
 {
 	own_mem char *opts = xstrdup(m->e->options);
@@ -150,6 +163,8 @@ static int fs_options(struct session *s, int fs, const struct mnt *m)
 		char *value = strchr(o, '=');
 
 		if (!strcmp(o, "newinstance")) /* every one is, today */
+			continue;
+		if (m->e->fstype == FSTYPE__CGROUP && of_host(o))
 			continue;
 		if (value)
 			*value++ = 0;

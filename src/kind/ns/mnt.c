@@ -15,6 +15,7 @@
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-build.h"
+#include "kind/mnt-cgroup.h"
 #include "kind/mnt-files.h"
 
 #include <dirent.h>
@@ -132,6 +133,8 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 	if (proc < 0)
 		return proc;
 	r = mnt_parse(s, text, l);
+	if (r == 0)
+		r = mnt_cgroup_roots(s, ns, l);
 	if (r == 0)
 		mnt_keep(s, l, kept);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
