@@ -130,10 +130,6 @@ const char *request_refuse(const struct request *q)
 	       o->tls			      ? "tls" :
 	       given(o->lsm_profile) && lsm_active() ? "lsm-profile" :
 	       given(o->lsm_mount_context)    ? "lsm-mount-context" :
-	       given(o->cgroup_props)	      ? "cgroup-props" :
-	       given(o->cgroup_props_file)    ? "cgroup-props-file" :
-	       o->n_cgroup_dump_controller    ? "cgroup-dump-controller" :
-	       given(o->cgroup_yard)	      ? "cgroup-yard" :
 	       o->unprivileged && geteuid()   ? "unprivileged" :
 						NULL;
 }
