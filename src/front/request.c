@@ -110,14 +110,6 @@ static bool given(const char *text)
 	return text && *text;
 }
 
-/* A security module that labels tasks, and so would have a profile to set. */
-static bool lsm_active(void)
-{
-	own_mem char *text = NULL;
-
-	return text_read(AT_FDCWD, "/proc/self/attr/current", &text, NULL) == 0 && *text;
-}
-
 const char *request_refuse(const struct request *q)
 {
 	const CriuOpts *o = q->opts;
@@ -128,8 +120,6 @@ const char *request_refuse(const struct request *q)
 	       o->track_mem		      ? "track-mem" :
 	       q->stream		      ? "stream" :
 	       o->tls			      ? "tls" :
-	       given(o->lsm_profile) && lsm_active() ? "lsm-profile" :
-	       given(o->lsm_mount_context)    ? "lsm-mount-context" :
 	       o->unprivileged && geteuid()   ? "unprivileged" :
 						NULL;
 }
@@ -139,9 +129,6 @@ static void warn_ignored(struct request *q, struct session *s)
 {
 	const CriuOpts *o = q->opts;
 
-	if (given(o->lsm_profile))
-		session_warn(s, "lsm-profile %s: no security module with profiles is active here; tasks run without, as they did",
-			     o->lsm_profile);
 	if (o->evasive_devices)
 		session_warn(s, "evasive-devices: a device is opened by its path only");
 	if (q->libdir)

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "kind/ids.h"
+#include "kind/lsm.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-tar.h"
 #include "kind/ns.h"
@@ -128,9 +129,11 @@ static int fs_set(int fs, const char *key, const char *value)
 
 static int fs_options(struct session *s, int fs, const struct mnt *m)
 {
-	own_mem char *opts = xstrdup(m->e->options);
+	own_mem char *context = NULL, *opts = lsm_mount_options(s, m->e->options, &context);
 	char *save = NULL;
 
+	if (context && fs_set(fs, "context", context) < 0)
+		return fs_fail(s, fs, m, "context");
 	for (char *o = strtok_r(opts, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
 		char *value = strchr(o, '=');
 

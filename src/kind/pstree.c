@@ -6,6 +6,7 @@
 #include "image/record.h"
 #include "images/pstree.pb-c.h"
 #include "kind/fd.h"
+#include "kind/lsm.h"
 #include "kind/ns.h"
 #include "task/lend.h"
 #include "task/note.h"
@@ -239,7 +240,7 @@ int inventory_dump(struct session *s)
 	e.has_root_cg_set = true;
 	e.root_cg_set = 1; /* tasks stay in the restorer's cgroups */
 	e.has_lsmtype = true;
-	e.lsmtype = LSMTYPE__NO_LSM;
+	e.lsmtype = lsm_here();
 	e.plugins_entry = &plugins;
 	e.dump_criu_run_id = s->run_id;
 	e.has_network_lock_method = true;
@@ -269,16 +270,12 @@ int inventory_read(struct session *s, InventoryEntry **ret)
 	if (e->plugins_entry && e->plugins_entry->n_plugins)
 		return session_fail(s, -ENOTSUP, "inventory.img: needs plugin %s, which is not there",
 				    e->plugins_entry->plugins[0]);
-	if (e->has_lsmtype && e->lsmtype != LSMTYPE__NO_LSM)
-		return session_fail(s, -ENOTSUP,
-				    "inventory.img: made on a host with another security module (%d)",
-				    e->lsmtype);
 	if (e->has_tcp_close && e->tcp_close && !s->opts->tcp_close)
 		return session_fail(s, -EINVAL,
 				    "inventory.img: dumped with --tcp-close; restore with --tcp-close too");
 	if (e->has_allow_uprobes && e->allow_uprobes)
 		return session_fail(s, -ENOTSUP, "inventory.img: dumped with uprobes present");
-	return 0;
+	return lsm_check(s, e->has_lsmtype ? e->lsmtype : LSMTYPE__NO_LSM);
 }
 
 static struct pidns *pidns_find(const struct tree *tree, uint32_t id)

@@ -4,7 +4,7 @@
  *
  * Kept:   the four uids and gids, supplementary groups, all five capability sets, securebits,
  *         no_new_privs.
- * Lost:   security module labels (a host with such a module is refused at restore).
+ * Lost:   nothing; for labels of security modules see lsm.c.
  * Kernel: /proc/PID/task/TID/status; PR_GET_SECUREBITS. Order at restore: groups, securebits that keep
  *         capabilities over setuid, ids, bounding set, capset, ambient, securebits.
  */
@@ -13,6 +13,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/ids.h"
+#include "kind/lsm.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -121,7 +122,8 @@ static int creds_dump(struct session *s, struct thread *t, struct batch *b, unsi
 	text_u64(status, "NoNewPrivs:", 10, &nnp);
 	if (nnp)
 		e->has_no_new_privs = e->no_new_privs = true;
-	return ids_inside(s, t, e);
+	r = lsm_dump(s, t, e);
+	return r < 0 ? r : ids_inside(s, t, e);
 }
 
 static uint64_t cap_value(size_t n, const uint32_t *w)
@@ -154,7 +156,10 @@ static int creds_caps(struct batch *b, const CredsEntry *e)
 static int creds_restore(struct session *s, struct thread *t, struct batch *b)
 {
 	const CredsEntry *e = t->core->thread_core->creds;
+	int r = lsm_restore(s, t, b, e); /* while it may: no_new_privs forbids it */
 
+	if (r < 0)
+		return r;
 	if (e->n_groups > 4096)
 		return session_fail(s, -ENOTSUP, "thread %d: more than 4096 groups", t->vtid);
 	if (!ids_groups_fixed(s))
