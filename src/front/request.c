@@ -120,7 +120,6 @@ const char *request_refuse(const struct request *q)
 	       o->track_mem		      ? "track-mem" :
 	       q->stream		      ? "stream" :
 	       o->tls			      ? "tls" :
-	       o->unprivileged && geteuid()   ? "unprivileged" :
 						NULL;
 }
 

@@ -85,9 +85,14 @@ int rpc_notify(struct request *q, const char *step, pid_t pid, int fd);
 
 /**
  * owner_assume - files are opened as q->uid from now on, as long as this process lives
+ * @sock: the peer's connection, or -1: it started us itself
  * The engine keeps what it needs to trace; the power over files is what goes.
  */
-int owner_assume(struct request *q, char *why, size_t n);
+int owner_assume(struct request *q, int sock, char *why, size_t n);
+/**
+ * owner_become - this process is q->uid from now on, with CAP_CHECKPOINT_RESTORE and no other right
+ */
+int owner_become(struct request *q, int sock, char *why, size_t n);
 /** owner_check - is every task of the tree q->uid's own? */
 int owner_check(const struct request *q, pid_t root, char *why, size_t n);
 

@@ -19,6 +19,9 @@ bool ids_mapped(struct session *s);
 /** ids_groups_fixed - may nobody in the user namespace set groups? Then all have the root task's */
 bool ids_groups_fixed(struct session *s);
 
+/** ids_capable - have we ourselves this capability? Without, only what is the user's own is restored */
+bool ids_capable(int cap);
+
 /** uid_in - number inside of a number outside, or ID_NONE; uid_out - the other way */
 uint32_t uid_in(struct session *s, uint32_t uid);
 uint32_t gid_in(struct session *s, uint32_t gid);

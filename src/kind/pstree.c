@@ -407,6 +407,16 @@ int pstree_read(struct session *s, struct tree *tree)
 	return r;
 }
 
+/* Where tasks are born they have our root; CAP_SYS_CHROOT is needed for another only. */
+static bool is_our_root(int fd)
+{
+	struct statx a, b;
+
+	return statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &a) == 0 &&
+	       statx(AT_FDCWD, "/", 0, STATX_INO | STATX_MNT_ID, &b) == 0 && a.stx_ino == b.stx_ino &&
+	       a.stx_mnt_id == b.stx_mnt_id && a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
+}
+
 /* A thread enters its root and working directory by descriptors that it is lent. */
 static int thread_restore_fs(struct session *s, struct thread *t, const FsEntry *fs)
 {
@@ -424,8 +434,10 @@ static int thread_restore_fs(struct session *s, struct thread *t, const FsEntry 
 		batch_start(s, &b, t);
 		if (t != task_leader(t->task))
 			call1(&b, "directories of its own", SYS_unshare, CLONE_FS);
-		call1(&b, "root: enter", SYS_fchdir, nums[0]);
-		call1(&b, "root: set", SYS_chroot, batch_str(&b, "."));
+		if (!is_our_root(fds[0])) {
+			call1(&b, "root: enter", SYS_fchdir, nums[0]);
+			call1(&b, "root: set", SYS_chroot, batch_str(&b, "."));
+		}
 		call1(&b, "working directory: enter", SYS_fchdir, nums[1]);
 		if (fs->has_umask)
 			call1(&b, NULL, SYS_umask, fs->umask & 0777);
