@@ -109,10 +109,7 @@ static const char *restore_conflict(const struct request *q)
 		return "--exec-cmd: does not go with --restore-detached, as the command takes our place";
 	if (q->exec_cmd && !o->n_exec_cmd)
 		return "--exec-cmd: give the command behind --";
-	for (size_t i = 0; o->has_empty_ns && o->empty_ns && i < o->n_join_ns; i++)
-		if (!strcmp(o->join_ns[i]->ns, "net"))
-			return "--empty-ns net: does not go with --join-ns net";
-	return NULL;
+	return request_conflict(q);
 }
 
 static int cmd_restore(struct request *q)

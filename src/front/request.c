@@ -123,6 +123,29 @@ const char *request_refuse(const struct request *q)
 						NULL;
 }
 
+bool join_ns_known(const char *ns, size_t n)
+{
+	static const char *const names[] = { "net", "uts", "time", "ipc", "user", "mnt" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == n && !strncmp(names[i], ns, n))
+			return true;
+	return false;
+}
+
+const char *request_conflict(const struct request *q)
+{
+	const CriuOpts *o = q->opts;
+
+	for (size_t i = 0; i < o->n_join_ns; i++) {
+		if (!join_ns_known(o->join_ns[i]->ns, strlen(o->join_ns[i]->ns)))
+			return "--join-ns: is for net, uts, time, ipc, user and mnt, not for others as pid";
+		if (o->has_empty_ns && o->empty_ns && !strcmp(o->join_ns[i]->ns, "net"))
+			return "--empty-ns net: does not go with --join-ns net";
+	}
+	return NULL;
+}
+
 /* What is accepted and cannot be done is said, once. */
 static void warn_ignored(struct request *q, struct session *s)
 {

@@ -60,6 +60,10 @@ int request_merge(struct request *q, const CriuOpts *opts);
 int request_dirs(struct request *q, char *why, size_t n);
 /** request_refuse - options that the engine does not have yet: name and what to do; NULL if none */
 const char *request_refuse(const struct request *q);
+/** request_conflict - options of a restore that are wrong or do not go together: the sentence; NULL if none */
+const char *request_conflict(const struct request *q);
+/** join_ns_known - is that a sort of namespace that --join-ns has? n: its length */
+bool join_ns_known(const char *ns, size_t n);
 /**
  * request_dump, request_restore - with the log, pidfile and statistics that belong to it
  * Return: 0 or -errno with the reason in why; -ECANCELED and q->post_dump_failed if a post-dump

@@ -200,6 +200,7 @@ static int fill_checks(const CriuOpts *o, bool service, char *why, size_t n)
 
 static int fill(struct request *q, int sock, const CriuOpts *o, bool service, char *why, size_t n)
 {
+	const char *conflict;
 	int r = fill_checks(o, service, why, n);
 
 	if (r == 0)
@@ -220,6 +221,11 @@ static int fill(struct request *q, int sock, const CriuOpts *o, bool service, ch
 	}
 	if (request_dirs(q, why, n) < 0)
 		return -EBADRQC;
+	conflict = request_conflict(q);
+	if (conflict) {
+		snprintf(why, n, "%s", conflict);
+		return -EBADRQC;
+	}
 	if (q->opts->has_notify_scripts && q->opts->notify_scripts)
 		q->rpc = sock;
 	return 0;
