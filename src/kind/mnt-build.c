@@ -73,8 +73,12 @@ static const char *outside_path(struct session *s, const struct mnt *m)
 
 	if (e->ext_mount && !key)
 		key = e->root; /* old images */
-	if (!strcmp(key, MNT_AUTO_KEY))
-		return e->source;
+	if (!strcmp(key, MNT_AUTO_KEY)) {
+		if (!mnt_auto_asked(s)) /* an image could name anything */
+			session_fail(s, -EINVAL, "mount %s: shows %s of the host; allow it with --ext-mount-map auto",
+				     e->mountpoint, e->source);
+		return mnt_auto_asked(s) ? e->source : NULL;
+	}
 	if (!strcmp(key, "CRIU:EXTERNAL_DEV"))
 		session_fail(s, -ENOTSUP, "mount %s: an external block device (%s) cannot be mounted yet",
 			     e->mountpoint, e->source);
