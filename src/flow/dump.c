@@ -66,6 +66,8 @@ int flow_preflight(struct session *s)
 		r = r < 0 ? r : more;
 		more = fd_preflight_all(s, &tree);
 		r = r < 0 ? r : more;
+		more = cgroup_preflight(s);
+		r = r < 0 ? r : more;
 	}
 	tree_free(&tree);
 	return r;

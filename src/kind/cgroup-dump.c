@@ -4,7 +4,7 @@
  *
  * Kept:   the set of every thread; below the directories of foreign sets: all directories, their owners,
  *         modes and known limits; that the container was found frozen.
- * Lost:   limits that are not in the list of cgroup-hier.c, usage counters.
+ * Lost:   limits that are neither in the list of cgroup-hier.c nor in --cgroup-props, usage counters.
  * Kernel: /proc/PID/task/TID/cgroup; paths as we see them. The root of a cgroup namespace is what a
  *         path lacks when it is read inside.
  */
@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
-#include "kind/cgroup-hier.h"
+#include "kind/cgroup-props.h"
 #include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
@@ -62,6 +62,18 @@ static bool ignored(const struct session *s)
 	if (s->opts->has_manage_cgroups_mode)
 		return s->opts->manage_cgroups_mode == CRIU_CG_MODE__IGNORE;
 	return s->opts->has_manage_cgroups && !s->opts->manage_cgroups;
+}
+
+/* --cgroup-dump-controller: the others' hierarchies are left alone. */
+static bool wanted(const struct session *s, const struct hier *h)
+{
+	for (size_t i = 0; i < s->opts->n_cgroup_dump_controller; i++) {
+		const char *c = s->opts->cgroup_dump_controller[i];
+
+		if (!strcmp(c, h->name) || !strcmp(c, hier_dir(h)) || (*c && hier_has(h, c)))
+			return true;
+	}
+	return !s->opts->n_cgroup_dump_controller;
 }
 
 static int set_add(struct session *s, const char *text, struct cg_set **ret)
@@ -172,6 +184,13 @@ static int note_nested(struct session *s)
 	return r;
 }
 
+int cgroup_preflight(struct session *s)
+{
+	const struct props *all;
+
+	return ignored(s) ? 0 : cgroup_props(s, &all);
+}
+
 int cgroup_note(struct session *s, struct tree *tree)
 {
 	own_mem char *own = NULL;
@@ -258,7 +277,11 @@ static void prop_read(struct session *s, int dir, const struct prop_name *p, Cgr
 
 static void props_read(struct session *s, int dir, const struct hier *h, CgroupDirEntry *e)
 {
-	for (const struct prop_name *p = prop_names; p->name; p++)
+	const struct props *all;
+
+	if (cgroup_props(s, &all) < 0)
+		return;
+	for (const struct prop_name *p = all->v; p < all->v + all->n; p++)
 		if (p->v2 == !*h->name && (!p->controller || p->v2 || hier_has(h, p->controller)))
 			prop_read(s, dir, p, e);
 }
@@ -431,9 +454,12 @@ static CgSetEntry *set_entry(struct session *s, const struct cg_set *set)
 	e->id = set->id;
 	e->ctls = xalloc((set->h.n + 1) * sizeof(*e->ctls));
 	for (size_t i = 0; i < set->h.n; i++) {
-		CgMemberEntry *m = xalloc(sizeof(*m));
+		CgMemberEntry *m;
 		size_t n = hidden(s, set->h.v[i].name);
 
+		if (!wanted(s, &set->h.v[i]))
+			continue;
+		m = xalloc(sizeof(*m));
 		cg_member_entry__init(m);
 		m->name = xstrdup(set->h.v[i].name);
 		m->path = xstrdup(set->h.v[i].own);
@@ -478,7 +504,8 @@ int cgroup_dump(struct session *s)
 	namespaces_put(d, e);
 	e->controllers = xalloc((d->sets.v[0]->h.n + 1) * sizeof(*e->controllers));
 	for (size_t i = 0; r == 0 && i < d->sets.v[0]->h.n; i++)
-		r = controller_read(s, &d->sets.v[0]->h.v[i], &e->controllers[e->n_controllers++]);
+		if (wanted(s, &d->sets.v[0]->h.v[i]))
+			r = controller_read(s, &d->sets.v[0]->h.v[i], &e->controllers[e->n_controllers++]);
 	if (r == 0)
 		r = image_write_one(s, MAGIC_CGROUP, &e->base, "cgroup.img");
 	cgroup_entry__free_unpacked(e, NULL);

@@ -5,7 +5,7 @@
  *
  * Modes (--manage-cgroups): none, props: directories must exist; soft (default): missing ones are made
  * and get their limits; full: existing ones get them too; strict: none may exist; ignore: nothing.
- * Only the limits named in cgroup-hier.c are written: an image cannot name other files.
+ * Only the limits named in cgroup-hier.c and in --cgroup-props are written: an image cannot name other files.
  */
 #include "kind/cgroup.h"
 
@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
-#include "kind/cgroup-hier.h"
+#include "kind/cgroup-props.h"
 #include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
@@ -42,6 +42,7 @@ struct cg_restore {
 		struct cg_dir *v;
 		size_t n, max;
 	} dirs;
+	const struct props *props;
 	struct session *s;
 };
 
@@ -148,7 +149,9 @@ int cgroup_read(struct session *s, struct tree *tree, uint32_t root_set)
 	c->s = s;
 	if (c->mode == CRIU_CG_MODE__IGNORE)
 		return 0;
-	r = image_open(s, &img, MAGIC_CGROUP, "cgroup.img");
+	r = cgroup_props(s, &c->props);
+	if (r == 0)
+		r = image_open(s, &img, MAGIC_CGROUP, "cgroup.img");
 	if (r == 0)
 		r = image_read(&img, &cgroup_entry__descriptor, (ProtobufCMessage **)&c->e);
 	if (r < 0 || !c->e)
@@ -369,12 +372,21 @@ static void subtree_write(struct session *s, const struct cg_dir *d, const char 
 	}
 }
 
+/* A dump with --cgroup-props keeps more than we may set unasked. */
+static void prop_unasked(struct session *s, const struct cg_dir *d, const char *name, enum prop_when when)
+{
+	if (when == PROP_LATE && strcmp(name, "freezer.state") && strcmp(name, "cgroup.freeze"))
+		session_warn(s, "cgroup %s: %.60s is not set; name it in --cgroup-props at the restore, too", d->path, name);
+}
+
 static void dir_props(struct session *s, const struct cg_dir *d, enum prop_when when)
 {
 	for (size_t i = 0; d->e && i < d->e->n_properties; i++) {
 		const CgroupPropEntry *p = d->e->properties[i];
-		const struct prop_name *n = prop_find(p->name);
+		const struct prop_name *n = props_find(state(s)->props, p->name);
 
+		if (!n)
+			prop_unasked(s, d, p->name, when);
 		if (!n || n->when != when)
 			continue;
 		if (!strcmp(n->name, "devices.list"))

@@ -7,11 +7,13 @@
 
 #include "base/res.h"
 
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 struct extent {
 	uint32_t in, out, count;
@@ -103,6 +105,14 @@ uint32_t uid_in(struct session *s, uint32_t uid)
 uint32_t gid_in(struct session *s, uint32_t gid)
 {
 	return ids_mapped(s) ? map_in(&state(s)->gid, gid) : gid;
+}
+
+bool ids_capable(int cap)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	return syscall(SYS_capget, &h, d) == 0 && d[cap / 32].effective >> cap % 32 & 1;
 }
 
 uint32_t uid_out(struct session *s, uint32_t uid)

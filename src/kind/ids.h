@@ -28,6 +28,8 @@ uint32_t gid_nested(struct session *s, uint32_t id, uint32_t gid);
 bool ids_nested_fixed(struct session *s, uint32_t id);
 /** ids_nested_root - whom to be in there: root, or the first that it knows; ID_NONE: it knows nobody */
 void ids_nested_root(struct session *s, uint32_t id, uint32_t *uid, uint32_t *gid);
+/** ids_capable - have we ourselves this capability? Without, only what is the user's own is restored */
+bool ids_capable(int cap);
 
 /** uid_in - number inside of a number outside, or ID_NONE; uid_out - the other way */
 uint32_t uid_in(struct session *s, uint32_t uid);

@@ -13,6 +13,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/ids.h"
+#include "kind/lsm.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-owned.h"
 #include "kind/mnt-tar.h"
@@ -76,8 +77,12 @@ static const char *outside_path(struct session *s, const struct mnt *m)
 
 	if (e->ext_mount && !key)
 		key = e->root; /* old images */
-	if (!strcmp(key, MNT_AUTO_KEY))
-		return e->source;
+	if (!strcmp(key, MNT_AUTO_KEY)) {
+		if (!mnt_auto_asked(s)) /* an image could name anything */
+			session_fail(s, -EINVAL, "mount %s: shows %s of the host; allow it with --ext-mount-map auto",
+				     e->mountpoint, e->source);
+		return mnt_auto_asked(s) ? e->source : NULL;
+	}
 	if (!strcmp(key, "CRIU:EXTERNAL_DEV"))
 		session_fail(s, -ENOTSUP, "mount %s: an external block device (%s) cannot be mounted yet",
 			     e->mountpoint, e->source);
@@ -156,9 +161,11 @@ static bool of_host(const char *option)
 
 static int fs_options(struct session *s, int fs, const struct mnt *m)
 {
-	own_mem char *opts = xstrdup(m->e->options);
+	own_mem char *context = NULL, *opts = lsm_mount_options(s, m->e->options, &context);
 	char *save = NULL;
 
+	if (context && fs_set(fs, "context", context) < 0)
+		return fs_fail(s, fs, m, "context");
 	for (char *o = strtok_r(opts, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
 		char *value = strchr(o, '=');
 

@@ -24,6 +24,7 @@
 #include "task/spawn.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
@@ -113,6 +114,10 @@ static int plan_clocks(struct session *s, struct ns *ns)
 	}
 	if (ns->own)
 		return 0;
+	if (!ids_capable(CAP_SYS_ADMIN)) {
+		session_warn(s, "time: a time namespace takes CAP_SYS_ADMIN; monotonic clocks will jump");
+		return 0;
+	}
 	r = image_open(s, &img, MAGIC_TIMENS, "timens-0.img");
 	if (r < 0)
 		return r;

@@ -257,6 +257,16 @@ static int core_apart(struct session *s, struct thread *t)
 					   "fs-%d.img", t->vtid);
 }
 
+static int core_kinds(struct session *s, const struct thread *t)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && t->core->thread_core && task_kinds[i]; i++)
+		if (task_kinds[i]->check && kind_applies(task_kinds[i], t))
+			r = task_kinds[i]->check(s, t);
+	return r;
+}
+
 int task_read_cores(struct session *s, struct tree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++)
@@ -271,6 +281,8 @@ int task_read_cores(struct session *s, struct tree *tree)
 				r = core_check(s, t);
 			if (r == 0)
 				r = core_apart(s, t);
+			if (r == 0)
+				r = core_kinds(s, t);
 			if (r < 0)
 				return r;
 		}

@@ -38,6 +38,8 @@ struct task_kind {
 	int (*dump)(struct session *s, struct thread *t, struct batch *b, unsigned first);
 	/** once, after all threads: images of the kind's own; may be NULL */
 	int (*dump_end)(struct session *s);
+	/** restore: t->core was read, nothing is made yet: can it be given back here? May be NULL */
+	int (*check)(struct session *s, const struct thread *t);
 	/** add calls that set what t->core says; may batch_run() itself if it needs answers */
 	int (*restore)(struct session *s, struct thread *t, struct batch *b);
 };

@@ -136,3 +136,17 @@ time.sleep(1000)' "$IMG/w" </dev/null >/dev/null 2>&1 3>&- &
 	restore
 	verify
 }
+
+@test "-x allows every peer outside, -xINODE only that one" {
+	server dgram
+	ino=$(readlink "/proc/$PID/fd/3" | tr -dc 0-9)
+	run dump -R "--ext-unix-sk=$((ino + 100000))"
+	[ "$status" -ne 0 ]
+	dump -R "-x$ino"
+	rm -rf "$IMG"/img/*
+	dump -x
+	until_true gone "$PID"
+	restore -x
+	verify
+	kill -9 "$OTHER"
+}

@@ -4,7 +4,7 @@
  *
  * Kept:   the four uids and gids, supplementary groups, all five capability sets, securebits,
  *         no_new_privs.
- * Lost:   security module labels (a host with such a module is refused at restore).
+ * Lost:   nothing; for labels of security modules see lsm.c.
  * Kernel: /proc/PID/task/TID/status; PR_GET_SECUREBITS. Order at restore: groups, securebits that keep
  *         capabilities over setuid, ids, bounding set, capset, ambient, securebits.
  */
@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "kind/creds.h"
 #include "kind/ids.h"
+#include "kind/lsm.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -122,7 +123,8 @@ static int creds_dump(struct session *s, struct thread *t, struct batch *b, unsi
 	text_u64(status, "NoNewPrivs:", 10, &nnp);
 	if (nnp)
 		e->has_no_new_privs = e->no_new_privs = true;
-	return ids_inside(s, t, e);
+	r = lsm_dump(s, t, e);
+	return r < 0 ? r : ids_inside(s, t, e);
 }
 
 static uint64_t cap_value(size_t n, const uint32_t *w)
@@ -227,15 +229,74 @@ int creds_before(struct session *s, struct task *k)
 	return b.n ? batch_run(&b) : 0;
 }
 
+static bool groups_same(const CredsEntry *e)
+{
+	gid_t own[GROUPS_MAX / 16];
+	int n = getgroups(ARRAY_SIZE(own), own);
+	size_t found = 0;
+
+	for (int i = 0; i < n; i++)
+		for (size_t k = 0; k < e->n_groups; k++)
+			found += own[i] == e->groups[k];
+	return n >= 0 && (size_t)n == e->n_groups && found == e->n_groups;
+}
+
+/* Is it as we are, but without capabilities? */
+static bool creds_same(const CredsEntry *e)
+{
+	uint64_t bnd = cap_value(e->n_cap_bnd, e->cap_bnd);
+	uid_t u[3];
+	gid_t g[3];
+	bool same = getresuid(&u[0], &u[1], &u[2]) == 0 && getresgid(&g[0], &g[1], &g[2]) == 0 && groups_same(e);
+
+	same = same && e->uid == u[0] && e->euid == u[1] && e->suid == u[2] && e->fsuid == u[1];
+	same = same && e->gid == g[0] && e->egid == g[1] && e->sgid == g[2] && e->fsgid == g[1];
+	for (int c = 0; c <= CAP_LAST_CAP; c++)
+		same &= prctl(PR_CAPBSET_READ, c) == (int)(bnd >> c & 1);
+	return same && e->secbits == (uint32_t)prctl(PR_GET_SECUREBITS) && !cap_value(e->n_cap_inh, e->cap_inh) &&
+	       !cap_value(e->n_cap_prm, e->cap_prm) && !cap_value(e->n_cap_amb, e->cap_amb);
+}
+
+/* A user without the right to change any of it gets back what is its own. */
+static bool is_user(void)
+{
+	return geteuid() && !ids_capable(CAP_SETUID);
+}
+
+static int creds_check(struct session *s, const struct thread *t)
+{
+	if (is_user() && !creds_same(t->core->thread_core->creds))
+		return session_fail(s, -EPERM, "thread %d: has not just the user, groups and capabilities of user %u, who may restore nothing else",
+				    t->vtid, geteuid());
+	return 0;
+}
+
+/* It was born with all but the loss of what we may beyond that. */
+static int creds_user(struct batch *b, const CredsEntry *e)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2] = { 0 };
+
+	if (e->has_no_new_privs && e->no_new_privs)
+		call5(b, "set no_new_privs", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	call2(b, "set capabilities", SYS_capset, batch_mem(b, &h, sizeof(h), NULL), batch_mem(b, none, sizeof(none), NULL));
+	return 0;
+}
+
 static int creds_restore(struct session *s, struct thread *t, struct batch *b)
 {
 	const CredsEntry *e = t->core->thread_core->creds;
 	uint32_t user = user_id(t->task->user);
 	struct who w = who_in(s, e, user);
 	own_mem uint32_t *groups = NULL;
+	int r = lsm_restore(s, t, b, e); /* while it may: no_new_privs forbids it */
 
+	if (r < 0)
+		return r;
 	if (e->n_groups > GROUPS_KEPT)
 		return session_fail(s, -ENOTSUP, "thread %d: more than %d groups", t->vtid, GROUPS_KEPT);
+	if (is_user())
+		return creds_user(b, e);
 	if (groups_in(s, e, user, &groups))
 		creds_groups(b, e, groups);
 	creds_ids(b, &w);
@@ -251,5 +312,6 @@ const struct task_kind task_kind_creds = {
 	.per_thread = true,
 	.ask = creds_ask,
 	.dump = creds_dump,
+	.check = creds_check,
 	.restore = creds_restore,
 };
