@@ -231,7 +231,7 @@ int creds_before(struct session *s, struct task *k)
 
 static bool groups_same(const CredsEntry *e)
 {
-	gid_t own[GROUPS_MAX / 16];
+	gid_t own[GROUPS_KEPT];
 	int n = getgroups(ARRAY_SIZE(own), own);
 	size_t found = 0;
 
