@@ -71,23 +71,24 @@ launch_kind() {
 	PID=$(cat "$IMG/pid")
 }
 await_kind() {
-	await_ready "$(dir_of)/ready"
+	await_ready "$(dir_of)"
 	[ "$SURROUNDING" != plain ] || return 0
 	chmod 700 "$IMG" # no way for the tasks' root to images and root directory: only for the supervisor
 	mount --bind "$IMG/root" "$IMG/root"
 	mount --make-private "$IMG/root"
 }
-await_ready() { # await_ready FILE: of a program that may end before, with status 3 if there is none of it here
+await_ready() { # await_ready DIR: of a program that may end before, with status 3 if there is none of it here
 	local status=0
 	until_true ready_or_ended "$1"
-	[ ! -e "$1" ] || return 0
+	! is_ready "$1" || return 0
 	wait "$PID" 2>/dev/null || status=$?
 	PID=
 	[ "$status" != 3 ] && ! grep -qs 'status 0x300' "$W" || skip "this kernel has none"
 	cat "$IMG/said" "$IMG/root/out/stdio" "$W" 2>/dev/null >&2 || true
 	return 1
 }
-ready_or_ended() { [ -e "$1" ] || ! kill -0 "$PID" 2>/dev/null; }
+is_ready() { [ -e "$1/ready" ] || [ -e "$1/verdict.ready" ]; }
+ready_or_ended() { is_ready "$1" || ! kill -0 "$PID" 2>/dev/null; }
 
 # cycle OPTION...: the next generation
 cycle() {
