@@ -33,3 +33,12 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 	dump -R -v4 -o log
 	grep -q "thread .* has 1 keys in its session keyring, which are not kept" "$IMG/img/log"
 }
+@test "that the restorer's end is that of a parent is said" {
+	start_kind states all
+	dump
+	until_true gone "$PID"
+	run restore
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"PR_SET_PDEATHSIG"* ]] || { echo "$output" >&2; return 1; }
+	verify
+}

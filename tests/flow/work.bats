@@ -43,6 +43,21 @@ teardown() { teardown_work; }
 	teardown_kind
 }
 
+@test "two generations in own namespaces with the host's files" {
+	local outer
+	teardown_work
+	setup_kind
+	unshare -pmiun --fork --mount-proc "$BUILD/tests/kit/work" all "$D" </dev/null >/dev/null 2>&1 3>&- &
+	outer=$!
+	until_true is_ready "$D"
+	PID=$(tr -d ' ' <"/proc/$outer/task/$outer/children")
+	OPTS=(--root /)
+	cycle
+	cycle
+	verify
+	teardown_kind
+}
+
 @test "what parent and child share by copy-on-write is shared after the restore" {
 	dump
 	until_true gone "$PID"
