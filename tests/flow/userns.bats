@@ -19,8 +19,6 @@ teardown() { teardown_kind; }
 	cycle --external 'mnt[/dev/tty]:/dev/tty'
 	verify
 }
-@test "nested pid namespaces" { AROUND=user keeps nest pid; }
-@test "nested ipc namespaces" { AROUND=user keeps nest ipc; }
 @test "file locks on the host's file system" { AT=/out; AROUND=user keeps locks all -- --file-locks; }
 
 seen() { # of the program, from outside
