@@ -115,11 +115,20 @@ keeps() {
 		fi
 		for _ in 1 2; do
 			cycle "$@"
+			has_spaces
 			restored
 		done
 		verify
 		end_kind
 		passed_in "$SURROUNDING"
+	done
+}
+has_spaces() { # those that its surrounding has
+	local ns all=
+	[ "$SURROUNDING" = plain ] || all="pid mnt ipc net uts cgroup time"
+	[ "$SURROUNDING" != user ] || all+=" user"
+	for ns in $all; do
+		[ "$(readlink "/proc/$PID/ns/$ns")" != "$(readlink "/proc/self/ns/$ns")" ] || { echo "no own $ns" >&2; return 1; }
 	done
 }
 # what a test file has to say of its programs meanwhile: started CASE, looked, restored
