@@ -2,39 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: fd/bpf
 # BPF maps, judged by the program that has them.
-load ../kit/helper
+load ../kit/kind
 
-setup() { IMG=$(mktemp -d); mkdir "$IMG/img" "$IMG/d"; W=$IMG/d/verdict; PID=; }
-teardown() { [ -z "$PID" ] || kill -9 "$PID" 2>/dev/null || true; rm -rf "$IMG"; }
+setup() { setup_kind; }
+teardown() { teardown_kind; }
 
-start() { # start CASE
-	"$BUILD/tests/kit/bpf" "$1" "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
-	PID=$!
-	until_true eval 'test -e "$IMG/d/ready" || ! kill -0 "$PID" 2>/dev/null'
-	[ -e "$IMG/d/ready" ] || { PID=; skip "this kernel has none"; }
-}
-refused() { # refused TEXT: and nothing was stopped
-	run dump
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"$1"* ]] || { echo "$output" >&2; return 1; }
-	[ -z "$(ls "$IMG/img")" ]
-	verify
-}
-
+# maps: root of the host
 @test "hash, array, LRU and LPM maps with entries; frozen, shared, read-only descriptors" {
-	start all
-	dump -R
-	dump
-	until_true gone "$PID"
-	restore
-	dump
-	until_true gone "$PID"
-	restore
-	verify
+	AROUND="plain spaces" keeps bpf all
 }
 
 @test "entries that are cut short are refused" {
-	start all
+	start_kind bpf all
 	dump
 	until_true gone "$PID"
 	truncate -s -20 "$IMG/img/bpfmap-data.img"
@@ -43,5 +22,5 @@ refused() { # refused TEXT: and nothing was stopped
 	[[ "$output" == *"cut short"* ]] || { echo "$output" >&2; return 1; }
 }
 
-@test "a map that a program uses: refused" { start used; refused "uses"; }
-@test "a map that is mapped: refused" { start mapped; refused "BPF map mapped"; }
+@test "a map that a program uses: refused" { start_kind bpf used; refused "uses"; }
+@test "a map that is mapped: refused" { start_kind bpf mapped; refused "BPF map mapped"; }

@@ -38,9 +38,11 @@ static void check(int ok, const char *what)
 
 static void must(int ok, const char *what)
 {
+	int e = errno;
+
 	if (!ok) {
 		perror(what);
-		exit(errno == EPROTONOSUPPORT || errno == EAFNOSUPPORT || errno == ENODEV || errno == ENOPROTOOPT ? 3 : 1);
+		exit(e == EPROTONOSUPPORT || e == ESOCKTNOSUPPORT || e == EAFNOSUPPORT || e == ENODEV || e == ENOPROTOOPT ? 3 : 1);
 	}
 }
 
