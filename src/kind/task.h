@@ -36,6 +36,8 @@ struct task_kind {
 	int (*ask)(struct session *s, struct thread *t, struct batch *b);
 	/** fill t->core; first: number of this kind's first call. b is NULL for zombies */
 	int (*dump)(struct session *s, struct thread *t, struct batch *b, unsigned first);
+	/** after the dump() of all kinds: what takes batches of its own, as the answers say; may be NULL */
+	int (*more)(struct session *s, struct thread *t);
 	/** once, after all threads: images of the kind's own; may be NULL */
 	int (*dump_end)(struct session *s);
 	/** add calls that set what t->core says; may batch_run() itself if it needs answers */

@@ -51,8 +51,3 @@ keeps() {
 	[ -z "$(ls "$IMG/img")" ]
 	verify
 }
-@test "a key in the session keyring is reported" {
-	start key
-	dump -R -v4 -o log
-	grep -q "thread .* has 1 keys in its session keyring, which are not kept" "$IMG/img/log"
-}
