@@ -33,6 +33,7 @@ keeps() {
 }
 
 @test "epoll: numbers reused, nested, watched twice, many" { keeps epoll; }
+@test "epoll: edges and one-shot targets, told and not told" { keeps epoll-once; }
 @test "epoll: a target that the task has closed is refused, and the task runs on" {
 	start epoll-lost
 	run dump
