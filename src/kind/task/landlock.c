@@ -27,7 +27,7 @@
 #define LANDLOCK_CREATE_RULESET 444 /* system call, the same on every machine */
 #define LANDLOCK_VERSION 1
 
-/* A process to be looked at; killed at the end of the dump. */
+/* A process to be looked at, until the end of the dump. */
 struct peer {
 	struct guest guest;
 	struct session *s;
@@ -61,11 +61,14 @@ static int peer_main(struct session *s, void *arg)
 	return 0;
 }
 
+/* It ends by itself, and its doorkeeper before it: an orphan would become a child of the tasks' first. */
 static void peer_end(void *arg)
 {
 	struct peer *p = arg;
 
-	guest_kill(p->s, &p->guest);
+	if (p->guest.pid > 0)
+		shutdown(p->guest.sock, SHUT_RDWR);
+	guest_wait(p->s, &p->guest);
 }
 
 static int user_ns(const struct task *k)
