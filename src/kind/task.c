@@ -185,6 +185,9 @@ int task_dump_all(struct session *s, struct tree *tree)
 	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
 		if (task_kinds[n]->dump_end)
 			r = task_kinds[n]->dump_end(s);
+	for (size_t n = 0; task_kinds[n]; n++)
+		if (task_kinds[n]->end)
+			task_kinds[n]->end(s);
 	return r;
 }
 

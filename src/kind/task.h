@@ -40,6 +40,8 @@ struct task_kind {
 	int (*more)(struct session *s, struct thread *t);
 	/** once, after all threads: images of the kind's own; may be NULL */
 	int (*dump_end)(struct session *s);
+	/** dump: whatever came of it, give back what more() took; may be NULL */
+	void (*end)(struct session *s);
 	/** add calls that set what t->core says; may batch_run() itself if it needs answers */
 	int (*restore)(struct session *s, struct thread *t, struct batch *b);
 };

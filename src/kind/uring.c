@@ -71,3 +71,16 @@ uint32_t uring_noted(struct session *s, uint64_t ino)
 {
 	return (uintptr_t)map_get(session_map(s, "io_uring"), ino);
 }
+
+unsigned uring_noted_only(struct session *s, uint32_t *ret_id)
+{
+	const struct map *m = session_map(s, "io_uring");
+	unsigned n = 0;
+
+	for (size_t i = 0; i < m->max; i++)
+		if (m->rows[i].value) {
+			*ret_id = (uintptr_t)m->rows[i].value;
+			n++;
+		}
+	return n;
+}

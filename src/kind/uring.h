@@ -39,4 +39,9 @@ void uring_note(struct session *s, uint64_t ino, uint32_t id);
 /** uring_noted - its file id, or 0: no task has a descriptor */
 uint32_t uring_noted(struct session *s, uint64_t ino);
 
+/** uring_noted_only - how many rings there are, and the file id of the last */
+unsigned uring_noted_only(struct session *s, uint32_t *ret_id);
+
+#define URING_REGISTERED_MAX 16u /* rings that a thread can have registered */
+
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/uring mem/uring
+# Shows: fd/uring mem/uring task/uring
 # io_uring, judged by the program that has it.
 load ../kit/helper
 
@@ -46,6 +46,8 @@ refused() { # refused CASE TEXT
 @test "a ring without an array" { keeps noarray; }
 @test "registered buffers, epoll on a ring" { keeps buffers; }
 @test "a ring that tasks share, one by its memory only" { keeps shared; }
+@test "a ring named by an index" { keeps indexed; }
+@test "one of two rings named by an index is refused" { refused which "does not show which"; }
 @test "requests that wait for a descriptor are refused" { refused poll "1 requests in flight that wait for descriptors"; }
 @test "a timeout is refused" { refused timeout "with 1 requests in flight"; }
 @test "a request that a worker thread waits for is refused" { refused worker "with 1 requests in flight"; }

@@ -177,6 +177,25 @@ static void shared(void)
 	CHECK(*u.cq_head == *u.cq_tail);
 }
 
+/* Named by an index. */
+static void indexed(unsigned rings)
+{
+	struct { unsigned offset, resv; unsigned long data; } r = { 5, 0, 0 };
+
+	ring(8, 0);
+	r.data = u.fd;
+	CHECK(syscall(SYS_io_uring_register, u.fd, IORING_REGISTER_RING_FDS, &r, 1) == 1);
+	if (rings > 1)
+		ring(8, 0);
+	wait_term();
+	if (rings > 1)
+		return;
+	put(IORING_OP_NOP, -1, NULL, 0, 12);
+	CHECK(syscall(SYS_io_uring_enter, 5, 1, 0, IORING_ENTER_REGISTERED_RING, NULL, 0) == 1);
+	expect(12, 0);
+	CHECK(syscall(SYS_io_uring_enter, 4, 0, 0, IORING_ENTER_REGISTERED_RING, NULL, 0) < 0);
+}
+
 /* What cannot be kept. */
 static void refused(const char *what)
 {
@@ -223,6 +242,10 @@ int main(int argc, char **argv)
 		buffers();
 	else if (!strcmp(argv[1], "shared"))
 		shared();
+	else if (!strcmp(argv[1], "indexed"))
+		indexed(1);
+	else if (!strcmp(argv[1], "which"))
+		indexed(2);
 	else
 		refused(argv[1]);
 	finish();

@@ -479,6 +479,41 @@ static int buffers_register(struct session *s, const struct made *m)
 	return batch_run(&b);
 }
 
+/* By its index, for a thread that had registered it. */
+static int ring_index(struct session *s, const struct made *m, struct thread *t, uint32_t index)
+{
+	struct io_uring_files_update u = { .offset = index };
+	struct batch b;
+	int num, r = ring_take(s, m, t, &num);
+
+	if (r < 0)
+		return r;
+	u.fds = num; /* .data of struct io_uring_rsrc_update, which is laid out alike */
+	batch_start(s, &b, t);
+	call4(&b, "io_uring: register it for a thread", SYS_io_uring_register, num, IORING_REGISTER_RING_FDS,
+	      batch_mem(&b, &u, sizeof(u), NULL), 1);
+	call1(&b, NULL, SYS_close, num);
+	return batch_run(&b);
+}
+
+static int ring_index_all(struct session *s, const struct made *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->tree->n; i++) {
+		struct task *k = s->tree->all[i];
+
+		for (unsigned n = 0; r == 0 && k->state != TASK_DEAD && !k->helper && n < k->n_threads; n++) {
+			const ThreadCoreEntry *c = k->threads[n].core->thread_core;
+
+			for (size_t j = 0; r == 0 && j + 1 < c->n_rings; j += 2)
+				if (c->rings[j] < URING_REGISTERED_MAX && c->rings[j + 1] == m->o->id)
+					r = ring_index(s, m, &k->threads[n], c->rings[j]);
+		}
+	}
+	return r;
+}
+
 static int uring_in_task(struct session *s, struct fd_obj *o, struct batch *b, int num)
 {
 	struct made m = { .o = o, .by = o->thread };
@@ -491,6 +526,8 @@ static int uring_in_task(struct session *s, struct fd_obj *o, struct batch *b, i
 		r = ring_map_all(s, &m);
 	if (r == 0)
 		r = buffers_register(s, &m);
+	if (r == 0)
+		r = ring_index_all(s, &m);
 	if (r < 0)
 		return r;
 	batch_start(s, &end, m.by);

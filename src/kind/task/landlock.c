@@ -30,7 +30,6 @@
 /* A process to be looked at, until the end of the dump. */
 struct peer {
 	struct guest guest;
-	struct session *s;
 	uint32_t uid, gid;
 	pid_t vpid; /* in its own pid namespace */
 };
@@ -61,16 +60,6 @@ static int peer_main(struct session *s, void *arg)
 	return 0;
 }
 
-/* It ends by itself, and its doorkeeper before it: an orphan would become a child of the tasks' first. */
-static void peer_end(void *arg)
-{
-	struct peer *p = arg;
-
-	if (p->guest.pid > 0)
-		shutdown(p->guest.sock, SHUT_RDWR);
-	guest_wait(p->s, &p->guest);
-}
-
 static int user_ns(const struct task *k)
 {
 	struct stat its, ours;
@@ -93,7 +82,6 @@ static int peer_start(struct session *s, const struct thread *t, struct peer *p)
 		take_fd(user); /* no descriptor */
 	if (r < 0)
 		return r;
-	session_undo(s, peer_end, p);
 	r = guest_take_fd(s, &p->guest, &tag);
 	if (r < 0)
 		return r;
@@ -121,7 +109,7 @@ static struct peer *peer_of(struct session *s, const struct thread *t)
 	if (p)
 		return p;
 	p = xalloc(sizeof(*p));
-	*p = (struct peer){ .s = s, .uid = c->uid, .gid = c->gid };
+	*p = (struct peer){ .uid = c->uid, .gid = c->gid };
 	map_put(m, key, p);
 	return peer_start(s, t, p) < 0 ? NULL : p;
 }
@@ -145,14 +133,19 @@ static int landlock_more(struct session *s, struct thread *t)
 	return r;
 }
 
-static int landlock_dump_end(struct session *s)
+/* They end by themselves, and their doorkeepers before: an orphan would become a child of the tasks' first. */
+static void landlock_end(struct session *s)
 {
 	struct map *m = session_map(s, "landlock peers");
 
-	for (size_t i = 0; i < m->max; i++)
-		if (m->rows[i].value)
-			peer_end(m->rows[i].value);
-	return 0;
+	for (size_t i = 0; i < m->max; i++) {
+		struct peer *p = m->rows[i].value;
+
+		if (!p || p->guest.pid <= 0)
+			continue;
+		shutdown(p->guest.sock, SHUT_RDWR);
+		guest_wait(s, &p->guest);
+	}
 }
 
 const struct task_kind task_kind_landlock = {
@@ -160,5 +153,5 @@ const struct task_kind task_kind_landlock = {
 	.stage = STAGE_ATTR,
 	.per_thread = true,
 	.more = landlock_more,
-	.dump_end = landlock_dump_end,
+	.end = landlock_end,
 };
