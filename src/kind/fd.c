@@ -201,8 +201,6 @@ static int view_fill(struct session *s, struct fd_view *v, int proc, const char 
 static const struct {
 	const char *link, *what, *remedy;
 } hopeless[] = {
-	{ "anon_inode:[io_uring]", "an io_uring instance, whose rings and registrations the kernel does not give back",
-	  "run the program without io_uring (its own setting, such as UV_USE_IO_URING=0 for node, or sysctl kernel.io_uring_disabled=2 before it starts)" },
 	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
 	  "let the program close and unmap it first" },
 	{ "anon_inode:[userfaultfd]", "a userfaultfd, whose registrations and waiting faults the kernel does not show",
@@ -813,6 +811,22 @@ int fd_number_of(struct session *s, const struct task *k, bool (*match)(const st
 		if (match(map_get(&restoring(s)->by_id, k->files->fds.v[i]->id), arg))
 			return k->files->fds.v[i]->fd;
 	return -1;
+}
+
+int fd_places(struct session *s, const struct fd_obj *o,
+	      int (*fn)(struct session *s, struct thread *t, int num, bool cloexec, void *arg), void *arg)
+{
+	struct fd_restoring *f = restoring(s);
+	int r = 0;
+
+	for (size_t i = 0; i < f->filled.n; i++)
+		for (size_t j = 0; r == 0 && j < f->filled.v[i]->fds.n; j++) {
+			const FdinfoEntry *e = f->filled.v[i]->fds.v[j];
+
+			if (e->id == o->id)
+				r = fn(s, f->filled.v[i]->thread, e->fd, e->flags & FD_CLOEXEC, arg);
+		}
+	return r;
 }
 
 int fd_restore_make(struct session *s)

@@ -125,6 +125,9 @@ struct fd_obj *fd_obj_at(struct session *s, size_t n);
 /** fd_number_of - the lowest descriptor of a task whose object matches, or -1 */
 int fd_number_of(struct session *s, const struct task *k, bool (*match)(const struct fd_obj *o, const void *arg),
 		 const void *arg);
+/** fd_places - fn for every number, in every table, that shows the object; t is an owner of that table */
+int fd_places(struct session *s, const struct fd_obj *o,
+	      int (*fn)(struct session *s, struct thread *t, int num, bool cloexec, void *arg), void *arg);
 /** fd_entry - the image's entry of that id, or NULL */
 const FileEntry *fd_entry(struct session *s, uint32_t id);
 /**

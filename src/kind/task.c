@@ -136,6 +136,9 @@ static int thread_dump(struct session *s, struct thread *t, struct asking *a)
 		if (kind->dump && kind_applies(kind, t) && (a || kind->zombies))
 			r = kind->dump(s, t, a ? &a->batch : NULL, a ? a->first[i] : 0);
 	}
+	for (size_t i = 0; r == 0 && a && task_kinds[i]; i++)
+		if (task_kinds[i]->more && kind_applies(task_kinds[i], t))
+			r = task_kinds[i]->more(s, t);
 	if (r == 0 && t->task->leader_dead && t == task_leader(t->task))
 		r = core_of_dead_leader(s, t);
 	if (r == 0)
@@ -182,6 +185,9 @@ int task_dump_all(struct session *s, struct tree *tree)
 	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
 		if (task_kinds[n]->dump_end)
 			r = task_kinds[n]->dump_end(s);
+	for (size_t n = 0; task_kinds[n]; n++)
+		if (task_kinds[n]->end)
+			task_kinds[n]->end(s);
 	return r;
 }
 

@@ -8,6 +8,7 @@ setup() { setup_kind; }
 teardown() { teardown_kind; }
 
 @test "epoll: numbers reused, nested, watched twice, many" { keeps events epoll; }
+@test "epoll: edges and one-shot targets, told and not told" { keeps events epoll-once; }
 @test "epoll: a target that the task has closed is refused, and the task runs on" {
 	start_kind events epoll-lost
 	not_dumped EPOLL_CTL_DEL

@@ -28,11 +28,6 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 	start_kind states own-namespace
 	refused "is in a uts namespace of its own"
 }
-@test "a key in the session keyring is reported" {
-	start_kind states key
-	dump -R -v4 -o log
-	grep -q "thread .* has 1 keys in its session keyring, which are not kept" "$IMG/img/log"
-}
 @test "that the restorer's end is that of a parent is said" {
 	start_kind states all
 	dump
