@@ -3,7 +3,7 @@
  * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6, listeners of MPTCP. TCP connections: kind/inet-tcp.c.
  *
  * Kept:   addresses, peers, listening and its backlog, v6only, options of images, shutdown.
- * Lost:   datagrams that were not read yet (said), connections not accepted yet (refused, or dropped
+ * Lost:   datagrams in ping and raw sockets (said; of UDP: kind/inet-queue.c), connections not accepted yet (refused, or dropped
  *         with --skip-in-flight), the user who made a socket (SO_REUSEPORT groups are root's then);
  *         see also kind/inet-opts.c, inet-more.c, sock-opts.c.
  * Kernel: net/ipv4/af_inet.c; TCP_INFO of a listener: tcpi_unacked waiting, tcpi_sacked backlog.
@@ -17,8 +17,10 @@
 #include "kind/inet-map.h"
 #include "kind/inet-more.h"
 #include "kind/inet-opts.h"
+#include "kind/inet-queue.h"
 #include "kind/inet-tcp.h"
 #include "kind/ns.h"
+#include "kind/sk-queue.h"
 #include "kind/sock-opts.h"
 
 #include <arpa/inet.h>
@@ -317,6 +319,16 @@ static void note_tcp(const struct fd_view *v, struct inet_note *n)
 		note_dead(n);
 }
 
+/* An error that waits would be taken away by looking at the datagrams behind it. Ping and raw sockets show none. */
+static int note_datagrams(struct session *s, const struct fd_view *v, const struct inet_note *n, bool error)
+{
+	if (is_udp(n->e.proto) && n->e.type == SOCK_DGRAM && !error)
+		return sk_queue_dump(s, v->task, v->fd, v->id, SOCK_DGRAM, true);
+	session_warn(s, "task %d: descriptor %d: datagrams that were not read yet are not kept",
+		     v->task->vpid, v->num);
+	return 0;
+}
+
 static int note_udp(struct session *s, const struct fd_view *v, struct inet_note *n)
 {
 	struct pollfd p = { .fd = v->fd, .events = POLLIN | POLLRDHUP };
@@ -326,9 +338,10 @@ static int note_udp(struct session *s, const struct fd_view *v, struct inet_note
 	n->e.state = n->e.dst_port ? TCP_ESTABLISHED : TCP_CLOSE;
 	if (ready == 1 && p.revents & POLLRDHUP)
 		n->e.shutdown = SK_SHUTDOWN__READ;
-	else if (ready == 1 && p.revents & POLLIN)
-		session_warn(s, "task %d: descriptor %d: datagrams that were not read yet are not kept",
-			     v->task->vpid, v->num);
+	if (ready == 1 && p.revents & POLLIN)
+		r = note_datagrams(s, v, n, p.revents & POLLERR);
+	if (r < 0)
+		return r;
 	if (is_udp(n->e.proto) && n->e.src_port) {
 		r = inet_diag(s, &n->e, &m);
 		if (r == 0)
@@ -494,9 +507,15 @@ static int inet_connect(struct session *s, int fd, const InetSkEntry *e)
 	struct sockaddr_storage a;
 	socklen_t n = inet_addr_get(fd, e, true, &a);
 
-	if (!e->dst_port || e->type == SOCK_STREAM)
+	if (!e->dst_port)
 		return 0;
 	return connect(fd, (void *)&a, n) < 0 ? inet_fail(s, -errno, e, "set its peer") : 0;
+}
+
+/* also raw and ping sockets */
+static bool is_datagram(const InetSkEntry *e)
+{
+	return e->type != SOCK_STREAM;
 }
 
 /* With --tcp-close a connection is a socket whose peer has gone away. */
@@ -555,11 +574,10 @@ static int inet_restore(struct session *s, struct fd_obj *o)
 		return inet_shut(s, o->fd, e);
 	if (inet_tcp_is_connection(e))
 		return inet_make_connection(s, o, e);
+	if (is_datagram(e))
+		return 0; /* the rest is done by inet_datagrams() */
 	r = inet_more_keys(s, o->fd, e);
-	if (r < 0)
-		return r;
-	r = inet_bind(s, o->fd, e);
-	return r < 0 ? r : inet_connect(s, o->fd, e);
+	return r < 0 ? r : inet_bind(s, o->fd, e);
 }
 
 /* All are bound and listen: flags that shared ports get their values, and nothing comes in before. */
@@ -578,6 +596,53 @@ static int inet_settle(struct session *s, const struct fd_obj *o)
 	return sock_opts_set(s, o->fd, e->opts);
 }
 
+static bool is_bound_to_any(const InetSkEntry *e)
+{
+	for (size_t i = 0; i < e->n_src_addr; i++)
+		if (e->src_addr[i])
+			return false;
+	return true;
+}
+
+/* Those that datagrams wait in are filled before others share their ports, and before any has a peer. */
+static int inet_bind_datagrams(struct session *s, bool waiting, bool any)
+{
+	struct inet_made *m = made(s);
+	struct sk_packet *p;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->all.n; i++) {
+		const struct fd_obj *o = m->all.v[i];
+		const InetSkEntry *e = o->entry->isk;
+
+		if (!is_datagram(e) || inet_gone(s, e->id))
+			continue;
+		r = sk_queue_get(s, e->id, &p);
+		if (r < 0 || (p != NULL) != waiting || (waiting && is_bound_to_any(e) != any))
+			continue;
+		r = inet_bind(s, o->fd, e);
+		if (r == 0 && waiting)
+			r = inet_queue_fill(s, o->fd, e);
+	}
+	return r;
+}
+
+/* One that is bound to an address would be preferred to one that is bound to none: these are filled first. */
+static int inet_datagrams(struct session *s)
+{
+	struct inet_made *m = made(s);
+	int r = inet_bind_datagrams(s, true, true);
+
+	if (r == 0)
+		r = inet_bind_datagrams(s, true, false);
+	if (r == 0)
+		r = inet_bind_datagrams(s, false, false);
+	for (size_t i = 0; r == 0 && i < m->all.n; i++)
+		if (is_datagram(m->all.v[i]->entry->isk) && !inet_gone(s, m->all.v[i]->id))
+			r = inet_connect(s, m->all.v[i]->fd, m->all.v[i]->entry->isk);
+	return r;
+}
+
 /* For all sockets at the first call: what one is depends on what others are bound to. */
 static int inet_link(struct session *s, struct fd_obj *first)
 {
@@ -587,14 +652,16 @@ static int inet_link(struct session *s, struct fd_obj *first)
 	if (m->linked)
 		return 0;
 	m->linked = true;
-	for (size_t i = 0; i < m->all.n; i++) {
+	r = inet_datagrams(s);
+	for (size_t i = 0; r == 0 && i < m->all.n; i++) {
 		const InetSkEntry *e = m->all.v[i]->entry->isk;
 
 		if (e->state == TCP_LISTEN && e->type == SOCK_STREAM && !inet_gone(s, e->id) &&
 		    listen(m->all.v[i]->fd, e->backlog) < 0)
 			return inet_fail(s, -errno, e, "listen");
 	}
-	r = inet_tcp_fill(s);
+	if (r == 0)
+		r = inet_tcp_fill(s);
 	for (size_t i = 0; r == 0 && i < m->all.n; i++)
 		r = inet_settle(s, m->all.v[i]);
 	return r;
