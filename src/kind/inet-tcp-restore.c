@@ -13,15 +13,18 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+
+#define DIAL_MS 1000
 
 struct streams {
 	struct {
 		struct stream *v;
 		size_t n, max;
-	} all;
+	} all, again;
 	struct {
 		struct fd_obj **v;
 		size_t n, max;
@@ -134,6 +137,19 @@ static int seq_set(int fd, int queue, uint32_t seq)
 	int r = opt_set(fd, TCP_REPAIR_QUEUE, queue);
 
 	return r < 0 ? r : opt_set(fd, TCP_QUEUE_SEQ, (int)seq);
+}
+
+int inet_tcp_again(struct session *s, struct fd_obj *o)
+{
+	struct stream *st = vec_add(&streams(s)->again);
+	int r;
+
+	*st = (struct stream){ .o = o, .e = o->entry->isk };
+	r = stream_read(s, st);
+	if (r < 0)
+		return r;
+	r = stream_room(st);
+	return r < 0 ? conn_fail(s, r, st->e, "prepare it") : 0;
 }
 
 /* What both sides agreed upon in their first packets. */
@@ -323,6 +339,61 @@ int inet_tcp_fill(struct session *s)
 	return r;
 }
 
+int inet_tcp_dial(int fd, const struct sockaddr_storage *to, socklen_t len, const char *data, size_t n)
+{
+	int flags = fcntl(fd, F_GETFL), r = 0;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	size_t done = 0;
+
+	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    (connect(fd, (const void *)to, len) < 0 && errno != EINPROGRESS))
+		r = -errno;
+	else if (poll(&p, 1, DIAL_MS) != 1)
+		r = -ETIMEDOUT;
+	else if (n)
+		r = queue_put(fd, data, n, &done);
+	fcntl(fd, F_SETFL, flags);
+	return r;
+}
+
+static void stream_free(struct stream *st)
+{
+	tcp_stream_entry__free_unpacked(st->t, NULL);
+	free(st->in);
+	free(st->out);
+}
+
+int inet_tcp_reconnect(struct session *s, uint32_t id, const char *sent, size_t n)
+{
+	struct streams *a = streams(s);
+	struct stream *st = NULL;
+	const TcpOptsEntry *o;
+	struct sockaddr_storage to;
+	size_t done = 0;
+	socklen_t len;
+	int r, room = n < TCP_QUEUE_MAX / 2 ? n + (1 << 20) : TCP_QUEUE_MAX;
+
+	for (size_t i = 0; i < a->again.n; i++)
+		if (a->again.v[i].e->id == id)
+			st = &a->again.v[i];
+	if (!st)
+		return 0; /* it has another fate */
+	setsockopt(st->o->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	len = inet_addr_get(st->o->fd, st->e, true, &to);
+	r = inet_tcp_dial(st->o->fd, &to, len, sent, n);
+	if (r == 0)
+		r = queue_put(st->o->fd, st->out, st->t->outq_len, &done);
+	o = st->e->tcp_opts;
+	if (r == 0)
+		r = opt_set(st->o->fd, TCP_NODELAY, (o && o->nodelay) || st->t->nodelay);
+	if (r == 0)
+		r = opt_set(st->o->fd, TCP_CORK, (o && o->cork) || st->t->cork);
+	stream_free(st);
+	st->t = NULL;
+	st->in = st->out = NULL;
+	return r < 0 ? conn_fail(s, r, st->e, "connect it once more, as nobody has accepted it yet") : 0;
+}
+
 static int stream_unlock(struct session *s, const struct stream *st)
 {
 	const InetSkEntry *e = st->e;
@@ -400,11 +471,8 @@ int inet_tcp_unlock(struct session *s)
 		r = stream_send(s, &a->all.v[i]);
 	for (size_t i = 0; r == 0 && i < a->anew.n; i++)
 		r = stream_anew(s, a->anew.v[i]);
-	for (size_t i = 0; i < a->all.n; i++) {
-		tcp_stream_entry__free_unpacked(a->all.v[i].t, NULL);
-		free(a->all.v[i].in);
-		free(a->all.v[i].out);
-	}
+	for (size_t i = 0; i < a->all.n; i++)
+		stream_free(&a->all.v[i]);
 	a->all.n = 0;
 	return r;
 }

@@ -299,6 +299,35 @@ static int conns_dump(struct session *s, size_t first)
 	return r;
 }
 
+void inet_tcp_address(const uint32_t *words, size_t n, uint8_t *ret)
+{
+	memset(ret, 0, 16);
+	if (n == 1)
+		memset(ret + 10, 0xff, 2);
+	memcpy(ret + (n == 1 ? 12 : 0), words, n * sizeof(*words));
+}
+
+uint32_t inet_tcp_find(struct session *s, uint32_t net_ns_id, const uint8_t *src, unsigned src_port, const uint8_t *dst,
+		       unsigned dst_port)
+{
+	struct conns *a = conns(s);
+	uint8_t addr[16];
+
+	for (size_t i = 0; i < a->all.n; i++) {
+		const InetSkEntry *e = a->all.v[i].e;
+
+		if (e->ns_id != net_ns_id || e->src_port != src_port || e->dst_port != dst_port)
+			continue;
+		inet_tcp_address(e->src_addr, e->n_src_addr, addr);
+		if (memcmp(addr, src, sizeof(addr)))
+			continue;
+		inet_tcp_address(e->dst_addr, e->n_dst_addr, addr);
+		if (!memcmp(addr, dst, sizeof(addr)))
+			return e->id;
+	}
+	return 0;
+}
+
 int inet_tcp_note(struct session *s, int fd, InetSkEntry *e)
 {
 	struct conns *a = conns(s);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: inet-queue
+# Shows: inet-queue inet-pending inet-pending-restore
 # What waits in sockets of IPv4 and IPv6: datagrams, connections that nobody has accepted yet.
 load ../kit/helper
 
@@ -49,6 +49,37 @@ thrice() {
 @test "datagrams in several sockets of one port, one of which has got a peer" { start shared; again; }
 @test "datagrams in a full buffer, behind a peek offset, in a socket shut down" { start full; again; }
 @test "datagrams joined by UDP_GRO, and one to everybody" { start gro; again; }
+
+@test "connections that wait to be accepted: with data, half closed, closed" { start pending; thrice; }
+@test "the same of IPv6" { start pending6; thrice; }
+@test "the same of IPv4, at a listener of both" { start pending-dual; thrice; }
+@test "connections that wait and have sent nothing, also with --leave-running" { start pending-quiet; again; }
+@test "connections that wait: a full queue, one that was reset" { start pending-full; thrice; }
+@test "connections that wait at several listeners of one port" { start pending-group; thrice; }
+
+@test "connections that wait and have sent something: --leave-running is refused" {
+	start pending
+	run dump -R --tcp-established
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"while the tasks are to run on"* ]]
+	verify
+}
+
+@test "connections that wait, of a client outside of the tree: refused, or dropped when asked for" {
+	start pending-quiet
+	nsenter -n -t "$PID" python3 -c '
+import socket, sys, time
+c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+time.sleep(1000)' "$(nsenter -n -t "$PID" ss -tlnH | awk '{ sub(".*:", "", $4); print $4 }')" </dev/null >/dev/null 2>&1 3>&- &
+	CLIENT=$!
+	until_true eval '[ "$(nsenter -n -t "$PID" ss -tlnH | awk "{ print \$2 }")" = 5 ]'
+	run dump --tcp-established
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"outside of the tree"*"--skip-in-flight"* ]]
+	dump -R --tcp-established --skip-in-flight
+	kill -9 "$CLIENT"
+	[ ! -e "$IMG/img/tcp-pending.img" ]
+}
 
 @test "datagrams of UDP-Lite" {
 	start lite || { grep -q 'Protocol not supported' "$IMG/said" && skip "this kernel has no UDP-Lite"; }

@@ -78,7 +78,7 @@ refused() { # refused WHAT SAID
 @test "netlink: messages that were not read" { late netlink-queued "were not read yet"; }
 @test "TCP urgent data" { refused urgent "urgent data"; }
 @test "TCP urgent data of which the urgent byte was read" { late urgent-read "urgent data"; }
-@test "a client that a listener with TCP_DEFER_ACCEPT lets wait" { late deferred "--skip-in-flight"; }
+@test "a client that a listener with TCP_DEFER_ACCEPT lets wait" { kept deferred; }
 @test "urgent data of a unix socket" { refused unix-oob "urgent"; }
 @test "an MPTCP connection" { refused mptcp-client "GODEBUG=multipathtcp=0"; }
 @test "AF_XDP" { refused xdp "AF_XDP"; }

@@ -324,13 +324,205 @@ static void gro_check(void)
 	CHECK(next(fds[2], "everybody", "127.0.0.1", port_of(fds[3])));
 }
 
+/* ---- connections that nobody has accepted yet ---- */
+
+static int listener(const char *at, int backlog)
+{
+	int fd = socket(strchr(at, ':') ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+
+	MUST(!listen(bound_as(fd, at, 0), backlog));
+	return fd;
+}
+
+static int client(const char *at, int port, const char *text)
+{
+	int fd = socket(strchr(at, ':') ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+
+	peer(fd, at, port);
+	MUST(send(fd, text, strlen(text), MSG_DONTWAIT) == (ssize_t)strlen(text));
+	return fd;
+}
+
+static void many(int fd, size_t n)
+{
+	for (uint32_t i = 0; i < n / 4; i++)
+		MUST(send(fd, &i, 4, MSG_DONTWAIT) == 4);
+}
+
+static int ports[16];
+
+static int accepted(int l, int from)
+{
+	struct pollfd p = { .fd = l, .events = POLLIN };
+	struct sockaddr_in6 a = { 0 };
+	socklen_t n = sizeof(a);
+	int fd = poll(&p, 1, 5000) == 1 ? accept(l, NULL, NULL) : -1;
+
+	CHECK(fd >= 0);
+	if (from >= 0) {
+		CHECK(!getpeername(fd, (void *)&a, &n));
+		CHECK(ntohs(a.sin6_port) == from);
+	}
+	return fd;
+}
+
+static int hears(int fd, const char *text)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char c[32];
+	size_t n = 0;
+	ssize_t got;
+
+	while (n < strlen(text) && poll(&p, 1, 5000) == 1 && (got = recv(fd, c + n, strlen(text) - n, 0)) > 0)
+		n += got;
+	return n == strlen(text) && !memcmp(c, text, n);
+}
+
+static int ends(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char c;
+
+	return poll(&p, 1, 5000) == 1 && recv(fd, &c, 1, 0) == 0;
+}
+
+static void pending_in(const char *at, const char *to)
+{
+	int l = listener(at, 10), port = port_of(l);
+
+	fds[0] = l;
+	fds[1] = client(to, port, "");
+	fds[2] = client(to, port, "hello");
+	fds[3] = client(to, port, "half");
+	shutdown(fds[3], SHUT_WR);
+	fds[4] = client(to, port, "last words");
+	fds[6] = client(to, port, "");
+	many(fds[6], 400000);
+	fds[7] = option(client(to, port, ""), SOL_TCP, TCP_NODELAY, 1);
+	for (int i = 1; i < 8; i++)
+		ports[i] = fds[i] > 0 ? port_of(fds[i]) : 0;
+	close(fds[4]);
+	usleep(50000);
+}
+
+static void pending(void) { pending_in("127.0.0.1", "127.0.0.1"); }
+static void pending6(void) { pending_in("::1", "::1"); }
+static void pending_dual(void) { pending_in("::", "127.0.0.1"); }
+
+static void pending_check(void)
+{
+	int a = accepted(fds[0], ports[1]), b = accepted(fds[0], ports[2]), c = accepted(fds[0], ports[3]), v = 0;
+	int d = accepted(fds[0], -1), e = accepted(fds[0], ports[6]), f = accepted(fds[0], ports[7]);
+	socklen_t n = sizeof(v);
+
+	CHECK(recv(a, &v, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	CHECK(send(fds[1], "more", 4, 0) == 4 && hears(a, "more"));
+	CHECK(hears(b, "hello") && send(b, "back", 4, 0) == 4 && hears(fds[2], "back"));
+	CHECK(hears(c, "half") && ends(c) && send(c, "back", 4, 0) == 4 && hears(fds[3], "back"));
+	CHECK(hears(d, "last words") && ends(d));
+	for (uint32_t i = 0, got; i < 100000; i++)
+		CHECK(recv(e, &got, 4, MSG_WAITALL) == 4 && got == i);
+	CHECK(send(fds[7], "late", 4, 0) == 4 && hears(f, "late"));
+	CHECK(!getsockopt(fds[7], SOL_TCP, TCP_NODELAY, &v, &n) && v);
+	CHECK(!getsockopt(fds[6], SOL_TCP, TCP_NODELAY, &v, &n) && !v);
+	CHECK(!getsockopt(fds[7], SOL_SOCKET, SO_REUSEADDR, &v, &n) && !v);
+}
+
+static void pending_quiet(void)
+{
+	fds[0] = listener("127.0.0.1", 10);
+	for (int i = 1; i < 5; i++) {
+		ports[i] = port_of(fds[i] = client("127.0.0.1", port_of(fds[0]), ""));
+		usleep(30000);
+	}
+	shutdown(fds[3], SHUT_WR);
+}
+
+static void pending_quiet_check(void)
+{
+	for (int i = 1; i < 5; i++) {
+		int fd = accepted(fds[0], ports[i]);
+
+		CHECK(i == 3 ? ends(fd) : send(fds[i], "word", 4, 0) == 4 && hears(fd, "word"));
+	}
+}
+
+/* a full queue: the last ones believe that they are connected; and one that was reset */
+static void pending_full(void)
+{
+	struct linger now = { 1, 0 };
+
+	fds[0] = listener("127.0.0.1", 2);
+	for (int i = 1; i < 4; i++)
+		ports[i] = port_of(fds[i] = client("127.0.0.1", port_of(fds[0]), "full"));
+	setsockopt(fds[2], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fds[2]);
+	usleep(50000);
+}
+
+static void pending_full_check(void)
+{
+	int a = accepted(fds[0], ports[1]), b = accepted(fds[0], -1), c = accepted(fds[0], ports[3]);
+	struct tcp_info ti;
+	socklen_t n = sizeof(ti);
+	char buf[8];
+
+	CHECK(hears(a, "full") && hears(b, "full") && hears(c, "full"));
+	CHECK(recv(b, buf, 8, 0) < 0 && errno == ECONNRESET);
+	CHECK(!getsockopt(fds[0], SOL_TCP, TCP_INFO, &ti, &n) && ti.tcpi_sacked == 2);
+}
+
+/* each listener of a group has its own */
+static void pending_group(void)
+{
+	struct sockaddr_storage a;
+
+	for (int i = 0; i < 4; i++) {
+		fds[i] = option(socket(AF_INET, SOCK_STREAM, 0), SOL_SOCKET, SO_REUSEPORT, 1);
+		MUST(!bind(fds[i], (void *)&a, address(&a, "127.0.0.1", 7010)) && !listen(fds[i], 30));
+	}
+	for (int i = 0; i < 20; i++) {
+		char text[8];
+
+		snprintf(text, sizeof(text), "from%02d", i);
+		client("127.0.0.1", 7010, text);
+	}
+	for (int i = 0; i < 4; i++) {
+		struct tcp_info ti;
+		socklen_t n = sizeof(ti);
+
+		MUST(!getsockopt(fds[i], SOL_TCP, TCP_INFO, &ti, &n));
+		ports[i] = ti.tcpi_unacked;
+	}
+}
+
+static void pending_group_check(void)
+{
+	for (int i = 0; i < 4; i++) {
+		int n = 0;
+
+		for (struct pollfd p = { .fd = fds[i], .events = POLLIN }; poll(&p, 1, 100) == 1; n++)
+			CHECK(hears(accept(fds[i], NULL, NULL), "from"));
+		CHECK(n == ports[i]);
+	}
+	for (int i = 0; i < 60; i++) /* by chance again */
+		client("127.0.0.1", 7010, "");
+	for (int i = 0; i < 4; i++) {
+		struct pollfd p = { .fd = fds[i], .events = POLLIN };
+
+		CHECK(poll(&p, 1, 1000) == 1);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*make)(void), (*check)(void);
 } cases[] = {
 	{ "plain", plain, plain_check }, { "v6", v6, v6_check },	 { "headers", headers, headers_check },
 	{ "shared", shared, shared_check }, { "full", full, full_check }, { "lite", lite, lite_check },
-	{ "gro", gro, gro_check },
+	{ "gro", gro, gro_check }, { "pending", pending, pending_check }, { "pending6", pending6, pending_check },
+	{ "pending-dual", pending_dual, pending_check }, { "pending-quiet", pending_quiet, pending_quiet_check },
+	{ "pending-full", pending_full, pending_full_check }, { "pending-group", pending_group, pending_group_check },
 };
 
 int main(int argc, char **argv)
