@@ -174,7 +174,7 @@ static int guest_connect(struct session *s, const struct fd_obj *o, const struct
 	int r;
 
 	if (g->e->client)
-		return inet_tcp_reconnect(s, g->e->client, g->data, g->e->length);
+		return inet_tcp_reconnect(s, g->e->client, g->data, g->e->length, g->e->has_next ? &g->e->next : NULL);
 	r = guest_closed(s, l, g);
 	if (r < 0) {
 		session_forget(s);

@@ -40,6 +40,14 @@ struct guest {
 	uint32_t client; /* file id, or 0 */
 };
 
+/* what a client has sent */
+struct words {
+	char *data;
+	size_t n;
+	bool end, reset, has_next;
+	uint32_t next;
+};
+
 struct listener {
 	int fd, vpid, num;
 	uint32_t id;
@@ -214,8 +222,7 @@ static int guest_order(const void *a, const void *b)
 	return x->seen.quiet < y->seen.quiet ? 1 : x->seen.quiet > y->seen.quiet ? -1 : 0;
 }
 
-static int guest_write(struct listeners *all, const struct listener *l, const struct guest *g, const char *data,
-		       size_t n, bool reset)
+static int guest_write(struct listeners *all, const struct listener *l, const struct guest *g, const struct words *w)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	TcpPendingEntry e = TCP_PENDING_ENTRY__INIT;
@@ -228,11 +235,15 @@ static int guest_write(struct listeners *all, const struct listener *l, const st
 	e.dst.data = (uint8_t *)g->seen.src + skip;
 	e.src.len = e.dst.len = 16 - skip;
 	e.src_port = g->seen.dst_port;
-	e.length = n;
 	e.making = g->seen.state == TCP_SYN_RECV;
-	e.reset = reset;
+	if (w) {
+		e.length = w->n;
+		e.reset = w->reset;
+		e.has_next = w->has_next;
+		e.next = w->next;
+	}
 	r = image_write(&all->img, &e.base);
-	return r < 0 || !n ? r : image_write_raw(&all->img, data, n);
+	return r < 0 || !e.length ? r : image_write_raw(&all->img, w->data, w->n);
 }
 
 /* Those that sent nothing, as far as they are not accepted. */
@@ -243,7 +254,7 @@ static int guests_write(struct listeners *all, struct listener *l, bool waiting)
 	qsort(l->guests.v, l->guests.n, sizeof(*l->guests.v), guest_order);
 	for (size_t i = 0; r == 0 && i < l->guests.n; i++)
 		if (waiting || l->guests.v[i].seen.state == TCP_SYN_RECV)
-			r = guest_write(all, l, &l->guests.v[i], NULL, 0, false);
+			r = guest_write(all, l, &l->guests.v[i], NULL);
 	return r;
 }
 
@@ -339,31 +350,49 @@ static void guest_forget(struct listener *l, const struct guest *g)
 	}
 }
 
+/* The socket goes into repair mode, in which it also ends without a word. */
+static void words_take(int fd, struct words *w)
+{
+	int on = TCP_REPAIR_ON, queue = TCP_RECV_QUEUE;
+	socklen_t n = sizeof(w->next);
+	size_t max = 0;
+	ssize_t got;
+
+	do {
+		if (max - w->n < PIECE)
+			w->data = xgrow(w->data, max = 2 * max + PIECE);
+		got = recv(fd, w->data + w->n, max - w->n, MSG_DONTWAIT);
+		w->n += got > 0 ? got : 0;
+	} while (got > 0);
+	w->end = got == 0;
+	w->reset = got < 0 && errno != EAGAIN;
+	w->has_next = setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) == 0 &&
+		      setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) == 0 &&
+		      getsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &w->next, &n) == 0;
+	w->next -= w->end;
+}
+
 static int guest_take(struct session *s, struct listeners *all, struct listener *l, int fd)
 {
-	own_mem char *data = NULL;
-	size_t n = 0, max = 0;
+	struct words w = { 0 };
 	struct guest g;
-	ssize_t got;
+	int r;
 
 	if (!guest_find(s, l, fd, &g)) {
 		session_warn(s, "task %d: descriptor %d: a connection of a client outside of the tree is dropped", l->vpid, l->num);
 		return 0;
 	}
-	do {
-		if (max - n < PIECE)
-			data = xgrow(data, max = 2 * max + PIECE);
-		got = recv(fd, data + n, max - n, MSG_DONTWAIT);
-		n += got > 0 ? got : 0;
-	} while (got > 0);
+	words_take(fd, &w);
 	guest_forget(l, &g);
-	return guest_write(all, l, &g, data, n, got < 0 && errno != EAGAIN);
+	r = guest_write(all, l, &g, &w);
+	free(w.data);
+	return r;
 }
 
 static int listener_take(struct session *s, struct listeners *all, struct listener *l)
 {
 	struct pollfd p = { .fd = l->fd, .events = POLLIN };
-	int r = 0, on = TCP_REPAIR_ON;
+	int r = 0;
 
 	while (r == 0 && l->waiting && poll(&p, 1, 0) == 1 && p.revents & POLLIN) {
 		own_fd int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -371,7 +400,6 @@ static int listener_take(struct session *s, struct listeners *all, struct listen
 		if (fd < 0)
 			return session_fail(s, -errno, "socket 0x%x: accept what waits there", l->id);
 		r = guest_take(s, all, l, fd);
-		setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)); /* it ends without a word */
 	}
 	return r < 0 ? r : guests_write(all, l, false);
 }

@@ -7,6 +7,7 @@
 #include "image/record.h"
 #include "kind/inet-map.h"
 #include "kind/inet-more.h"
+#include "kind/ns.h"
 #include "kind/sock-opts.h"
 #include "task/sock-lock.h"
 #include "task/warden.h"
@@ -72,6 +73,29 @@ socklen_t inet_addr_get(int fd, const InetSkEntry *e, bool peer, struct sockaddr
 			a6->sin6_scope_id = ifr.ifr_ifindex;
 	}
 	return sizeof(*a6);
+}
+
+/* Does the way to its peer begin at its address? Asked by a socket of UDP, which sends nothing. */
+static bool is_chosen(struct session *s, const InetSkEntry *e)
+{
+	own_fd int fd = ns_socket(s, e->has_ns_id ? e->ns_id : 0, AF_INET6, SOCK_DGRAM, 0);
+	struct sockaddr_storage peer;
+	struct sockaddr_in6 a = { 0 };
+	socklen_t n = sizeof(a);
+
+	return fd >= 0 && connect(fd, (void *)&peer, inet_addr_get(fd, e, true, &peer)) == 0 &&
+	       getsockname(fd, (void *)&a, &n) == 0 && !memcmp(&a.sin6_addr, e->src_addr, sizeof(a.sin6_addr));
+}
+
+socklen_t inet_bind_get(struct session *s, int fd, const InetSkEntry *e, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in6 *a = (struct sockaddr_in6 *)ret;
+	socklen_t n = inet_addr_get(fd, e, false, ret);
+
+	if (e->family == AF_INET6 && !e->v6only && e->dst_port && e->n_src_addr == 4 && !e->opts->so_bound_dev &&
+	    !IN6_IS_ADDR_V4MAPPED(&a->sin6_addr) && !IN6_IS_ADDR_UNSPECIFIED(&a->sin6_addr) && is_chosen(s, e))
+		a->sin6_addr = in6addr_any;
+	return n;
 }
 
 static int stream_check(struct session *s, const InetSkEntry *e, const TcpStreamEntry *t)
@@ -176,7 +200,7 @@ static int stream_connect(struct session *s, const struct stream *st)
 	const TcpStreamEntry *t = st->t;
 	struct sockaddr_storage a;
 	int fd = st->o->fd;
-	socklen_t n = inet_addr_get(fd, st->e, false, &a);
+	socklen_t n = inet_bind_get(s, fd, st->e, &a);
 
 	if (bind(fd, (void *)&a, n) < 0)
 		return conn_fail(s, -errno, st->e,
@@ -363,13 +387,21 @@ static void stream_free(struct stream *st)
 	free(st->out);
 }
 
-int inet_tcp_reconnect(struct session *s, uint32_t id, const char *sent, size_t n)
+/* How much of the send queue has come already, though its acknowledgment has not: it may be delayed. */
+static size_t came(const struct stream *st, const uint32_t *next)
+{
+	int32_t n = next ? *next - (st->t->outq_seq - st->t->outq_len - fin_sent(st->e->state)) : 0;
+
+	return n < 0 ? 0 : (uint32_t)n > st->t->outq_len ? st->t->outq_len : (uint32_t)n;
+}
+
+int inet_tcp_reconnect(struct session *s, uint32_t id, const char *sent, size_t n, const uint32_t *next)
 {
 	struct streams *a = streams(s);
 	struct stream *st = NULL;
 	const TcpOptsEntry *o;
 	struct sockaddr_storage to;
-	size_t done = 0;
+	size_t done = 0, skip;
 	socklen_t len;
 	int r, room = n < TCP_QUEUE_MAX / 2 ? n + (1 << 20) : TCP_QUEUE_MAX;
 
@@ -381,8 +413,9 @@ int inet_tcp_reconnect(struct session *s, uint32_t id, const char *sent, size_t 
 	setsockopt(st->o->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	len = inet_addr_get(st->o->fd, st->e, true, &to);
 	r = inet_tcp_dial(st->o->fd, &to, len, sent, n);
+	skip = came(st, next);
 	if (r == 0)
-		r = queue_put(st->o->fd, st->out, st->t->outq_len, &done);
+		r = queue_put(st->o->fd, st->out + skip, st->t->outq_len - skip, &done);
 	o = st->e->tcp_opts;
 	if (r == 0)
 		r = opt_set(st->o->fd, TCP_NODELAY, (o && o->nodelay) || st->t->nodelay);

@@ -46,6 +46,7 @@ thrice() {
 
 @test "datagrams: empty ones, a large one, two senders" { start plain; thrice; }
 @test "datagrams of IPv6, and of both families in one socket" { start v6; again; }
+@test "IPV6_V6ONLY of sockets that were connected, or bound, to an address of IPv6" { start v6only; again; }
 @test "datagrams in several sockets of one port, one of which has got a peer" { start shared; again; }
 @test "datagrams in a full buffer, behind a peek offset, in a socket shut down" { start full; again; }
 @test "datagrams joined by UDP_GRO, and one to everybody" { start gro; again; }

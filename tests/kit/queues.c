@@ -283,6 +283,37 @@ static void full_check(void)
 	CHECK(next(fds[3], "shut", "127.0.0.1", port_of(fds[1])));
 }
 
+/* what was only connected is not of IPv6 only, what was bound to an address is */
+static void v6only(void)
+{
+	fds[0] = bound("::1", 0);
+	fds[1] = socket(AF_INET6, SOCK_DGRAM, 0);
+	peer(fds[1], "::1", port_of(fds[0]));
+	MUST(!listen(bound_as(fds[2] = socket(AF_INET6, SOCK_STREAM, 0), "::", 0), 5));
+	for (int i = 0; i < 2; i++) {
+		fds[3 + 2 * i] = socket(AF_INET6, SOCK_STREAM, 0);
+		peer(fds[3 + 2 * i], i ? "::1" : "::ffff:127.0.0.1", port_of(fds[2]));
+		fds[4 + 2 * i] = accept(fds[2], NULL, NULL);
+	}
+	fds[7] = bound("::1", 0);
+	peer(fds[7], "::1", port_of(fds[0]));
+}
+
+static void v6only_check(void)
+{
+	char c;
+
+	for (int i = 0; i < 8; i++) {
+		int v = -1;
+		socklen_t n = sizeof(v);
+
+		CHECK(!getsockopt(fds[i], SOL_IPV6, IPV6_V6ONLY, &v, &n) && v == (i == 0 || i == 7));
+	}
+	CHECK(send(fds[1], "a", 1, 0) == 1 && next(fds[0], "a", "::1", port_of(fds[1])));
+	for (int i = 3; i < 7; i += 2)
+		CHECK(send(fds[i], "a", 1, 0) == 1 && recv(fds[i + 1], &c, 1, 0) == 1);
+}
+
 static void lite(void)
 {
 	fds[0] = bound_as(socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE), "127.0.0.1", 0);
@@ -520,7 +551,7 @@ static const struct {
 } cases[] = {
 	{ "plain", plain, plain_check }, { "v6", v6, v6_check },	 { "headers", headers, headers_check },
 	{ "shared", shared, shared_check }, { "full", full, full_check }, { "lite", lite, lite_check },
-	{ "gro", gro, gro_check }, { "pending", pending, pending_check }, { "pending6", pending6, pending_check },
+	{ "gro", gro, gro_check }, { "v6only", v6only, v6only_check }, { "pending", pending, pending_check }, { "pending6", pending6, pending_check },
 	{ "pending-dual", pending_dual, pending_check }, { "pending-quiet", pending_quiet, pending_quiet_check },
 	{ "pending-full", pending_full, pending_full_check }, { "pending-group", pending_group, pending_group_check },
 };

@@ -498,7 +498,7 @@ static int inet_options(struct session *s, int fd, const InetSkEntry *e)
 static int inet_bind(struct session *s, int fd, const InetSkEntry *e)
 {
 	struct sockaddr_storage a;
-	socklen_t n = inet_addr_get(fd, e, false, &a);
+	socklen_t n = inet_bind_get(s, fd, e, &a);
 	bool any = true, lent;
 	int r;
 
