@@ -22,7 +22,7 @@ static bool is_v4(const InetSkEntry *e)
 	return IN6_IS_ADDR_V4MAPPED(&a);
 }
 
-static void packet_tcp(const struct stream *st, bool fin, uint32_t ack, struct tcphdr *h)
+static void packet_tcp(const struct stream *st, uint32_t seq, uint32_t ack, struct tcphdr *h)
 {
 	const TcpStreamEntry *t = st->t;
 	uint32_t window = t->snd_wnd >> (t->opt_mask & TCPI_OPT_WSCALE ? t->snd_wscale : 0);
@@ -30,34 +30,57 @@ static void packet_tcp(const struct stream *st, bool fin, uint32_t ack, struct t
 	memset(h, 0, sizeof(*h));
 	h->source = htons(st->e->dst_port);
 	h->dest = htons(st->e->src_port);
-	/* the FIN comes before the acknowledgment of ours, and both are the last thing there is */
-	h->seq = htonl(fin ? t->inq_seq - 1 : t->inq_seq);
+	h->seq = htonl(seq);
 	h->ack_seq = htonl(ack);
 	h->doff = 5;
 	h->ack = 1;
-	h->fin = fin;
 	h->window = htons(window > 65535 ? 65535 : window);
+}
+
+static int packet_send(struct session *s, const struct stream *st, void *body, size_t n)
+{
+	const InetSkEntry *e = st->e;
+	struct inet_raw p = { .v4 = is_v4(e), .protocol = IPPROTO_TCP, .ttl = 64 };
+	size_t skip = p.v4 && e->family == AF_INET6 ? 3 : 0, words = p.v4 ? 4 : 16;
+	int r;
+
+	memcpy(p.src, e->dst_addr + skip, words);
+	memcpy(p.dst, e->src_addr + skip, words);
+	r = inet_raw_send(s, e->has_ns_id ? e->ns_id : 0, &p, body, n, offsetof(struct tcphdr, check));
+	return r < 0 ? conn_fail(s, r, e, "repeat its peer's last packet") : 0;
 }
 
 int peer_says(struct session *s, const struct stream *st, bool fin, uint32_t ack)
 {
-	const InetSkEntry *e = st->e;
-	struct inet_raw p = { .v4 = is_v4(e), .protocol = IPPROTO_TCP, .ttl = 64 };
-	size_t skip = p.v4 && e->family == AF_INET6 ? 3 : 0, n = p.v4 ? 4 : 16;
 	int was = inet_tcp_state(st->o->fd), r;
 	struct tcphdr h;
 
-	memcpy(p.src, e->dst_addr + skip, n);
-	memcpy(p.dst, e->src_addr + skip, n);
-	packet_tcp(st, fin, ack, &h);
-	r = inet_raw_send(s, e->has_ns_id ? e->ns_id : 0, &p, &h, sizeof(h), offsetof(struct tcphdr, check));
+	/* the FIN comes before the acknowledgment of ours, and both are the last thing there is */
+	packet_tcp(st, fin ? st->t->inq_seq - 1 : st->t->inq_seq, ack, &h);
+	h.fin = fin;
+	r = packet_send(s, st, &h, sizeof(h));
 	if (r < 0)
-		return conn_fail(s, r, e, "repeat its peer's last packet");
+		return r;
 	for (unsigned ms = 0; ms < 2000; ms++) {
 		if (inet_tcp_state(st->o->fd) != was)
 			return 0;
 		poll(NULL, 0, 1);
 	}
-	return conn_fail(s, -ETIMEDOUT, e,
+	return conn_fail(s, -ETIMEDOUT, st->e,
 			 "its peer's last packet does not arrive; does a firewall drop packets with mark 0xC114 on lo?");
+}
+
+int peer_urges(struct session *s, const struct stream *st, char c)
+{
+	const TcpStreamEntry *t = st->t;
+	struct {
+		struct tcphdr h;
+		char c;
+	} body = { .c = c };
+
+	packet_tcp(st, t->inq_seq - t->inq_len - fin_received(st->e->state) + t->urgent - 1,
+		   t->outq_seq - t->outq_len - fin_sent(st->e->state), &body.h);
+	body.h.urg = 1;
+	body.h.urg_ptr = htons(1);
+	return packet_send(s, st, &body, sizeof(body.h) + 1);
 }

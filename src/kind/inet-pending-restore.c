@@ -15,6 +15,7 @@
 #include "kind/inet-tcp.h"
 #include "kind/ns.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -192,10 +193,11 @@ int inet_pending_fill(struct session *s, const struct fd_obj *o, int place)
 {
 	unsigned want = 0, got;
 	struct guests *g;
-	int r = guests(s, &g), zero = 0;
+	int r = guests(s, &g), zero = 0, flags = fcntl(o->fd, F_GETFL);
 
 	if (r < 0)
 		return r;
+	fcntl(o->fd, F_SETFL, flags & ~O_ASYNC); /* the task was told when they came */
 	r = group_choose(o->fd, place);
 	if (r < 0)
 		return session_fail(s, r, "socket 0x%x: choose it from its SO_REUSEPORT group", o->id);
@@ -208,6 +210,7 @@ int inet_pending_fill(struct session *s, const struct fd_obj *o, int place)
 		setsockopt(o->fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &zero, sizeof(zero));
 	for (unsigned ms = 0; r == 0 && (got = waiting_at(o->fd)) < want && ms < ARRIVE_MS; ms++)
 		poll(NULL, 0, 1);
+	fcntl(o->fd, F_SETFL, flags);
 	if (r == 0 && got < want)
 		session_warn(s, "socket 0x%x (port %u): %u connections that wait to be accepted are lost", o->id,
 			     o->entry->isk->src_port, want - got);

@@ -18,6 +18,7 @@
 #include "kind/ns.h"
 #include "kind/sk-queue.h"
 
+#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -292,7 +293,7 @@ int inet_queue_fill(struct session *s, int fd, const InetSkEntry *e)
 {
 	struct fill f = { .s = s, .fd = fd, .e = e, .any = true, .patience = ARRIVE_MS };
 	int device = number_get(fd, SO_BINDTOIFINDEX), port = number_get(fd, SO_REUSEPORT);
-	int room = INT32_MAX / 2, r;
+	int room = INT32_MAX / 2, flags = fcntl(fd, F_GETFL), r;
 	struct sk_packet *p;
 
 	for (size_t i = 0; i < e->n_src_addr; i++)
@@ -300,11 +301,13 @@ int inet_queue_fill(struct session *s, int fd, const InetSkEntry *e)
 	r = sk_queue_get(s, e->id, &p);
 	if (r < 0 || !p)
 		return r;
+	fcntl(fd, F_SETFL, flags & ~O_ASYNC); /* the task was told when they came */
 	number_set(fd, SO_RCVBUFFORCE, room);
 	number_set(fd, SO_REUSEPORT, 0); /* else its group is asked, which chooses by chance */
 	for (; r == 0 && p; p = p->next)
 		r = packet_put(&f, p);
 	number_set(fd, SO_REUSEPORT, port);
+	fcntl(fd, F_SETFL, flags);
 	if (number_set(fd, SO_BINDTOIFINDEX, device) < 0 && r == 0)
 		r = session_fail(s, -errno, "socket 0x%x (port %u): bind it to its device again", e->id, e->src_port);
 	if (r < 0)

@@ -113,6 +113,8 @@ static int stream_check(struct session *s, const InetSkEntry *e, const TcpStream
 		bad = "no timestamp";
 	else if (t->mss_clamp > 65535)
 		bad = "its segment size";
+	else if (t->urgent > t->inq_len || (t->has_urgent && !t->urgent))
+		bad = "the place of its urgent data";
 	return bad ? session_fail(s, -EBADMSG, "tcp-stream-%x.img: is damaged: %s", e->ino, bad) : 0;
 }
 
@@ -276,6 +278,17 @@ static int queue_load(struct session *s, const struct stream *st, int queue, con
 	return r < 0 ? conn_fail(s, r, st->e, "fill a queue") : 0;
 }
 
+static int in_load(struct session *s, const struct stream *st)
+{
+	const TcpStreamEntry *t = st->t;
+	size_t before = t->has_urgent ? t->urgent - 1 : t->inq_len, done = before + t->has_urgent;
+	int r = queue_load(s, st, TCP_RECV_QUEUE, st->in, before);
+
+	if (r == 0 && t->has_urgent)
+		r = urgent_put(s, st);
+	return r < 0 ? r : queue_load(s, st, TCP_RECV_QUEUE, st->in + done, t->inq_len - done);
+}
+
 static int window_set(struct session *s, const struct stream *st, uint32_t fin)
 {
 	const TcpStreamEntry *t = st->t;
@@ -350,7 +363,7 @@ int inet_tcp_fill(struct session *s)
 	for (size_t i = 0; r == 0 && i < a->all.n; i++) {
 		struct stream *st = &a->all.v[i];
 
-		r = queue_load(s, st, TCP_RECV_QUEUE, st->in, st->t->inq_len);
+		r = in_load(s, st);
 		if (r == 0)
 			r = queue_load(s, st, TCP_SEND_QUEUE, st->out, st->t->outq_len - unsent(st));
 		if (r == 0)
@@ -369,7 +382,7 @@ int inet_tcp_dial(int fd, const struct sockaddr_storage *to, socklen_t len, cons
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	size_t done = 0;
 
-	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	if (fcntl(fd, F_SETFL, (flags | O_NONBLOCK) & ~O_ASYNC) < 0 ||
 	    (connect(fd, (const void *)to, len) < 0 && errno != EINPROGRESS))
 		r = -errno;
 	else if (poll(&p, 1, DIAL_MS) != 1)

@@ -9,7 +9,7 @@
  *
  * Kept:   both queues, sequence numbers, window, MSS, SACK, window scale, timestamps, states; one that is
  *         just being made is begun anew.
- * Lost:   urgent data is refused; congestion window and round trip times begin anew; socket errors.
+ * Lost:   see also inet-urgent.c; congestion window and round trip times begin anew; socket errors.
  * Kernel: net/ipv4/tcp.c, TCP_REPAIR; repair mode forgets SO_REUSEADDR, which is put back.
  */
 #include "kind/inet-tcp-own.h"
@@ -121,7 +121,7 @@ static int queue_peek(struct session *s, struct conn *c, int queue, uint32_t n, 
 		return conn_fail(s, -errno, c->e, "read a queue");
 	if (got < n)
 		return conn_fail(s, -ENOTSUP, c->e,
-				 "its queue cannot be read (urgent data?); let the program read it first");
+				 "its queue cannot be read; let the program read it first");
 	*ret = xalloc(n);
 	memcpy(*ret, buf + (got - n), n);
 	return 0;
@@ -147,12 +147,12 @@ static int conn_lengths(struct session *s, struct conn *c, TcpStreamEntry *t)
 	t->inq_len = in;
 	t->has_unsq_len = true;
 	if (state == TCP_CLOSE)
-		return 0;
+		return urgent_find(s, c->fd, c->e, t);
 	t->outq_len = out > fin ? out - fin : 0;
 	t->unsq_len = unsent > fin ? unsent - fin : 0;
 	if (t->unsq_len > t->outq_len)
 		t->unsq_len = t->outq_len;
-	return 0;
+	return urgent_find(s, c->fd, c->e, t);
 }
 
 static int conn_options(struct session *s, struct conn *c, TcpStreamEntry *t)
@@ -211,7 +211,7 @@ static int conn_read(struct session *s, struct conn *c, TcpStreamEntry *t, char 
 	if (peek >= 0)
 		setsockopt(c->fd, SOL_SOCKET, SO_PEEK_OFF, &none, sizeof(none));
 	if (r == 0)
-		r = queue_peek(s, c, TCP_RECV_QUEUE, t->inq_len, in);
+		r = t->has_urgent ? urgent_peek(s, c->fd, c->e, t, in) : queue_peek(s, c, TCP_RECV_QUEUE, t->inq_len, in);
 	if (r == 0)
 		r = queue_peek(s, c, TCP_SEND_QUEUE, t->outq_len, out);
 	if (peek >= 0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: inet-more inet-diag
+# Shows: inet-more inet-diag inet-urgent
 # Sorts and states of sockets, one at a time, in an own network: kept, or refused before anything is stopped.
 load ../kit/helper
 
@@ -76,8 +76,9 @@ refused() { # refused WHAT SAID
 @test "a connection that was closed and still sends: reported" { kept closed "have closed still send"; }
 
 @test "netlink: messages that were not read" { late netlink-queued "were not read yet"; }
-@test "TCP urgent data" { refused urgent "urgent data"; }
-@test "TCP urgent data of which the urgent byte was read" { late urgent-read "urgent data"; }
+@test "TCP urgent data" { kept urgent; }
+@test "TCP urgent data of which the urgent byte was read" { kept urgent-read; }
+@test "TCP urgent data in line, with more behind it and the end" { kept urgent-inline; }
 @test "a client that a listener with TCP_DEFER_ACCEPT lets wait" { kept deferred; }
 @test "urgent data of a unix socket" { refused unix-oob "urgent"; }
 @test "an MPTCP connection" { refused mptcp-client "GODEBUG=multipathtcp=0"; }

@@ -286,6 +286,34 @@ static void urgent_check(void)
 	check(recv(b, c, 8, 0) == 3 && !memcmp(c, "def", 3), "after the mark");
 }
 
+/* the mark is at the first byte, and all comes in one stream */
+static void urgent_inline(void)
+{
+	int on = 1;
+
+	l = listener(0);
+	a = client(port_of(l), 0);
+	b = accept(l, NULL, NULL);
+	must(!setsockopt(b, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) && !fcntl(b, F_SETOWN, getpid()), "in line");
+	signal(SIGURG, SIG_DFL);
+	must(send(a, "!", 1, MSG_OOB) == 1 && send(a, "def", 3, 0) == 3 && !shutdown(a, SHUT_WR), "send");
+	usleep(50000);
+}
+
+static void urgent_inline_check(void)
+{
+	char c[9] = "";
+	int on = 0;
+	socklen_t n = sizeof(on);
+
+	check(!ioctl(b, SIOCATMARK, &on) && on, "at the mark");
+	check(recv(b, c, 8, 0) == 4 && !memcmp(c, "!def", 4), "all");
+	check(!ioctl(b, SIOCATMARK, &on) && !on, "behind the mark");
+	check(recv(b, c, 8, 0) == 0, "end");
+	check(!getsockopt(b, SOL_SOCKET, SO_OOBINLINE, &on, &n) && on && fcntl(b, F_GETOWN) == getpid(), "options");
+	check(talks(b, a), "the other way");
+}
+
 /* the client thinks it is connected, the server waits for its first words */
 static void deferred(void)
 {
@@ -600,6 +628,7 @@ static const struct {
 	{ "syn-sent", syn_sent, syn_sent_check },
 	{ "urgent", urgent, urgent_check },
 	{ "urgent-read", urgent_read, urgent_check },
+	{ "urgent-inline", urgent_inline, urgent_inline_check },
 	{ "deferred", deferred, deferred_check },
 	{ "datagrams", datagrams, datagrams_check },
 	{ "errors", errors, none_check },

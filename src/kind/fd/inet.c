@@ -107,22 +107,6 @@ static int inet_passing(struct session *s, const struct fd_view *v)
 	return !pending_kept(s) || times < PATIENCE;
 }
 
-/* TCP tells the bytes before urgent data only, sock_diag all; an end counts as one. */
-static int urgent_check(struct session *s, const struct fd_view *v, const InetSkEntry *e)
-{
-	const struct inet_tcp_seen *seen = e ? inet_diag_tcp(s, e) : NULL;
-	struct pollfd p = { .fd = v->fd, .events = POLLPRI | POLLRDHUP };
-	int in = 0, ready = poll(&p, 1, 0);
-
-	if (ready == 1 && p.revents & POLLPRI)
-		in = -1;
-	else if (!seen || ioctl(v->fd, SIOCINQ, &in) < 0 || in + !!(ready && p.revents & POLLRDHUP) >= (int)seen->unread)
-		return 0;
-	return session_fail(s, -ENOTSUP,
-			    "task %d: descriptor %d is a TCP connection with urgent data (MSG_OOB) %s, which cannot be checkpointed; let the program read on first",
-			    v->task->vpid, v->num, in < 0 ? "in its queue" : "that its queue still tells of");
-}
-
 static int tcp_check(struct session *s, const struct fd_view *v)
 {
 	struct tcp_info ti = { 0 };
@@ -148,8 +132,6 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection; keep it with --tcp-established, or have it closed at restore with --tcp-close",
 				    v->task->vpid, v->num);
-	if (urgent_check(s, v, NULL) < 0)
-		return -ENOTSUP;
 	n = sizeof(ulp) - 1;
 	if (getsockopt(v->fd, IPPROTO_TCP, TCP_ULP, ulp, &n) == 0 && n && ulp[0])
 		return session_fail(s, -ENOTSUP,
@@ -404,9 +386,7 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 	if (n->e.type != SOCK_STREAM)
 		return note_udp(s, v, n);
 	note_closed(s, &n->e);
-	if (n->e.state == TCP_LISTEN)
-		return note_listener(s, v, &n->e);
-	return n->e.proto == IPPROTO_TCP ? urgent_check(s, v, &n->e) : 0;
+	return n->e.state == TCP_LISTEN ? note_listener(s, v, &n->e) : 0;
 }
 
 static int inet_dump_end(struct session *s)
