@@ -41,6 +41,7 @@ struct cg_dump {
 		size_t n, max;
 	} sets; /* [0] is our own */
 	struct map by_tid; /* struct cg_set */
+	struct map begins; /* id of a nested cgroup namespace: the set of its tops */
 	const struct cg_set *root; /* the root task's */
 	char *inside;	   /* the root task's text as read in its cgroup namespace, or NULL */
 	unsigned dirs;
@@ -116,6 +117,61 @@ static int note_inside(struct session *s, const struct task *root)
 	return r < 0 ? session_fail(s, r, "task %d: read its cgroups", root->vpid) : 0;
 }
 
+/* Of the text of a task the lines with the tops of its namespace, which inside are "/". NULL: it is elsewhere */
+static char *tops(const char *full, const char *inside)
+{
+	char *text = xalloc(strlen(full) + 2), *at = text;
+
+	while (*full && *inside) {
+		size_t n = strcspn(full, "\n"), m = strcspn(inside, "\n");
+		const char *path = memchr(inside, ':', m), *end = full + n;
+
+		path = path ? memchr(path + 1, ':', inside + m - path - 1) : NULL;
+		m = path ? (size_t)(inside + m - path - 1) : 0;
+		if (!m || m > n || text_starts(path + 1, "/..") || (m > 1 && memcmp(end - m, path + 1, m))) {
+			free(text);
+			return NULL;
+		}
+		if (m > 1)
+			end -= m;
+		at += sprintf(at, "%.*s%s\n", (int)(end - full), full, end[-1] == ':' ? "/" : "");
+		full += n + (full[n] == '\n');
+		inside = strchr(inside, '\n') ? strchr(inside, '\n') + 1 : "";
+	}
+	return text;
+}
+
+/* Where nested ones begin. */
+static int note_nested(struct session *s)
+{
+	own_fd int home = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	const struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWCGROUP, n)); n++) {
+		own_fd int there = openat(ns->task->proc, "ns/cgroup", O_RDONLY | O_CLOEXEC);
+		own_mem char *full = NULL, *inside = NULL, *text = NULL;
+		struct cg_set *set;
+
+		r = text_read(ns->task->proc, "cgroup", &full, NULL);
+		if (r == 0 && (there < 0 || home < 0 || setns(there, CLONE_NEWCGROUP) < 0))
+			r = -errno;
+		if (r == 0)
+			r = text_read(ns->task->proc, "cgroup", &inside, NULL);
+		if (home >= 0 && setns(home, CLONE_NEWCGROUP) < 0)
+			return session_fail(s, -errno, "cgroup namespace: return to our own");
+		text = r == 0 ? tops(full, inside) : NULL;
+		if (!text)
+			return session_fail(s, r < 0 ? r : -ENOTSUP,
+					    "task %d: find where its cgroup namespace begins; it has to be in a cgroup of it",
+					    ns->task->vpid);
+		r = set_add(s, text, &set);
+		if (r == 0)
+			map_put(&state(s)->begins, ns->id, set);
+	}
+	return r;
+}
+
 int cgroup_note(struct session *s, struct tree *tree)
 {
 	own_mem char *own = NULL;
@@ -130,7 +186,9 @@ int cgroup_note(struct session *s, struct tree *tree)
 			if (tree->all[i]->state != TASK_DEAD)
 				r = note_thread(s, &tree->all[i]->threads[k]);
 	state(s)->frozen = warden_table(s)->was_frozen;
-	return r < 0 ? r : note_inside(s, tree->root);
+	if (r == 0)
+		r = note_inside(s, tree->root);
+	return r < 0 ? r : note_nested(s);
 }
 
 uint32_t cgroup_set(struct session *s, const struct thread *t)
@@ -387,6 +445,23 @@ static CgSetEntry *set_entry(struct session *s, const struct cg_set *set)
 	return e;
 }
 
+static void namespaces_put(const struct cg_dump *d, CgroupEntry *e)
+{
+	e->namespaces = xalloc((d->begins.max + 1) * sizeof(*e->namespaces));
+	for (size_t i = 0; i < d->begins.max; i++) {
+		const struct cg_set *set = d->begins.rows[i].value;
+		CgNsEntry *n;
+
+		if (!set)
+			continue;
+		n = xalloc(sizeof(*n));
+		cg_ns_entry__init(n);
+		n->ns_id = d->begins.rows[i].key;
+		n->set = set->id;
+		e->namespaces[e->n_namespaces++] = n;
+	}
+}
+
 int cgroup_dump(struct session *s)
 {
 	struct cg_dump *d = state(s);
@@ -400,6 +475,7 @@ int cgroup_dump(struct session *s)
 	e->sets = xalloc(d->sets.n * sizeof(*e->sets));
 	for (size_t i = 1; i < d->sets.n; i++)
 		e->sets[e->n_sets++] = set_entry(s, d->sets.v[i]);
+	namespaces_put(d, e);
 	e->controllers = xalloc((d->sets.v[0]->h.n + 1) * sizeof(*e->controllers));
 	for (size_t i = 0; r == 0 && i < d->sets.v[0]->h.n; i++)
 		r = controller_read(s, &d->sets.v[0]->h.v[i], &e->controllers[e->n_controllers++]);

@@ -520,6 +520,20 @@ int cgroup_enter(struct session *s, struct task *root)
 	return r;
 }
 
+int cgroup_begin(struct session *s, uint32_t ns_id)
+{
+	struct cg_restore *c = state(s);
+	int r = 0;
+
+	for (size_t i = 0; c->e && i < c->e->n_namespaces; i++) {
+		const CgSetEntry *set = c->e->namespaces[i]->ns_id == ns_id ? set_find(c, c->e->namespaces[i]->set) : NULL;
+
+		for (size_t k = 0; r == 0 && set && k < set->n_ctls; k++)
+			r = put_in(s, s->tree->root, set->ctls[k], set->ctls[k]->path, 0, false);
+	}
+	return r;
+}
+
 /* Only where a member differs from what was inherited. */
 static int place(struct session *s, const struct task *root, const struct thread *t, uint32_t from)
 {

@@ -22,6 +22,8 @@ int cgroup_read(struct session *s, struct tree *tree, uint32_t root_set);
  * where it stood. What was made is removed when the session fails or the supervisor dies.
  */
 int cgroup_enter(struct session *s, struct task *root);
+/** cgroup_begin - a guest outside goes where nested cgroup namespace ns_id is to begin */
+int cgroup_begin(struct session *s, uint32_t ns_id);
 /** cgroup_place - all tasks and threads go where they stood; then the limits are set */
 int cgroup_place(struct session *s, struct tree *tree);
 /** cgroup_freeze - at the very end: a container that was found frozen is frozen again */

@@ -7,13 +7,19 @@
 #include "images/mnt.pb-c.h"
 #include "session/session.h"
 
+struct ns;
+
 struct mnt {
 	MntEntry *e;	    /* owned; strings too */
 	struct mnt *parent; /* NULL: the root mount */
 	int fd;		    /* restore: its root directory, once mounted; else -1 */
 	int source;	    /* restore: detached clone of an external mount, or -1 */
 	int ns;		    /* restore: the nested namespace it is in; borrowed; -1: the root task's */
+	const struct ns *in; /* restore: that namespace, if it belongs to a nested user namespace */
 	bool idmapped;	    /* dump */
+	bool locked;	    /* restore: came from a more privileged namespace with its parent */
+	int shows;	    /* restore: the pid namespace that a new proc shows; 0: that of who makes it */
+	bool staged;	    /* restore: see mnt-owned.c */
 	bool flagged;	    /* restore: its flags are set */
 	bool slave_outside; /* restore: slave of a group of the host's */
 	bool peer_outside;  /* restore: member of one */

@@ -19,9 +19,11 @@ struct ns {
 	/* label of the caller's --external net[..]:LABEL, or file of --join-ns: joined at restore and
 	 * not made, so restore() is not called; dump() is, and writes the label only. NULL */
 	const char *external;
+	struct ns *owner; /* nested: the user namespace it belongs to, or that is around it; NULL: the root task's */
+	bool for_children; /* no task is in it, but children of task are born there (time), who makes it */
 	int root; /* restore, nested mnt: its directory "/", or -1 */
 	char *label;	   /* owned: external as read from an image, or NULL */
-	struct task *task; /* a task in it; its proc can be used */
+	struct task *task; /* a task in it; its proc can be used. NULL: a user namespace around others */
 };
 
 struct ns_kind {
@@ -34,6 +36,9 @@ struct ns_kind {
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest, likewise */
 	int (*restore)(struct session *s, const struct ns *ns);
+	/** guest, before a nested one is made: what is to be written into /proc/PID/timens_offsets of who makes it;
+	 * owned by the caller. NULL: nothing */
+	int (*offsets)(struct session *s, const struct ns *ns, char **ret);
 	/** supervisor, after restore(): what must not read the tasks' files. May be NULL */
 	int (*restore_home)(struct session *s, const struct ns *ns);
 	/** supervisor, before any namespace exists: open what must be found from outside (sources of
@@ -110,6 +115,13 @@ int ns_root_fd(struct session *s);
 int ns_root_of(struct session *s, uint32_t mnt_id);
 /** ns_enter_task - restore: a task that was just born goes from its parent's namespaces to its own */
 int ns_enter_task(struct session *s, struct task *k, bool foreign);
+/**
+ * ns_enter_user - at last into its user namespace: its rights over what is outside are gone then; it makes the time
+ * namespace of its children
+ */
+int ns_enter_user(struct session *s, struct task *k);
+/** ns_is_outer - needs k, or who is below it, something that its parent has no rights over in its user namespace? */
+bool ns_is_outer(struct session *s, const struct task *k);
 /**
  * ns_enter_root - restore: the supervisor's "/" and "." become the root task's, for bind() to a path;
  * ns_leave_root() must follow

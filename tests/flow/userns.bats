@@ -64,6 +64,8 @@ keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
 	keeps verdict pty session /d -- --external 'mnt[/dev/tty]:/dev/tty'
 }
 @test "nested pid namespaces" { keeps verdict nest pid /d; }
+@test "user namespaces below it" { keeps verdict nsuser levels /d; }
+@test "pid namespaces of user namespaces below it" { keeps verdict nsuser pids /d; }
 @test "nested ipc namespaces" { keeps verdict nest ipc /d; }
 @test "file locks" { keeps verdict locks all /out -- --file-locks; }
 @test "epoll" { keeps verdict events epoll /d; }

@@ -109,6 +109,16 @@ static void proc_note(struct session *s, const struct ns *ns, int root, MntEntry
 	e->pid_ns_id = own->id;
 }
 
+/* "net:[4026531840]" of nsfs: a namespace of the tasks */
+static const struct ns *shown_ns(struct session *s, const MntEntry *e)
+{
+	unsigned long long ino;
+	const char *p = strchr(e->root, '[');
+	const struct ns *ns = *e->root != '/' && p && sscanf(p, "[%llu]", &ino) == 1 ? ns_by_ino(s, ino) : NULL;
+
+	return ns && ns->own && ns->kind->flag & (CLONE_NEWNET | CLONE_NEWUTS) ? ns : NULL;
+}
+
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
 static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, const struct mnt_list *main)
 {
@@ -126,8 +136,15 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		mnt_keep(s, l, kept);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
+		const struct ns *shown = shown_ns(s, e);
 		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
 
+		if (shown) {
+			e->has_shown_ns_id = true;
+			e->shown_ns_id = shown->id;
+			free(e->root);
+			e->root = xstrdup("/");
+		}
 		if (root >= 0)
 			proc_note(s, ns, root, e);
 		if (key)
@@ -267,7 +284,7 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
 				 e->mountpoint, e->root);
-	else if (main && mnt_shown_by(main, m))
+	else if (e->has_shown_ns_id || (main && mnt_shown_by(main, m)))
 		return 0;
 	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
 		 !is_own_super(s, m))

@@ -12,6 +12,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/creds.h"
 #include "kind/ids.h"
 
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 #include <sys/syscall.h>
 
 #define CAP_WORDS 2
-#define GROUPS_MAX 65536
+#define GROUPS_KEPT 4096
 
 static int creds_ask(struct session *s, struct thread *t, struct batch *b)
 {
@@ -151,20 +152,93 @@ static int creds_caps(struct batch *b, const CredsEntry *e)
 	return 0;
 }
 
+/* As the task's user namespace counts; -1 leaves what it is */
+struct who {
+	uint32_t uid[3], gid[3], fsuid, fsgid;
+	bool whole; /* nobody is missing */
+};
+
+static struct who who_in(struct session *s, const CredsEntry *e, uint32_t user)
+{
+	const uint32_t u[4] = { e->uid, e->euid, e->suid, e->fsuid }, g[4] = { e->gid, e->egid, e->sgid, e->fsgid };
+	struct who w = { .whole = true };
+
+	for (int i = 0; i < 4; i++) {
+		uint32_t *uid = i < 3 ? &w.uid[i] : &w.fsuid, *gid = i < 3 ? &w.gid[i] : &w.fsgid;
+
+		*uid = uid_nested(s, user, u[i]);
+		*gid = gid_nested(s, user, g[i]);
+		w.whole &= *uid != ID_NONE && *gid != ID_NONE;
+	}
+	return w;
+}
+
+/* May they be set there, and be what they are? *ret: owned, or NULL */
+static bool groups_in(struct session *s, const CredsEntry *e, uint32_t user, uint32_t **ret)
+{
+	bool can = !ids_nested_fixed(s, user);
+
+	*ret = xalloc((e->n_groups + 1) * sizeof(**ret));
+	for (size_t i = 0; i < e->n_groups; i++) {
+		(*ret)[i] = gid_nested(s, user, e->groups[i]);
+		can &= (*ret)[i] != ID_NONE;
+	}
+	return can;
+}
+
+static void creds_groups(struct batch *b, const CredsEntry *e, const uint32_t *groups)
+{
+	call2(b, "set groups", SYS_setgroups, e->n_groups,
+	      e->n_groups ? batch_mem(b, groups, e->n_groups * sizeof(*groups), NULL) : 0);
+}
+
+static void creds_ids(struct batch *b, const struct who *w)
+{
+	call5(b, "keep capabilities", SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+	call3(b, "set gids", SYS_setresgid, w->gid[0], w->gid[1], w->gid[2]);
+	call1(b, NULL, SYS_setfsgid, w->fsgid);
+	call3(b, "set uids", SYS_setresuid, w->uid[0], w->uid[1], w->uid[2]);
+	call1(b, NULL, SYS_setfsuid, w->fsuid);
+}
+
+static uint32_t user_id(const struct userns *u)
+{
+	return u ? u->id : 0;
+}
+
+int creds_before(struct session *s, struct task *k)
+{
+	const CoreEntry *core = task_leader(k)->core;
+	const CredsEntry *e = core && core->thread_core ? core->thread_core->creds : NULL;
+	own_mem uint32_t *there = NULL, *here = NULL;
+	struct who w;
+	struct batch b;
+
+	if (!e || e->n_groups > GROUPS_KEPT)
+		return e ? session_fail(s, -ENOTSUP, "task %d: more than %d groups", k->vpid, GROUPS_KEPT) : 0;
+	batch_start(s, &b, task_leader(k));
+	if (!groups_in(s, e, user_id(k->user), &there) && groups_in(s, e, user_id(k->in_user), &here))
+		creds_groups(&b, e, here);
+	w = who_in(s, e, user_id(k->user));
+	if (!w.whole) {
+		w = who_in(s, e, user_id(k->in_user));
+		creds_ids(&b, &w);
+	}
+	return b.n ? batch_run(&b) : 0;
+}
+
 static int creds_restore(struct session *s, struct thread *t, struct batch *b)
 {
 	const CredsEntry *e = t->core->thread_core->creds;
+	uint32_t user = user_id(t->task->user);
+	struct who w = who_in(s, e, user);
+	own_mem uint32_t *groups = NULL;
 
-	if (e->n_groups > 4096)
-		return session_fail(s, -ENOTSUP, "thread %d: more than 4096 groups", t->vtid);
-	if (!ids_groups_fixed(s))
-		call2(b, "set groups", SYS_setgroups, e->n_groups,
-		      e->n_groups ? batch_mem(b, e->groups, e->n_groups * sizeof(uint32_t), NULL) : 0);
-	call5(b, "keep capabilities", SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
-	call3(b, "set gids", SYS_setresgid, e->gid, e->egid, e->sgid);
-	call1(b, NULL, SYS_setfsgid, e->fsgid);
-	call3(b, "set uids", SYS_setresuid, e->uid, e->euid, e->suid);
-	call1(b, NULL, SYS_setfsuid, e->fsuid);
+	if (e->n_groups > GROUPS_KEPT)
+		return session_fail(s, -ENOTSUP, "thread %d: more than %d groups", t->vtid, GROUPS_KEPT);
+	if (groups_in(s, e, user, &groups))
+		creds_groups(b, e, groups);
+	creds_ids(b, &w);
 	call5(b, "set securebits", SYS_prctl, PR_SET_SECUREBITS, e->secbits, 0, 0, 0);
 	if (e->has_no_new_privs && e->no_new_privs)
 		call5(b, "set no_new_privs", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
