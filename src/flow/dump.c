@@ -10,6 +10,7 @@
 #include "kind/cpuinfo.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
+#include "kind/inet-pending.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/net-lock.h"
@@ -185,8 +186,10 @@ static enum trace_how flow_how(const struct session *s)
 static int flow_finish(struct session *s)
 {
 	enum trace_how how = flow_how(s);
-	int r;
+	int r = how == TRACE_KILL ? inet_pending_take(s) : 0;
 
+	if (r < 0)
+		return r;
 	if (how == TRACE_KILL)
 		inet_tcp_hold(s);
 	else
@@ -241,6 +244,7 @@ int flow_dump(struct session *s)
 	net_unlock(s, r < 0);
 	ns_end(s);
 	inet_tcp_end(s, r < 0);
+	inet_pending_end(s);
 	warden_end(s);
 	s->tree = NULL;
 	tree_free(&tree);

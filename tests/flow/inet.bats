@@ -97,9 +97,9 @@ while True:
 	until_true test -e "$D/ready"
 }
 
-@test "connections that wait to be accepted: refused, or dropped when asked for" {
+@test "connections that wait to be accepted, where none are kept: refused, or dropped when asked for" {
 	waiting_client
-	run dump -R --tcp-established
+	run dump -R --tcp-close
 	[ "$status" -ne 0 ]
 	[[ "$output" == *--skip-in-flight* ]]
 	dump --tcp-established --skip-in-flight

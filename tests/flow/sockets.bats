@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: inet-more inet-diag
+# Shows: inet-more inet-diag inet-urgent
 # Sorts and states of sockets, one at a time, in an own network: kept, or refused before anything is stopped.
 load ../kit/kind
 
@@ -44,7 +44,7 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "TCP with MD5 keys: listener and connection" { kept md5; }
 @test "a listener of MPTCP, and its client that knows TCP only" { kept mptcp; }
 @test "a TCP connection that is just being made is begun anew" { kept syn-sent; }
-@test "datagrams that were not read yet: reported" { kept datagrams; }
+@test "datagrams that were not read yet" { kept datagrams; }
 @test "errors that wait to be read: reported" { said errors "errors"; }
 
 @test "an autobound unix socket" { kept autobound; }
@@ -55,9 +55,10 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "a connection that was closed and still sends: reported" { said closed "have closed still send"; }
 
 @test "netlink: messages that were not read" { late netlink-queued "were not read yet"; }
-@test "TCP urgent data" { refuses urgent "urgent data"; }
-@test "TCP urgent data of which the urgent byte was read" { late urgent-read "urgent data"; }
-@test "a client that a listener with TCP_DEFER_ACCEPT lets wait" { late deferred "--skip-in-flight"; }
+@test "TCP urgent data" { kept urgent; }
+@test "TCP urgent data of which the urgent byte was read" { kept urgent-read; }
+@test "TCP urgent data in line, with more behind it and the end" { kept urgent-inline; }
+@test "a client that a listener with TCP_DEFER_ACCEPT lets wait" { kept deferred; }
 @test "urgent data of a unix socket" { refuses unix-oob "urgent"; }
 @test "an MPTCP connection" { refuses mptcp-client "GODEBUG=multipathtcp=0"; }
 @test "AF_XDP" { refuses xdp "AF_XDP"; }
