@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
+#include "kind/bpf-prog.h"
 #include "kind/cgroup.h"
 #include "kind/cpuinfo.h"
 #include "kind/fd.h"
@@ -166,6 +167,8 @@ static int flow_images(struct session *s)
 		r = ns_dump_wait(s);
 	if (r == 0)
 		r = cgroup_dump(s);
+	if (r == 0)
+		r = bpf_prog_dump_end(s);
 	if (r == 0 && s->opts->has_cpu_cap)
 		r = cpuinfo_dump(s);
 	if (r == 0)

@@ -3,6 +3,7 @@
 #ifndef KIND_CGROUP_HIER_H
 #define KIND_CGROUP_HIER_H
 
+#include "images/cgroup.pb-c.h"
 #include "session/session.h"
 
 struct hier {
@@ -41,5 +42,9 @@ struct prop_name {
 extern const struct prop_name prop_names[];
 /** prop_find - the row of a name, or NULL: such a file is never written */
 const struct prop_name *prop_find(const char *name);
+
+/* cgroup-bpf.c: what is attached to a directory of version 2 */
+int cgroup_bpf_dump(struct session *s, int dir, CgroupDirEntry *e);
+int cgroup_bpf_attach(struct session *s, const struct hier *h, const char *path, const CgroupDirEntry *e);
 
 #endif

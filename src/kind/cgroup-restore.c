@@ -573,6 +573,17 @@ int cgroup_place(struct session *s, struct tree *tree)
 	return r;
 }
 
+int cgroup_attach(struct session *s)
+{
+	const struct cg_restore *c = state(s);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->dirs.n; i++)
+		if (c->dirs.v[i].made && c->dirs.v[i].e && !*c->dirs.v[i].h->name)
+			r = cgroup_bpf_attach(s, c->dirs.v[i].h, c->dirs.v[i].path, c->dirs.v[i].e);
+	return r;
+}
+
 /* We may have been put into the cgroup by who called us: freezing it would stop us, too. */
 static bool we_are_in(const struct cg_dir *d)
 {
