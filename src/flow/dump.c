@@ -61,6 +61,7 @@ int flow_preflight(struct session *s)
 
 	if (r == 0 && in_tree(&tree, getpid()))
 		r = session_fail(s, -EINVAL, "The criu itself is within dumped tree");
+	s->tree = &tree;
 	if (r == 0) {
 		r = ns_preflight_all(s, &tree);
 		more = task_preflight_all(s, &tree);
@@ -68,6 +69,7 @@ int flow_preflight(struct session *s)
 		more = fd_preflight_all(s, &tree);
 		r = r < 0 ? r : more;
 	}
+	s->tree = NULL;
 	tree_free(&tree);
 	return r;
 }

@@ -17,6 +17,8 @@
 
 #define CONTEXT_MAX 192	/* bytes of the largest context, struct __sk_buff */
 #define STACK_MAX 512
+#define MAPS_MAX 64
+#define CALL_MAX 32	/* instructions that a call on a map becomes */
 #define FRAME_MAX 8	/* instructions around the one that is asked for */
 
 struct seq {
@@ -24,11 +26,20 @@ struct seq {
 	size_t n;
 };
 
+/* what a call on a map becomes: of the map's own function, or none */
+struct map_call {
+	int32_t helper;
+	struct bpf_insn v[CALL_MAX];
+	size_t n;
+};
+
 struct back {
 	struct bpf_code *out;
 	const struct seq *in;
-	uint32_t *maps; /* ids */
-	size_t n_maps;
+	struct {
+		struct map_call *v;
+		size_t n, max;
+	} calls;
 	char *symbols;	   /* /proc/kallsyms, when needed */
 	uint16_t context;  /* registers that hold it, a bit each */
 	uint32_t *place;   /* of each instruction of in, among those of out */
@@ -67,14 +78,29 @@ int bpf_load(const struct bpf_code *code, int (*map_fd)(void *arg, uint32_t id),
 	return fd_high(bpf_call(BPF_PROG_LOAD, &a));
 }
 
+struct opened {
+	struct {
+		uint32_t id;
+		int fd;
+	} v[MAPS_MAX];
+	size_t n;
+};
+
 static int map_by_id(void *arg, uint32_t id)
 {
 	union bpf_attr a = { .map_id = id };
-	int *open = arg;
+	struct opened *o = arg;
+	int fd;
 
-	fd_close(*open);
-	*open = fd_high(bpf_call(BPF_MAP_GET_FD_BY_ID, &a));
-	return *open;
+	for (size_t i = 0; i < o->n; i++)
+		if (o->v[i].id == id)
+			return o->v[i].fd;
+	fd = o->n < MAPS_MAX ? fd_high(bpf_call(BPF_MAP_GET_FD_BY_ID, &a)) : -E2BIG;
+	if (fd >= 0) {
+		o->v[o->n].id = id;
+		o->v[o->n++].fd = fd;
+	}
+	return fd;
 }
 
 static int look(int fd, struct bpf_prog_info *info, struct seq *ret, uint32_t *maps, size_t n_maps)
@@ -96,13 +122,13 @@ static int look(int fd, struct bpf_prog_info *info, struct seq *ret, uint32_t *m
 /* What the kernel makes of some instructions; -errno if it does not take them. */
 static int made_of(const struct bpf_code *code, struct bpf_prog_info *info, struct seq *ret)
 {
-	uint32_t maps[64];
-	int map = -1, r;
-	own_fd int fd = bpf_load(code, map_by_id, &map);
+	uint32_t maps[MAPS_MAX];
+	struct opened o = { .n = 0 };
+	own_fd int fd = bpf_load(code, map_by_id, &o);
 
-	fd_close(map);
-	r = fd < 0 ? fd : look(fd, info, ret, maps, ARRAY_SIZE(maps));
-	return r;
+	while (o.n)
+		fd_close(o.v[--o.n].fd);
+	return fd < 0 ? fd : look(fd, info, ret, maps, MAPS_MAX);
 }
 
 static void emit(struct bpf_code *c, const struct bpf_insn *i, size_t n)
@@ -111,24 +137,26 @@ static void emit(struct bpf_code *c, const struct bpf_insn *i, size_t n)
 		*vec_add(&c->insns) = i[k];
 }
 
-/*
- * How many of the instructions from at on are what the kernel makes of one, called with a frame of n before it that
- * stays as it is; 0: they are not.
- */
-static size_t matches(const struct back *b, size_t at, const struct bpf_insn *frame, size_t n, const struct bpf_insn *one)
+/* What the kernel makes of one instruction that follows a frame of n others, which stay as they are; its length, or 0. */
+static size_t one_made(const struct bpf_code *of, const struct bpf_insn *frame, size_t n, const struct bpf_insn *one,
+		       struct seq *ret)
 {
-	own_code struct bpf_code probe = { .info = { .type = b->out->info.type, .gpl_compatible = true } };
-	own_mem struct seq *got = xalloc(sizeof(*got));
+	own_code struct bpf_code probe = { .info = { .type = of->info.type, .gpl_compatible = true } };
 	struct bpf_prog_info info;
-	size_t len;
 
 	emit(&probe, frame, n);
 	emit(&probe, one, 1);
 	emit(&probe, done, ARRAY_SIZE(done));
-	if (made_of(&probe, &info, got) < 0 || got->n <= n + ARRAY_SIZE(done))
+	if (made_of(&probe, &info, ret) < 0 || ret->n <= n + ARRAY_SIZE(done))
 		return 0;
-	len = got->n - n - ARRAY_SIZE(done);
-	return at + len <= b->in->n && !memcmp(got->v + n, b->in->v + at, len * sizeof(*got->v)) ? len : 0;
+	ret->n -= n + ARRAY_SIZE(done);
+	memmove(ret->v, ret->v + n, ret->n * sizeof(*ret->v));
+	return ret->n;
+}
+
+static bool stands_at(const struct back *b, size_t at, const struct bpf_insn *v, size_t n)
+{
+	return at + n <= b->in->n && !memcmp(v, b->in->v + at, n * sizeof(*v));
 }
 
 /* ---- accesses to the context ---- */
@@ -144,6 +172,7 @@ static size_t access_of(const struct back *b, size_t at, struct bpf_insn *ret)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = base, .src_reg = BPF_REG_1 },
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = value },
 	};
+	own_mem struct seq *got = xalloc(sizeof(*got));
 	size_t best = 0;
 
 	for (size_t k = 0; !best && k < ARRAY_SIZE(sizes); k++)
@@ -154,8 +183,8 @@ static size_t access_of(const struct back *b, size_t at, struct bpf_insn *ret)
 			i.code = BPF_CLASS(in->code) | BPF_MEM | sizes[k];
 			i.off = off;
 			i.imm = 0;
-			n = matches(b, at, frame, store ? 2 : 1, &i);
-			if (n > best) {
+			n = one_made(b->out, frame, store ? 2 : 1, &i, got);
+			if (n > best && stands_at(b, at, got->v, n)) {
 				best = n;
 				*ret = i;
 			}
@@ -191,24 +220,37 @@ static size_t map_frame(uint32_t id, struct bpf_insn *ret)
 	return n;
 }
 
-/* A call on one of the program's maps: the kernel calls the map's own function, or does without a call. */
+static void map_calls(struct back *b, uint32_t map)
+{
+	static const int32_t helpers[] = { BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem };
+	own_mem struct seq *got = xalloc(sizeof(*got));
+	struct bpf_insn frame[FRAME_MAX];
+	size_t n = map_frame(map, frame);
+
+	for (size_t k = 0; n && k < ARRAY_SIZE(helpers); k++) {
+		struct bpf_insn i = { .code = BPF_JMP | BPF_CALL, .imm = helpers[k] };
+		size_t len = one_made(b->out, frame, n, &i, got);
+
+		if (len && len <= CALL_MAX) {
+			struct map_call *c = vec_add(&b->calls);
+
+			c->helper = helpers[k];
+			c->n = len;
+			memcpy(c->v, got->v, len * sizeof(*c->v));
+		}
+	}
+}
+
 static size_t map_call_of(const struct back *b, size_t at, struct bpf_insn *ret)
 {
-	static const int32_t calls[] = { BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem };
-	struct bpf_insn frame[FRAME_MAX];
 	size_t best = 0;
 
-	for (size_t m = 0; m < b->n_maps; m++) {
-		size_t n = map_frame(b->maps[m], frame);
+	for (size_t k = 0; k < b->calls.n; k++) {
+		const struct map_call *c = &b->calls.v[k];
 
-		for (size_t k = 0; n && k < ARRAY_SIZE(calls); k++) {
-			struct bpf_insn i = { .code = BPF_JMP | BPF_CALL, .imm = calls[k] };
-			size_t len = matches(b, at, frame, n, &i);
-
-			if (len > best) {
-				best = len;
-				*ret = i;
-			}
+		if (c->n > best && stands_at(b, at, c->v, c->n)) {
+			best = c->n;
+			*ret = (struct bpf_insn){ .code = BPF_JMP | BPF_CALL, .imm = c->helper };
 		}
 	}
 	return best;
@@ -268,16 +310,17 @@ static size_t one_back(struct back *b, size_t at, struct bpf_insn *ret)
 {
 	const struct bpf_insn *in = &b->in->v[at];
 	unsigned class = BPF_CLASS(in->code);
-	size_t n = 0;
+	size_t n;
 
 	*ret = *in;
 	if (is_wide(in))
 		return 2;
-	if (b->n_maps && (class == BPF_ALU64 || in->code == (BPF_JMP | BPF_CALL)))
-		n = map_call_of(b, at, ret);
-	else if ((class == BPF_LDX && b->context >> in->src_reg & 1) || (class == BPF_STX && b->context >> in->dst_reg & 1))
+	n = map_call_of(b, at, ret);
+	if (n)
+		return n;
+	if ((class == BPF_LDX && b->context >> in->src_reg & 1) || (class == BPF_STX && b->context >> in->dst_reg & 1))
 		n = access_of(b, at, ret);
-	if (!n && in->code == (BPF_JMP | BPF_CALL) && !in->src_reg)
+	else if (in->code == (BPF_JMP | BPF_CALL) && !in->src_reg)
 		return helper_of(b, in->imm, &ret->imm) ? 1 : 0;
 	return n ? n : 1;
 }
@@ -350,11 +393,12 @@ int bpf_back(int fd, struct bpf_code *ret, const char **why)
 {
 	own_mem struct seq *in = xalloc(sizeof(*in));
 	own_mem uint32_t *place = xalloc(sizeof(*place) * BPF_INSNS_MAX);
-	uint32_t maps[64];
-	struct back b = { .out = ret, .in = in, .maps = maps, .place = place, .context = 1 << BPF_REG_1 };
-	int r = look(fd, &ret->info, in, maps, ARRAY_SIZE(maps));
+	uint32_t maps[MAPS_MAX];
+	struct back b = { .out = ret, .in = in, .place = place, .context = 1 << BPF_REG_1 };
+	int r = look(fd, &ret->info, in, maps, MAPS_MAX);
 
-	b.n_maps = ret->info.nr_map_ids;
+	for (uint32_t i = 0; r == 0 && i < ret->info.nr_map_ids; i++)
+		map_calls(&b, maps[i]);
 	*why = NULL;
 	if (r < 0)
 		*why = "the kernel does not show, or which is too long";
@@ -366,5 +410,6 @@ int bpf_back(int fd, struct bpf_code *ret, const char **why)
 	else if (!all_back(&b) || !proved(ret, in))
 		*why = "the kernel shows in another form than it was loaded in, from which that one could not be found";
 	free(b.symbols);
+	free(b.calls.v);
 	return *why ? -ENOTSUP : 0;
 }
