@@ -14,6 +14,7 @@ struct mnt {
 	int source;	    /* restore: detached clone of an external mount, or -1 */
 	int ns;		    /* restore: the nested namespace it is in; borrowed; -1: the root task's */
 	bool idmapped;	    /* dump */
+	int userns;	    /* restore: of its id map, or -1 */
 	bool flagged;	    /* restore: its flags are set */
 	bool slave_outside; /* restore: slave of a group of the host's */
 	bool peer_outside;  /* restore: member of one */
@@ -32,6 +33,7 @@ struct mnt_list {
 	struct mnt **v; /* parents before children */
 	size_t n, max;
 	struct mnt *root;
+	bool idmaps;	   /* restore: some are idmapped */
 	struct map by_id;  /* struct mnt */
 	struct map by_dev; /* struct mnt, the first of that superblock; same leads on */
 };
