@@ -14,6 +14,15 @@ start() { # start CASE
 	until_true eval 'test -e "$IMG/d/ready" || ! kill -0 "$PID" 2>/dev/null'
 	[ -e "$IMG/d/ready" ] || { PID=; skip "this kernel has none"; }
 }
+twice() { # two generations, after a look
+	dump -R
+	for g in 1 2; do
+		dump
+		until_true gone "$PID"
+		restore
+	done
+	verify
+}
 refused() { # refused TEXT: and nothing was stopped
 	run dump
 	[ "$status" -ne 0 ]
@@ -24,14 +33,7 @@ refused() { # refused TEXT: and nothing was stopped
 
 @test "hash, array, LRU and LPM maps with entries; frozen, shared, read-only descriptors" {
 	start all
-	dump -R
-	dump
-	until_true gone "$PID"
-	restore
-	dump
-	until_true gone "$PID"
-	restore
-	verify
+	twice
 }
 
 @test "entries that are cut short are refused" {
@@ -46,14 +48,7 @@ refused() { # refused TEXT: and nothing was stopped
 
 @test "programs: fields of packets, calls on maps and others, devices; with their maps and who shares them" {
 	start programs
-	dump -R
-	dump
-	until_true gone "$PID"
-	restore
-	dump
-	until_true gone "$PID"
-	restore
-	verify
+	twice
 }
 
 @test "programs that are cut short are refused" {

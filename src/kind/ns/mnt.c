@@ -278,8 +278,11 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
 		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
-				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
-				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
+				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s%s",
+				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint,
+				 !strcmp(e->root, "/") && text_starts(e->source, "/dev/")
+					 ? ", or have it mounted anew from that device with --enable-fs TYPE"
+					 : "");
 	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
 		r = check_overlay(s, all->where.v[at], e);
 	else if (!strcmp(e->root, "/"))
