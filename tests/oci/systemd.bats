@@ -92,15 +92,23 @@ clients() {
 	PID_PG=$(tail -1 "$DIR/sql.out" | cut -d'|' -f3)
 }
 lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
+rows() { wc -l <"$DIR/sql.out"; }
+rows_beyond() { [ "$(rows)" -gt "$1" ]; }
+insert() { echo 'begin; insert into t default values; select count(*), max(n), max(pid) from t; commit;' >&5; }
 transact() {
 	local n
-	n=$(wc -l <"$DIR/sql.out")
-	echo 'begin; insert into t default values; select count(*), max(n), max(pid) from t; commit;' >&5
-	until_true lines "$DIR/sql.out" $((n + 1)) || { cat "$DIR/sql.out" >&2; return 1; }
+	n=$(rows)
+	insert
+	until_true rows_beyond "$n" || { cat "$DIR/sql.out" >&2; return 1; }
 }
-# transactions without end, as fast as they go
+# transactions without end, as fast as they go, with all the time that a checkpoint takes
 load_begin() {
-	(trap 'exit 0' TERM; while :; do transact; done) </dev/null >"$DIR/load" 2>&1 3>&- 6>&- 7>&- &
+	(trap 'exit 0' TERM
+	while :; do
+		n=$(rows)
+		insert
+		until rows_beyond "$n"; do read -rt 0.01 <> <(:) || true; done
+	done) </dev/null >/dev/null 2>&1 3>&- 6>&- 7>&- &
 	LOAD=$!
 	CLIENTS="$CLIENTS $LOAD"
 }
@@ -121,15 +129,12 @@ ask_nginx() {
 	done
 	[ "$(head -c "$length" <&7 | wc -c)" = "$length" ]
 }
-rows() { wc -l <"$DIR/sql.out"; }
-rows_beyond() { [ "$(rows)" -gt "$1" ]; }
 served() { # all that was served before is, to the same clients
 	local n
 	n=$(rows)
 	until_true rows_beyond $((n + 3))
 	ask_ssh
 	ask_nginx
-	[ ! -s "$DIR/load" ]
 }
 journal() { # journal TEXT: what is logged arrives
 	inside "$N" logger -t mark "$1"
