@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
+#include "kind/bpf-prog.h"
 #include "kind/cgroup.h"
 #include "kind/cpuinfo.h"
 #include "kind/fd.h"
@@ -61,6 +62,7 @@ int flow_preflight(struct session *s)
 
 	if (r == 0 && in_tree(&tree, getpid()))
 		r = session_fail(s, -EINVAL, "The criu itself is within dumped tree");
+	s->tree = &tree;
 	if (r == 0) {
 		r = ns_preflight_all(s, &tree);
 		more = task_preflight_all(s, &tree);
@@ -70,6 +72,7 @@ int flow_preflight(struct session *s)
 		more = cgroup_preflight(s);
 		r = r < 0 ? r : more;
 	}
+	s->tree = NULL;
 	tree_free(&tree);
 	return r;
 }
@@ -169,6 +172,8 @@ static int flow_images(struct session *s)
 		r = ns_dump_wait(s);
 	if (r == 0)
 		r = cgroup_dump(s);
+	if (r == 0)
+		r = bpf_prog_dump_end(s);
 	if (r == 0 && s->opts->has_cpu_cap)
 		r = cpuinfo_dump(s);
 	if (r == 0)

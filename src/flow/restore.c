@@ -268,6 +268,8 @@ static int flow_attributes(struct session *s, const struct area *area)
 	if (r == 0)
 		r = tty_keep(s);
 	if (r == 0)
+		r = cgroup_attach(s);
+	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
 	return r;
 }

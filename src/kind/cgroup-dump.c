@@ -308,6 +308,8 @@ static int dir_read(struct session *s, const struct hier *h, int at, const char 
 		return session_fail(s, -E2BIG, "cgroup %s: more than %d directories", path, DIRS_MAX);
 	e->dir_perms = perms_of(s, &st);
 	props_read(s, fd, h, e);
+	if (!*h->name)
+		r = cgroup_bpf_dump(s, fd, e);
 	while (r == 0 && (de = readdir(d))) {
 		if (de->d_type != DT_DIR || de->d_name[0] == '.')
 			continue;

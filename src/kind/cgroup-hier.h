@@ -3,6 +3,7 @@
 #ifndef KIND_CGROUP_HIER_H
 #define KIND_CGROUP_HIER_H
 
+#include "images/cgroup.pb-c.h"
 #include "session/session.h"
 
 struct hier {
@@ -41,5 +42,9 @@ struct prop_name {
 };
 /** prop_names - known limits, in the order of setting; name NULL at the end. See cgroup-props.h */
 extern const struct prop_name prop_names[];
+
+/* cgroup-bpf.c: what is attached to a directory of version 2 */
+int cgroup_bpf_dump(struct session *s, int dir, CgroupDirEntry *e);
+int cgroup_bpf_attach(struct session *s, const struct hier *h, const char *path, const CgroupDirEntry *e);
 
 #endif

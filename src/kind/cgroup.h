@@ -28,6 +28,8 @@ int cgroup_enter(struct session *s, struct task *root);
 int cgroup_begin(struct session *s, uint32_t ns_id);
 /** cgroup_place - all tasks and threads go where they stood; then the limits are set */
 int cgroup_place(struct session *s, struct tree *tree);
+/** cgroup_attach - the BPF programs of the directories that were made; before the tasks run */
+int cgroup_attach(struct session *s);
 /** cgroup_freeze - at the very end: a container that was found frozen is frozen again */
 void cgroup_freeze(struct session *s);
 

@@ -8,6 +8,7 @@
  * Kernel: open_tree(2), move_mount(2) (MOVE_MOUNT_SET_GROUP: Linux 5.15), fsopen(2), mount_setattr(2).
  */
 #include "kind/mnt-build.h"
+#include "kind/mnt-idmap.h"
 
 #include "base/list.h"
 #include "base/res.h"
@@ -569,7 +570,9 @@ static int try_mount(struct session *s, struct mnt_list *l, struct mnt *m)
 	r = source_of(s, l, m);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	m->fd = r;
+	m->fd = mnt_idmap_set(s, l, m, r);
+	if (m->fd < 0)
+		return m->fd;
 	r = mnt_attach(s, m);
 	if (r == 0 && m->staged)
 		r = owned_find(s, l);

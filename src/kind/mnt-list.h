@@ -20,6 +20,7 @@ struct mnt {
 	bool locked;	    /* restore: came from a more privileged namespace with its parent */
 	int shows;	    /* restore: the pid namespace that a new proc shows; 0: that of who makes it */
 	bool staged;	    /* restore: see mnt-owned.c */
+	int userns;	    /* restore: of its id map, or -1 */
 	bool flagged;	    /* restore: its flags are set */
 	bool slave_outside; /* restore: slave of a group of the host's */
 	bool peer_outside;  /* restore: member of one */
@@ -38,6 +39,7 @@ struct mnt_list {
 	struct mnt **v; /* parents before children */
 	size_t n, max;
 	struct mnt *root;
+	bool idmaps;	   /* restore: some are idmapped */
 	struct map by_id;  /* struct mnt */
 	struct map by_dev; /* struct mnt, the first of that superblock; same leads on */
 };

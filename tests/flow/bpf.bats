@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/bpf
-# BPF maps, judged by the program that has them.
+# Shows: fd/bpf fd/bpfprog cgroup-bpf
+# BPF maps and programs, judged by the program that has them.
 load ../kit/kind
 
 setup() { setup_kind; }
@@ -22,5 +22,38 @@ teardown() { teardown_kind; }
 	[[ "$output" == *"cut short"* ]] || { echo "$output" >&2; return 1; }
 }
 
-@test "a map that a program uses: refused" { start_kind bpf used; refused "uses"; }
+@test "programs: fields of packets, calls on maps and others, devices; with their maps and who shares them" {
+	AROUND="plain spaces" keeps bpf programs
+}
+
+@test "programs that are cut short are refused" {
+	start_kind bpf programs
+	dump
+	until_true gone "$PID"
+	truncate -s -20 "$IMG/img/bpf-progs.img"
+	run restore
+	[ "$status" -ne 0 ]
+	[[ "$output" == *bpf-progs.img* ]] || { echo "$output" >&2; return 1; }
+}
+
+@test "programs of a cgroup are attached to it again, where it is made anew" {
+	local v2 cg
+	v2=$(awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
+	cg=$v2/stasis-bpf-$$
+	mkdir -p "$cg/a"
+	ln -s "$cg/a" "$D/cg"
+	start_kind bpf attached
+	echo "$PID" >"$cg/a/cgroup.procs"
+	for g in 1 2; do
+		dump
+		until_true gone "$PID"
+		rmdir "$cg/a" "$cg"
+		restore
+	done
+	verify
+	until_true gone "$PID"
+	rmdir "$cg/a" "$cg"
+}
+
+@test "a program of another type: refused" { start_kind bpf other; refused "BPF program some_xdp, which is of a type"; }
 @test "a map that is mapped: refused" { start_kind bpf mapped; refused "BPF map mapped"; }

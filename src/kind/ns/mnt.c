@@ -17,6 +17,7 @@
 #include "kind/mnt-build.h"
 #include "kind/mnt-cgroup.h"
 #include "kind/mnt-files.h"
+#include "kind/mnt-idmap.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -126,6 +127,7 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 	own_mem char *text = NULL;
 	own_fd int fd = session_openat(s, ns->task->proc, "mountinfo", O_RDONLY, 0);
 	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+	own_fd int its = session_openat(s, ns->task->proc, "ns/mnt", O_RDONLY, 0);
 	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL), proc = ns_proc(s);
 
 	if (r < 0)
@@ -137,6 +139,8 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		r = mnt_cgroup_roots(s, ns, l);
 	if (r == 0)
 		mnt_keep(s, l, kept);
+	if (r == 0 && !ids_mapped(s) && its >= 0)
+		mnt_idmap_note(its, l);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
 		const struct ns *shown = shown_ns(s, e);
@@ -275,14 +279,16 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 	int r = 0;
 
 	if ((m == l->root && !main) || e->ext_key) {
-		if (m->idmapped && m != l->root)
+		if (m->idmapped && m != l->root && !e->uid_map)
 			session_warn(s, "mount %s: is idmapped; its source at the restore has to be so too", e->mountpoint);
 		return 0;
 	}
-	if (m->idmapped)
+	if (m->idmapped && (!e->uid_map || mnt_has_contents(e)))
 		r = session_fail(s, -ENOTSUP,
-				 "mount %s: is idmapped, which cannot be checkpointed yet; give it from outside, from an idmapped mount: --external 'mnt[%s]:KEY'",
-				 e->mountpoint, e->mountpoint);
+				 "mount %s: is idmapped, %s; give it from outside, from an idmapped mount: --external 'mnt[%s]:KEY'",
+				 e->mountpoint, e->uid_map ? "and its files are the container's own, which cannot be checkpointed yet"
+							 : "and how is not to be found out here (in a user namespace, or before Linux 6.15)",
+				 e->mountpoint);
 	else if (e->has_deleted && e->deleted)
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
@@ -292,8 +298,11 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
 		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
-				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
-				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
+				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s%s",
+				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint,
+				 !strcmp(e->root, "/") && text_starts(e->source, "/dev/")
+					 ? ", or have it mounted anew from that device with --enable-fs TYPE"
+					 : "");
 	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
 		r = check_overlay(s, all->where.v[at], e);
 	else if (!strcmp(e->root, "/"))
@@ -371,6 +380,8 @@ static int mnt_prepare(struct session *s, const struct ns *ns)
 
 	map_put(session_map(s, "mnt"), ns->id, l);
 	r = mnt_read(s, ns->id, l);
+	if (r == 0)
+		r = mnt_idmap_prepare(s, l);
 	return r < 0 ? r : mnt_sources(s, l, ns == top ? NULL : map_get(session_map(s, "mnt"), top->id));
 }
 
