@@ -219,11 +219,11 @@ static bool is_alone(const struct ns *net)
 	return n == 1 && strstr(text, " lo:");
 }
 
-static int lock_make(struct session *s, const struct ns *net, struct net_lock *l, bool lo)
+static int lock_make(struct session *s, const struct ns *net, struct net_lock *l, bool restore)
 {
 	int r, back;
 
-	if (s->opts->network_lock == CRIU_NETWORK_LOCK_METHOD__SKIP || is_alone(net))
+	if (s->opts->network_lock == CRIU_NETWORK_LOCK_METHOD__SKIP || (!restore && is_alone(net))) /* its devices come later */
 		return 0;
 	snprintf(l->table, sizeof(l->table), "CRIU-%s", s->run_id);
 	r = ns_enter_net(s, net->id);
@@ -231,12 +231,14 @@ static int lock_make(struct session *s, const struct ns *net, struct net_lock *l
 		return r;
 	r = rtnl_open_bus(&l->n, NETLINK_NETFILTER);
 	if (r == 0)
-		r = lock_send(l, lo);
+		r = lock_send(l, restore);
 	back = ns_enter_net(s, 0);
 	if (r < 0) {
 		session_warn(s, "network namespace %u: cannot be locked: %s%s; packets for the stopped tasks may be answered by the kernel",
 			     net->id, strerror(-r), l->n.why);
 		rtnl_close(&l->n);
+	} else {
+		session_debug(s, "network namespace %u: locked", net->id);
 	}
 	return back;
 }
