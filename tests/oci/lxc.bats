@@ -38,7 +38,7 @@ begin() { # begin NAME: a stock container that has come up
 	again "$N"
 	lxc stop "$N" -k
 	is "$N" STOPPED
-	echo 0 >"$P/$N/rootfs/count"
+	ln -sfn 0 "$P/$N/rootfs/count"
 	resume "$N" "$DIR/img" -d
 	again "$N"
 	is "$N" RUNNING
