@@ -68,21 +68,6 @@ static const struct raw_file xfrm_file = {
 	sizeof(struct xfrm_userpolicy_info), .keep = keep_policy
 };
 
-/* 1: the kernel was built without */
-static int bus_open(struct session *s, struct rtnl *n, int bus, uint32_t id)
-{
-	int r = rtnl_open_bus(n, bus);
-
-	if (r == -EPROTONOSUPPORT)
-		return 1;
-	return r < 0 ? session_fail(s, r, "netns %u: open netlink %d", id, bus) : 0;
-}
-
-static int track_open(struct session *s, struct rtnl *n, uint32_t id)
-{
-	return bus_open(s, n, NETLINK_NETFILTER, id);
-}
-
 /* Known to have keys, not an answer to be waited for. */
 static int state_count(const struct nlmsghdr *h, void *arg)
 {
@@ -99,7 +84,7 @@ int xfrm_check(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	unsigned states = 0;
-	int r = bus_open(s, &n, NETLINK_XFRM, id);
+	int r = raw_open(s, &n, NETLINK_XFRM, id);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -115,7 +100,7 @@ int xfrm_check(struct session *s, uint32_t id)
 int xfrm_dump(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
-	int r = bus_open(s, &n, NETLINK_XFRM, id);
+	int r = raw_open(s, &n, NETLINK_XFRM, id);
 
 	if (r == 0)
 		r = raw_dump(s, &n, &xfrm_file, id);
@@ -126,7 +111,7 @@ int xfrm_restore(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	own_raw struct raw_list l = { 0 };
-	int r = bus_open(s, &n, NETLINK_XFRM, id);
+	int r = raw_open(s, &n, NETLINK_XFRM, id);
 
 	if (r == 0)
 		r = raw_read(s, &xfrm_file, id, &l);
@@ -139,7 +124,7 @@ int xfrm_restore(struct session *s, uint32_t id)
 int track_files_dump(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
-	int r = track_open(s, &n, id);
+	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
 	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
 		r = raw_dump(s, &n, &track_files[i], id);
@@ -167,7 +152,7 @@ static int track_restore(struct session *s, struct rtnl *n, const struct raw_fil
 int track_files_restore(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
-	int r = track_open(s, &n, id);
+	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
 	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
 		r = track_restore(s, &n, &track_files[i], id);

@@ -25,15 +25,7 @@ end() {
 	kill -9 "$PID"
 	until_true gone "$PID"
 }
-edit() { # edit IMAGE STATEMENT: e is the list of entries
-	crit decode -i "$IMG/img/$1" | /usr/bin/python3 -c '
-import json, os, sys
-doc = json.load(sys.stdin)
-e = doc["entries"]
-exec(sys.argv[1])
-json.dump(doc, sys.stdout)' "$2" >"$IMG/json"
-	crit encode -i "$IMG/json" -o "$IMG/img/$1"
-}
+edit() { edit_image "$IMG/img/$1" "$2"; } # edit IMAGE STATEMENT
 
 @test "--lsm-profile: a profile of a module that is not here is left aside, and said; unconfined is no profile" {
 	start "$BUILD/tests/kit/idle"

@@ -36,15 +36,7 @@ own_images() { # by the superuser, given to the user
 	chown -R 1000:1000 "$IMG/own/img"
 	until_true gone "$PID"
 }
-edit() { # edit IMAGE STATEMENT: e is the list of entries
-	crit decode -i "$IMG/own/img/$1" | /usr/bin/python3 -c '
-import json, sys
-doc = json.load(sys.stdin)
-e = doc["entries"]
-exec(sys.argv[1])
-json.dump(doc, sys.stdout)' "$2" >"$IMG/json"
-	crit encode -i "$IMG/json" -o "$IMG/own/img/$1"
-}
+edit() { edit_image "$IMG/own/img/$1" "$2"; } # edit IMAGE STATEMENT
 
 @test "by a service: dumped and restored by the user, who owns images and log" {
 	"$BUILD/criu" service --address "$SOCK" --pidfile "$IMG/service.pid" -W "$IMG" -D "$IMG" </dev/null >"$IMG/service.out" 2>&1 3>&- &
