@@ -42,10 +42,8 @@ finally:
 	verify
 }
 
-# plain: a network made anew knows no round trip times, and what half closed connections had not sent yet waits there for
-# timeouts of 3, 6, 12 seconds, longer than the program does
 @test "dump, gone, restored: all connections go on, listeners accept" {
-	AROUND=plain keeps inet quiet -- --tcp-established
+	keeps inet quiet -- --tcp-established
 }
 
 @test "a peer outside the tree: it is not told that the tasks were killed" {
