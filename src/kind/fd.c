@@ -373,24 +373,28 @@ static int table_dump(struct session *s, struct task *k)
 	return r < 0 ? r : image_close(&img);
 }
 
+static int table_dump_once(struct session *s, struct map *seen, struct task *k)
+{
+	if (map_get(seen, k->ids->files_id))
+		return 0;
+	map_put(seen, k->ids->files_id, k);
+	return table_dump(s, k);
+}
+
 int fd_dump_all(struct session *s, struct tree *tree)
 {
+	struct map seen = { 0 }; /* by files_id */
 	int r = image_create(s, &dumping(s)->files, MAGIC_FILES, "files.img");
 
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
-		bool seen = false;
-
 		if (tree->all[i]->state == TASK_DEAD)
 			continue;
-		for (size_t k = 0; k < i; k++)
-			seen |= tree->all[k]->ids &&
-				tree->all[k]->ids->files_id == tree->all[i]->ids->files_id;
-		if (!seen)
-			r = table_dump(s, tree->all[i]);
+		r = table_dump_once(s, &seen, tree->all[i]);
 		for (unsigned n = 1; r == 0 && n < tree->all[i]->n_threads; n++)
 			if (tree->all[i]->threads[n].files_id)
-				r = table_dump(s, tree->all[i]->threads[n].apart);
+				r = table_dump_once(s, &seen, tree->all[i]->threads[n].apart);
 	}
+	map_free(&seen);
 	return r;
 }
 
@@ -568,8 +572,6 @@ static int table_read(struct session *s, struct thread *owner, uint32_t files_id
 	int r;
 
 	t->thread = owner;
-	if (map_get(&restoring(s)->tables, files_id))
-		return session_fail(s, -EBADMSG, "core-%d.img: descriptors %u are another's", owner->vtid, files_id);
 	map_put(&restoring(s)->tables, files_id, t);
 	*vec_add(&restoring(s)->filled) = t;
 	r = image_open(s, &img, MAGIC_FDINFO, "fdinfo-%u.img", files_id);
@@ -597,6 +599,18 @@ static int table_read(struct session *s, struct thread *owner, uint32_t files_id
 		}
 	}
 	return r;
+}
+
+/* Of a thread; others of its process may share it. */
+static int table_read_apart(struct session *s, struct thread *t)
+{
+	const struct fd_table *known = map_get(&restoring(s)->tables, t->files_id);
+
+	if (!known)
+		return table_read(s, t, t->files_id);
+	if (known->thread->task != t->task || known->thread == task_leader(t->task))
+		return session_fail(s, -EBADMSG, "core-%d.img: descriptors %u are another's", t->vtid, t->files_id);
+	return 0;
 }
 
 int fd_read(struct session *s, struct tree *tree)
@@ -629,8 +643,7 @@ int fd_read(struct session *s, struct tree *tree)
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
 		for (unsigned n = 1; r == 0 && n < tree->all[i]->n_threads; n++)
 			if (tree->all[i]->threads[n].files_id)
-				r = table_read(s, &tree->all[i]->threads[n],
-					       tree->all[i]->threads[n].files_id);
+				r = table_read_apart(s, &tree->all[i]->threads[n]);
 	return r;
 }
 
@@ -821,15 +834,14 @@ static int table_move(struct session *s, const struct fd_table *t, const int *nu
 	return r < 0 ? r : batch_run(&b);
 }
 
-/* A thread with a table of its own begins with an empty one. */
-static int table_apart(struct session *s, struct thread *t)
+/* Of a thread with a table of its own: it was born with a copy of another. */
+static int table_clear(struct session *s, struct thread *t)
 {
 	struct batch b;
 
 	if (!t->files_id)
 		return 0;
 	batch_start(s, &b, t);
-	call1(&b, "descriptors of its own", SYS_unshare, CLONE_FILES);
 	call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
 	return batch_run(&b);
 }
@@ -845,7 +857,7 @@ static int table_fill(struct session *s, const struct fd_table *t)
 
 		fds[i] = o->fd;
 	}
-	r = table_apart(s, t->thread);
+	r = table_clear(s, t->thread);
 	if (r == 0)
 		r = lend_fds(s, t->thread, fds, t->fds.n, nums);
 	return r < 0 || !t->fds.n ? r : table_move(s, t, nums);

@@ -4,7 +4,7 @@
  * writes their images while the supervisor goes on.
  *
  * Tasks may be in other pid, mnt, uts, ipc and net namespaces than the root task: those follow when it is done with
- * the root task's.
+ * the root task's. So may threads: they are looked at like tasks of their own (thread.apart).
  *
  * Lost:   nothing; what cannot be restored yet is refused: tasks that differ in other namespaces.
  * Kernel: /proc/PID/ns.
@@ -16,6 +16,7 @@
 #include "images/timens.pb-c.h"
 #include "image/record.h"
 #include "kind/ids.h"
+#include "task/note.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -89,6 +90,7 @@ static bool has_ended(const struct task *k, int r)
 static int note_one(struct session *s, struct ns_set *set, size_t row, struct task *k)
 {
 	const char *name = ns_rows[row].bare.name;
+	bool root = !k->parent && !k->view;
 	ino_t ino;
 	struct ns *ns;
 	int r = ns_ino(k->proc, name, &ino);
@@ -101,23 +103,85 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 	ns = find_ino(set, &ns_rows[row], ino);
 	if (!ns)
 		ns = note_new(s, set, &ns_rows[row], ino, k);
-	if (!k->parent)
+	if (root)
 		set->root[row] = ns;
 	if (!k->ids) {
 		k->ids = xalloc(sizeof(*k->ids));
 		task_kobj_ids_entry__init(k->ids);
 	}
 	ns_id_put(&ns_rows[row], k->ids, ns->id);
-	if (k->parent && ns != set->root[row] && ns_rows[row].nested && !ns->own)
+	if (!root && ns != set->root[row] && ns_rows[row].nested && !ns->own)
 		return obstacle(s,
-				"task %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
-				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
-	if (k->parent && ns != set->root[row] &&
+				"%s %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
+				k->view ? "thread" : "task", k->view ? k->view->vtid : k->vpid, name,
+				set->root[row]->task ? set->root[row]->task->vpid : 1);
+	if (!root && ns != set->root[row] &&
 	    (!ns_rows[row].nested || (ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)))
 		return obstacle(s,
-				"task %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
-				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
+				"%s %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
+				k->view ? "thread" : "task", k->view ? k->view->vtid : k->vpid, name,
+				set->root[row]->task ? set->root[row]->task->vpid : 1);
 	return 0;
+}
+
+static int note_task(struct session *s, struct ns_set *set, struct task *k)
+{
+	int bad = 0;
+
+	for (size_t row = 0; row < NS_KINDS; row++) {
+		int one = note_one(s, set, row, k);
+
+		bad = bad < 0 ? bad : one;
+	}
+	return bad;
+}
+
+struct ns_links { /* what a thread's directory ns/ shows, one text after the other */
+	char text[512];
+};
+
+static void read_links(const struct task *k, pid_t tid, struct ns_links *ret)
+{
+	static const char *const names[] = { "net", "uts", "ipc", "mnt", "cgroup", "pid_for_children", "time_for_children" };
+	size_t at = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[64];
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "task/%d/ns/%s", tid, names[i]);
+		n = readlinkat(k->proc, path, ret->text + at, sizeof(ret->text) - at - 1);
+		at += n > 0 ? n : 0;
+	}
+}
+
+/* Threads that are where their process is not, by unshare() or setns(). */
+static int note_threads(struct session *s, struct ns_set *set, struct task *k)
+{
+	struct ns_links its, leaders;
+	int bad = 0;
+
+	if (!k->ids || k->n_threads < 2)
+		return 0;
+	read_links(k, k->pid, &leaders);
+	for (unsigned n = 1; n < k->n_threads; n++) {
+		struct thread *t = &k->threads[n];
+		int one;
+
+		if (!t->apart) {
+			read_links(k, t->tid, &its);
+			if (!memcmp(&its, &leaders, sizeof(its)))
+				continue;
+		}
+		one = note_apart(t);
+		if (set->running && one < 0) /* it has ended */
+			continue;
+		one = one < 0 ? session_fail(s, one, "task %d: thread %d is in namespaces of its own; open it", k->vpid, t->vtid)
+			      : note_task(s, set, t->apart);
+		bad = bad < 0 ? bad : one;
+	}
+	return bad;
 }
 
 /* Where its children are born, if not where it is itself: all namespaces with tasks are known by now. */
@@ -158,6 +222,20 @@ static int note_children(struct session *s, struct ns_set *set, size_t row, stru
 	return 0;
 }
 
+static int note_births(struct session *s, struct ns_set *set, struct task *k)
+{
+	int bad = 0;
+
+	for (size_t row = 0; row < NS_KINDS; row++)
+		for (unsigned n = 0; ns_rows[row].children && n < k->n_threads; n++) {
+			struct task *who = n ? k->threads[n].apart : k;
+			int one = who && who->ids ? note_children(s, set, row, who) : 0;
+
+			bad = bad < 0 ? bad : one;
+		}
+	return bad;
+}
+
 /* Nested pid namespaces have the ids of ns; one whose tasks are all dead gets its own. */
 static void note_pidns(struct session *s, struct ns_set *set, struct tree *tree)
 {
@@ -196,7 +274,7 @@ static int check_root(struct session *s, struct ns_set *set, const struct task *
 int ns_note(struct session *s, struct tree *tree)
 {
 	struct ns_set *set = ns_set(s);
-	int r, bad = 0;
+	int r, one, bad = 0;
 
 	ns_set_clear(s);
 	ids_use(s, NULL);
@@ -204,21 +282,16 @@ int ns_note(struct session *s, struct tree *tree)
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		if (tree->all[i]->state == TASK_DEAD)
 			continue;
-		for (size_t row = 0; row < NS_KINDS; row++) {
-			int one = note_one(s, set, row, tree->all[i]);
-
-			bad = bad < 0 ? bad : one;
-		}
+		one = note_task(s, set, tree->all[i]);
+		bad = bad < 0 ? bad : one;
+		one = note_threads(s, set, tree->all[i]);
+		bad = bad < 0 ? bad : one;
 	}
 	if (r == 0 && bad == 0)
 		note_pidns(s, set, tree);
 	for (size_t i = 0; r == 0 && bad == 0 && i < tree->n; i++)
-		for (size_t row = 0; row < NS_KINDS; row++)
-			if (tree->all[i]->state != TASK_DEAD && tree->all[i]->ids && ns_rows[row].children) {
-				int one = note_children(s, set, row, tree->all[i]);
-
-				bad = bad < 0 ? bad : one;
-			}
+		if (tree->all[i]->state != TASK_DEAD)
+			bad = note_births(s, set, tree->all[i]);
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
 	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)

@@ -110,6 +110,8 @@ int ns_root_fd(struct session *s);
 int ns_root_of(struct session *s, uint32_t mnt_id);
 /** ns_enter_task - restore: a task that was just born goes from its parent's namespaces to its own */
 int ns_enter_task(struct session *s, struct task *k, bool foreign);
+/** ns_enter_thread - restore: the same of a thread; by: the thread that it was born by */
+int ns_enter_thread(struct session *s, struct thread *t, const struct thread *by);
 /**
  * ns_enter_root - restore: the supervisor's "/" and "." become the root task's, for bind() to a path;
  * ns_leave_root() must follow

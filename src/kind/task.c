@@ -48,7 +48,9 @@ static CoreEntry *core_new(struct session *s, const struct thread *t)
 		c->thread_core->cg_set = cgroup_set(s, t);
 		c->thread_core->has_files_id = t->files_id;
 		c->thread_core->files_id = t->files_id;
-		c->thread_core->has_own_fs = c->thread_core->own_fs = t->own_fs;
+		c->thread_core->has_own_fs = c->thread_core->own_fs = t->fs_id;
+		if (t->apart)
+			c->ids = xmemdup(t->apart->ids, sizeof(*c->ids));
 		c->thread_info = xalloc(sizeof(*c->thread_info));
 		thread_info_x86__init(c->thread_info);
 	}
@@ -243,7 +245,7 @@ static int core_read_old(struct session *s, struct thread *t)
 	return r;
 }
 
-/* A thread with tables of its own. */
+/* A thread with tables of its own; images made before ids were there tell of no two that share one. */
 static int core_apart(struct session *s, struct thread *t)
 {
 	const ThreadCoreEntry *c = t->core->thread_core;
@@ -251,10 +253,11 @@ static int core_apart(struct session *s, struct thread *t)
 	if (!c || t == task_leader(t->task))
 		return 0;
 	t->files_id = c->has_files_id ? c->files_id : 0;
-	t->own_fs = c->has_own_fs && c->own_fs;
-	return !t->own_fs ? 0
-			  : image_read_one(s, MAGIC_FS, &fs_entry__descriptor, (ProtobufCMessage **)&t->fs,
-					   "fs-%d.img", t->vtid);
+	if (c->has_own_fs && c->own_fs)
+		t->fs_id = t->core->ids ? t->core->ids->fs_id : UINT32_MAX - t->vtid;
+	return !t->fs_id ? 0
+			 : image_read_one(s, MAGIC_FS, &fs_entry__descriptor, (ProtobufCMessage **)&t->fs,
+					  "fs-%d.img", t->vtid);
 }
 
 int task_read_cores(struct session *s, struct tree *tree)

@@ -446,7 +446,7 @@ static const struct {
 /* container ROOT PIDFILE CASE DIR: in namespaces of its own, below ROOT, which has bin/nest */
 static int container(const char *root, const char *pidfile, char **args)
 {
-	char *argv[] = { "/bin/nest", args[0], args[1], NULL };
+	char *argv[] = { args[2] ? args[2] : "/bin/nest", args[0], args[1], NULL };
 	FILE *f = fopen(pidfile, "w"); /* before the child turns our root, too */
 	pid_t p;
 
@@ -473,7 +473,7 @@ int main(int argc, char **argv)
 {
 	size_t i = 0;
 
-	if (argc == 6 && !strcmp(argv[1], "-c"))
+	if ((argc == 6 || argc == 7) && !strcmp(argv[1], "-c"))
 		return container(argv[2], argv[3], argv + 4);
 	if (argc != 3)
 		return 2;
