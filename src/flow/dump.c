@@ -67,6 +67,7 @@ int flow_preflight(struct session *s)
 		more = fd_preflight_all(s, &tree);
 		r = r < 0 ? r : more;
 	}
+	ns_preflight_end(s);
 	tree_free(&tree);
 	return r;
 }

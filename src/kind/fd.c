@@ -11,12 +11,15 @@
 #include "kind/fd-legacy.h"
 #include "kind/filelock.h"
 #include "kind/ghost.h"
+#include "kind/ns.h"
 #include "task/lend.h"
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -176,6 +179,25 @@ static int view_fill(struct session *s, struct fd_view *v, int proc, const char 
 	return 0;
 }
 
+/* A socket stays in the network namespace it was made in, wherever its owners go. */
+static int view_net(struct session *s, struct fd_view *v)
+{
+	own_fd int fd = S_ISSOCK(v->st.st_mode) ? ioctl(v->fd, SIOCGSKNS) : -1;
+	const struct ns *ns;
+	struct stat st;
+
+	v->net_ns_id = v->task->ids ? v->task->ids->net_ns_id : 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+	ns = ns_by_ino(s, st.st_ino);
+	if (!ns || (!ns->own && ns_is_own(s, CLONE_NEWNET)))
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a socket of a network namespace in which no task of the tree is, which cannot be checkpointed yet; close it",
+				    v->task->vpid, v->num);
+	v->net_ns_id = ns->id;
+	return 0;
+}
+
 /* What the kernel gives no way to save, and what to do about it. */
 static const struct {
 	const char *link, *what, *remedy;
@@ -283,6 +305,9 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 	v->kind = kind_of(v);
 	if (!v->kind)
 		return refuse(s, v);
+	r = view_net(s, v);
+	if (r < 0)
+		return r;
 	view_owner(s, v);
 	v->id = fd_new_id(s);
 	known_add(d, v, pid, v->num, slot);
@@ -490,7 +515,9 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			v.kind = kind_of(&v);
 			if (v.kind && watch(s, &v))
 				continue;
-			r = !v.kind ? refuse(s, &v) : v.kind->preflight ? v.kind->preflight(s, &v) : 0;
+			r = !v.kind ? refuse(s, &v) : view_net(s, &v);
+			if (r == 0 && v.kind->preflight)
+				r = v.kind->preflight(s, &v);
 			if (r == 0)
 				r = filelock_check(s, &v);
 			if (r < 0 && !still_open(k, v.num, link)) { /* closed meanwhile */

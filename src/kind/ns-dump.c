@@ -316,8 +316,12 @@ int ns_preflight_all(struct session *s, struct tree *tree)
 			one = ns->kind->preflight(s, ns);
 		r = r < 0 ? r : one;
 	}
-	ns_set_clear(s); /* the tree of a preflight does not last */
 	return r;
+}
+
+void ns_preflight_end(struct session *s)
+{
+	ns_set_clear(s);
 }
 
 const TaskKobjIdsEntry *ns_own_ids(struct session *s)

@@ -475,7 +475,8 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 			r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
 		ns->fd = fd_high(take_fd(fd)); /* for the mounts that show it */
 	}
-	if (home >= 0 && setns(home, flag) < 0 && r == 0)
+	/* a user namespace that has borrowed it does not let back in; then nothing is filled there either */
+	if (home >= 0 && setns(home, flag) < 0 && r == 0 && ns_is_own(s, flag))
 		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);
 	return r;
 }

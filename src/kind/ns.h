@@ -81,6 +81,8 @@ int ns_enter_net(struct session *s, uint32_t id);
 /* dump */
 /** ns_preflight_all - obstacles in the namespaces of running tasks */
 int ns_preflight_all(struct session *s, struct tree *tree);
+/** ns_preflight_end - forget that tree, which does not last, and its namespaces */
+void ns_preflight_end(struct session *s);
 /** ns_note - give every task's namespaces their ids (task->ids) and find out which are external */
 int ns_note(struct session *s, struct tree *tree);
 /** ns_dump_start - contents of all own namespaces, by a guest that runs while we go on */

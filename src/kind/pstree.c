@@ -101,6 +101,42 @@ static int note_odd(struct session *s, const struct tree *tree, int type)
 	return r;
 }
 
+/*
+ * What a task has only when it was needed: ids are 0 for who has none, as a fresh process does. Lists of
+ * adjustments of semaphores can be shared again; block I/O contexts cannot.
+ */
+static int note_lazy(struct session *s, const struct tree *tree, const pid_t *pids)
+{
+	own_mem pid_t *have = xalloc((tree->n + 1) * sizeof(*have));
+	own_mem uint32_t *ids = xalloc((tree->n + 1) * sizeof(*ids));
+	struct map first = { 0 }; /* who has an I/O context */
+	int r;
+
+	for (size_t i = 0; i < tree->n; i++)
+		have[i] = !pids[i] || kcmp_same(getpid(), pids[i], KCMP_SYSVSEM) ? 0 : pids[i];
+	r = note_shared(s, have, tree->n, KCMP_SYSVSEM, FIRST_ID, ids);
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		if (ids[i]) {
+			tree->all[i]->ids->has_sysvsem_id = true;
+			tree->all[i]->ids->sysvsem_id = ids[i];
+		}
+	for (size_t i = 0; i < tree->n; i++)
+		have[i] = !pids[i] || kcmp_same(getpid(), pids[i], KCMP_IO) ? 0 : pids[i];
+	if (r == 0)
+		r = note_shared(s, have, tree->n, KCMP_IO, FIRST_ID, ids);
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		const struct task *with = ids[i] ? map_get(&first, ids[i]) : NULL;
+
+		if (with)
+			session_warn(s, "tasks %d and %d share an I/O context (CLONE_IO); each gets its own: a priority that one sets is no longer the other's",
+				     with->vpid, tree->all[i]->vpid);
+		else if (ids[i])
+			map_put(&first, ids[i], tree->all[i]);
+	}
+	map_free(&first);
+	return r;
+}
+
 int pstree_note_ids(struct session *s, struct tree *tree)
 {
 	static const int kinds[] = { KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND };
@@ -126,6 +162,8 @@ int pstree_note_ids(struct session *s, struct tree *tree)
 		t->ids->fs_id = ids[2 * tree->n + i];
 		t->ids->sighand_id = ids[3 * tree->n + i];
 	}
+	if (r == 0)
+		r = note_lazy(s, tree, pids);
 	if (r == 0)
 		r = note_odd(s, tree, KCMP_FILES);
 	if (r == 0)

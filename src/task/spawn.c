@@ -321,15 +321,21 @@ static const struct {
 	{ CLONE_FILES, offsetof(TaskKobjIdsEntry, files_id), "descriptors" },
 	{ CLONE_FS, offsetof(TaskKobjIdsEntry, fs_id), "working directory" },
 	{ CLONE_SIGHAND, offsetof(TaskKobjIdsEntry, sighand_id), "signal handlers" },
+	{ CLONE_SYSVSEM, offsetof(TaskKobjIdsEntry, sysvsem_id), "semaphore adjustments" },
 };
 #define N_SHARES (sizeof(shares) / sizeof(shares[0]))
+
+static uint32_t share_id(const struct task *k, size_t share)
+{
+	return k->ids ? *(const uint32_t *)((const char *)k->ids + shares[share].at) : 0;
+}
 
 static uint64_t common(const struct task *a, const struct task *b)
 {
 	uint64_t flags = 0;
 
-	for (size_t i = 0; a->ids && b->ids && i < N_SHARES; i++)
-		if (!memcmp((char *)a->ids + shares[i].at, (char *)b->ids + shares[i].at, sizeof(uint32_t)))
+	for (size_t i = 0; i < N_SHARES; i++)
+		if (share_id(a, i) && share_id(a, i) == share_id(b, i))
 			flags |= shares[i].flag;
 	return flags;
 }

@@ -70,7 +70,7 @@ static void tell(int *word)
 	futex(word, FUTEX_WAKE, 1);
 }
 
-static int work(void *arg)
+static __attribute__((noreturn)) int work(void *arg)
 {
 	struct worker *w = arg;
 
@@ -106,7 +106,7 @@ static struct worker *born(struct worker *by, int flags)
 	long pid = by ? IN(by, OP_CLONE, stack, flags, w) : clone(work, stack + STACK, flags, w);
 
 	CHECK(pid > 0);
-	while (!__atomic_load_n(&w->tid, __ATOMIC_ACQUIRE))
+	while (pid > 0 && !__atomic_load_n(&w->tid, __ATOMIC_ACQUIRE))
 		sched_yield();
 	return w;
 }
@@ -353,7 +353,6 @@ static void tasks(void)
 	CHECK(IN(c, SYS_unshare, CLONE_NEWUTS | CLONE_NEWNET) == 0 && IN(c, SYS_sethostname, "c", 1) == 0);
 	c = born(c, ALL);
 	CHECK(IN(c, SYS_unshare, CLONE_NEWNET) == 0);
-	CHECK(IN(a, SYS_chdir, "/") == 0);
 }
 
 static void tasks_check(void)
