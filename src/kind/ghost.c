@@ -59,6 +59,8 @@ static bool in_nested(const struct task *k)
 
 	while (root->parent)
 		root = root->parent;
+	if (root->view)
+		root = root->view->task;
 	return k->ids && root->ids && k->ids->has_mnt_ns_id && k->ids->mnt_ns_id != root->ids->mnt_ns_id;
 }
 

@@ -876,7 +876,7 @@ static const struct {
 static int neighbours_enter(struct session *s, const struct ns *ns, int *home)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
-		const uint32_t *id = (void *)((char *)ns->task->ids + seen_in[i].id);
+		const uint32_t *id = (const void *)((const char *)ns->ids + seen_in[i].id);
 		const struct ns *o = ns_find(s, *id);
 
 		home[i] = -1;
@@ -924,6 +924,9 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
+	/* where the root task's new root is stacked on the old one, that would come between: see root_in() */
+	if (ids_mapped(s) && umount2("/", MNT_DETACH) < 0)
+		return session_fail(s, -errno, "mnt namespace %u: leave the root task's behind", ns->id);
 	fd = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
 	for (size_t i = 0; i < l->n; i++)
 		l->v[i]->ns = fd;
@@ -937,9 +940,13 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 	return r < 0 ? r : nested_give(s, ns, fd);
 }
 
-/* Groups may cross namespaces: *all gets the mounts of all. */
+/*
+ * Groups may cross namespaces: *all gets the mounts of all. Who comes back is at the top of what is stacked on the old
+ * root, which it must leave by root_turn() yet: so it goes down again.
+ */
 static int nested_all(struct session *s, const struct mnt_list *main, struct mnt_list *all)
 {
+	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	own_fd int home = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	const struct ns *ns;
 	int r = 0;
@@ -950,7 +957,7 @@ static int nested_all(struct session *s, const struct mnt_list *main, struct mnt
 		r = nested_sources(s, main, l);
 		if (r == 0)
 			r = nested_build(s, ns, l);
-		if (setns(home, CLONE_NEWNS) < 0 && r == 0)
+		if ((setns(home, CLONE_NEWNS) < 0 || fchdir(root) < 0 || chroot(".") < 0) && r == 0)
 			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
 		for (size_t i = 0; i < l->n; i++)
 			*vec_add(all) = l->v[i];

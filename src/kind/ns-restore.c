@@ -148,6 +148,7 @@ static int plan_nested(struct session *s, struct thread *t, const TaskKobjIdsEnt
 		ns = ns_add(set, &ns_rows[i], id);
 		ns->own = true;
 		ns->task = t->task;
+		ns->ids = ids;
 		r = read_label(s, ns);
 	}
 	return r;

@@ -22,6 +22,7 @@ struct ns {
 	int root; /* restore, nested mnt: its directory "/", or -1 */
 	char *label;	   /* owned: external as read from an image, or NULL */
 	struct task *task; /* a task in it; its proc can be used */
+	const TaskKobjIdsEntry *ids; /* restore: that task's, or those of its thread that is in it */
 };
 
 struct ns_kind {

@@ -179,10 +179,8 @@ static int making_check(struct session *s, const struct fd_view *v, const InetSk
 
 static int inet_preflight(struct session *s, const struct fd_view *v)
 {
-	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL), r = 0;
+	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
 
-	if (r < 0)
-		return r;
 	if (inet_opt(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM)
 		return tcp_check(s, v);
 	return is_udp(protocol) ? udp_check(s, v) : 0;
