@@ -324,6 +324,23 @@ void ns_preflight_end(struct session *s)
 	ns_set_clear(s);
 }
 
+struct task *ns_mount_task(struct session *s, uint64_t mnt_id)
+{
+	struct ns_set *set = ns_set(s);
+	const struct ns *ns;
+
+	for (size_t n = 0; !set->mounts_read && (ns = ns_nested(s, CLONE_NEWNS, n)); n++) {
+		own_mem char *text = NULL;
+
+		if (text_read(ns->task->proc, "mountinfo", &text, NULL) < 0)
+			continue; /* it ended meanwhile */
+		for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
+			map_put(&set->mounts, strtoull(p, NULL, 10), ns->task);
+	}
+	set->mounts_read = true;
+	return map_get(&set->mounts, mnt_id);
+}
+
 const TaskKobjIdsEntry *ns_own_ids(struct session *s)
 {
 	return &ns_set(s)->own;

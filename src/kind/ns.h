@@ -80,6 +80,8 @@ int ns_socket(struct session *s, uint32_t net_ns_id, int family, int type, int p
 int ns_enter_net(struct session *s, uint32_t id);
 
 /* dump */
+/** ns_mount_task - a task in the nested mount namespace that has that mount, or NULL */
+struct task *ns_mount_task(struct session *s, uint64_t mnt_id);
 /** ns_preflight_all - obstacles in the namespaces of running tasks */
 int ns_preflight_all(struct session *s, struct tree *tree);
 /** ns_preflight_end - forget that tree, which does not last, and its namespaces */

@@ -294,6 +294,7 @@ static void net_and_names(void)
 static void mounts(void)
 {
 	struct worker *a = born(NULL, ALL), *b, *c;
+	long fd;
 
 	net_and_names();
 	mkdir("m", 0755);
@@ -307,11 +308,17 @@ static void mounts(void)
 	CHECK(IN(c, SYS_close, 0) == 0);
 	b = born(a, THREAD | CLONE_FILES);
 	CHECK(IN(b, SYS_chdir, "/") == 0);
+	fd = IN(a, SYS_openat, AT_FDCWD, "file", O_CREAT | O_RDWR, 0600); /* all have it, few can reach it by name */
+	CHECK(fd >= 0 && IN(a, SYS_dup2, fd, 60) == 60 && write(60, "abc", 3) == 3 && close(fd) == 0);
 	CHECK(access("m/here", F_OK) < 0);
 }
 
 static void mounts_check(void)
 {
+	char text[4] = "";
+
+	CHECK(lseek(60, 0, SEEK_CUR) == 3 && pread(60, text, 3, 0) == 3 && !strcmp(text, "abc"));
+	CHECK(IN(&worker[0], SYS_unlink, "file") == 0);
 	CHECK(access("m/here", F_OK) < 0);
 	CHECK(IN(&worker[0], SYS_rmdir, "../here") == 0);
 }
