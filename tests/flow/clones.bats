@@ -86,3 +86,50 @@ maps() { # maps CASE: in a user namespace
 @test "tasks in one memory, with threads and namespaces of their own" { keeps tasks; }
 @test "... in a container: tasks in one memory" { contains tasks; }
 @test "... in a user namespace: tasks in one memory" { maps tasks; }
+
+settled() { ! pgrep -x stasis-warden >/dev/null; }
+killed() { # killed CASE: kill -9 of dumps at random moments, then of supervisor and tracer at once
+	start "$1"
+	for _ in $(seq 40); do
+		dump_exec -R >/dev/null 2>&1 3>&- &
+		d=$!
+		read -rt "0.0$((RANDOM % 10))$((RANDOM % 10))" <> <(:) || true
+		kill -9 "$d" 2>/dev/null || true
+		wait "$d" || true
+	done
+	cat >"$IMG/both" <<-'END'
+		#!/bin/sh
+		[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
+		kill -9 $(pgrep -P "$PPID" -x stasis-warden) && kill -9 "$PPID"
+	END
+	chmod +x "$IMG/both"
+	for _ in $(seq 5); do
+		until_true settled
+		run dump -R --action-script "$IMG/both"
+		[ "$status" -eq 137 ] || { echo "$status: $output" >&2; return 1; }
+	done
+	until_true settled
+	dump -R # and nothing is left that would be in its way
+	verify
+}
+@test "kill -9 of the supervisor: threads with tables of their own" { killed groups; }
+@test "kill -9 of the supervisor: threads in namespaces of their own" { killed net; }
+@test "kill -9 of the supervisor: tasks in one memory" { killed tasks; }
+
+@test "kill -9 of a restore leaves nothing behind, or all of it" {
+	start tasks
+	dump
+	until_true gone "$PID"
+	for _ in $(seq 20); do
+		restore_exec >/dev/null 2>&1 3>&- &
+		d=$!
+		read -rt "0.0$((RANDOM % 10))" <> <(:) || true
+		kill -9 "$d" 2>/dev/null || true
+		wait "$d" || true
+		until_true settled
+		gone "$PID" || break # it was quick enough
+		[ -z "$(pgrep -x clones)" ]
+	done
+	! gone "$PID" || restore
+	verify
+}
