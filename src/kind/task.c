@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #define KINDS_MAX 64
+#define ASK_AHEAD 32 /* processes whose agents work while the answers of others are read */
 
 struct asking {
 	struct batch batch;
@@ -145,10 +146,10 @@ static int thread_dump(struct session *s, struct thread *t, struct asking *a)
 	return r;
 }
 
-static int process_dump(struct session *s, struct task *k)
+static int process_ask(struct session *s, struct task *k, struct asking **ret)
 {
 	bool dead = k->state == TASK_DEAD;
-	own_mem struct asking *a = dead ? NULL : xalloc(k->n_threads * sizeof(*a));
+	struct asking *a = *ret = dead ? NULL : xalloc(k->n_threads * sizeof(*a));
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < k->n_threads; i++) {
@@ -158,8 +159,15 @@ static int process_dump(struct session *s, struct task *k)
 		if (r == 0 && i == 0 && k->leader_dead) /* another one's agent, who has its own turn yet */
 			r = thread_dump(s, &k->threads[i], &a[i]);
 	}
+	return r;
+}
+
+static int process_dump(struct session *s, struct task *k, struct asking *a)
+{
+	int r = 0;
+
 	for (unsigned i = k->leader_dead; r == 0 && i < k->n_threads; i++)
-		r = thread_dump(s, &k->threads[i], dead ? NULL : &a[i]);
+		r = thread_dump(s, &k->threads[i], a ? &a[i] : NULL);
 	return r;
 }
 
@@ -177,10 +185,18 @@ int task_note_all(struct session *s, struct tree *tree)
 
 int task_dump_all(struct session *s, struct tree *tree)
 {
+	struct asking *a[ASK_AHEAD] = { NULL };
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		r = process_dump(s, tree->all[i]);
+	for (size_t i = 0, next = 0; r == 0 && i < tree->n; i++) {
+		for (; r == 0 && next < tree->n && next < i + ASK_AHEAD; next++)
+			r = process_ask(s, tree->all[next], &a[next % ASK_AHEAD]);
+		if (r == 0)
+			r = process_dump(s, tree->all[i], a[i % ASK_AHEAD]);
+		free(take_mem(a[i % ASK_AHEAD]));
+	}
+	for (size_t i = 0; i < ASK_AHEAD; i++)
+		free(a[i]);
 	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
 		if (task_kinds[n]->dump_end)
 			r = task_kinds[n]->dump_end(s);
