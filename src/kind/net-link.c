@@ -5,7 +5,7 @@
  * Kept:   lo, veth, bridge, macvlan, tun, sit, dummy, ifb, vlan, vrf, ipvlan, nlmon, vcan: index, name,
  *         address, MTU, flags, master, queue length, alias, alternative names, group, options of
  *         bridges and their ports, switches of /proc/sys/net/ipv[46]/conf.
- * Lost:   queueing disciplines, XDP programs, VLANs of bridges, groups of `ip maddr`, tokens: reported. A link of another kind: refused.
+ * Lost:   XDP programs, VLANs of bridges, groups of `ip maddr`, tokens: reported. A link of another kind: refused.
  * Kernel: net/core/rtnetlink.c, rtnl_fill_ifinfo().
  */
 #include "kind/net-link.h"
@@ -417,21 +417,6 @@ static void groups_report(struct session *s, int proc)
 	}
 }
 
-/* Queueing disciplines with a handle were set by somebody. */
-static int qdisc_report(const struct nlmsghdr *h, void *arg)
-{
-	const struct tcmsg *m = h ? mnl_nlmsg_get_payload(h) : NULL;
-	char name[IF_NAMESIZE] = "?";
-
-	if (!m || h->nlmsg_type != RTM_NEWQDISC || mnl_nlmsg_get_payload_len(h) < sizeof(*m) ||
-	    !(m->tcm_handle >> 16))
-		return 0;
-	if_indextoname(m->tcm_ifindex, name);
-	session_warn(arg, "network link %s: queueing discipline %s %x: is not kept", name,
-		     attr_text(attr_find(h, sizeof(*m), TCA_KIND), "?"), m->tcm_handle >> 16);
-	return 0;
-}
-
 int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n, const struct ns *ns)
 {
 	own_msgs struct link_msgs l = { 0 };
@@ -453,8 +438,6 @@ int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n,
 		r = link_dump(s, env, n, l.v[i], ns, &img);
 	}
 	groups_report(s, env->proc);
-	if (r == 0)
-		rtnl_list(n, RTM_GETQDISC, AF_UNSPEC, sizeof(struct tcmsg), qdisc_report, s);
 	return r < 0 ? r : image_close(&img);
 }
 

@@ -4,9 +4,8 @@
  * in this process.
  *
  * Kept:   tables, chains, rules, sets and maps with their elements, counters, quotas, named objects.
- * Lost:   rules of iptables-legacy in images of CRIU's: reported. At dump they are refused, as are
- *         rules that only iptables-nft can read, and tables with an owner.
- * Kernel: nf_tables (NFNL_SUBSYS_NFTABLES); /proc/net/ip_tables_names, IPT_SO_GET_INFO.
+ * Lost:   rules that only iptables-nft can read, and tables with an owner: refused.
+ * Kernel: nf_tables (NFNL_SUBSYS_NFTABLES).
  */
 #include "kind/net-nft.h"
 
@@ -18,8 +17,6 @@
 #include <ctype.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter_ipv4/ip_tables.h>
-#include <linux/netfilter_ipv6/ip6_tables.h>
 #include <nftables/libnftables.h>
 #include <string.h>
 
@@ -201,119 +198,13 @@ static bool has_word(const char *text, const char *word)
 	return false;
 }
 
-/* ---- iptables-legacy ---- */
-
-/* Does a hook's policy let packets through? It is the standard target at the hook's underflow. */
-static bool legacy_accepts(const char *entries, size_t size, uint32_t at, int family)
-{
-	size_t head = family == AF_INET ? sizeof(struct ipt_entry) : sizeof(struct ip6t_entry);
-	struct xt_standard_target t;
-
-	if (at > size || size - at < head + sizeof(t))
-		return false;
-	memcpy(&t, entries + at + head, sizeof(t));
-	return t.verdict == -NF_ACCEPT - 1;
-}
-
-/* Hooks whose policy is another than at the start; -errno. */
-static int legacy_policies(int fd, int level, int family, const struct ipt_getinfo *info)
-{
-	socklen_t len = sizeof(struct ipt_get_entries) + info->size;
-	own_mem struct ipt_get_entries *e = xalloc(len);
-	int n = 0;
-
-	_Static_assert(sizeof(struct ipt_get_entries) == sizeof(struct ip6t_get_entries), "entries");
-	_Static_assert(IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES, "entries");
-	memcpy(e->name, info->name, sizeof(e->name));
-	e->size = info->size;
-	if (getsockopt(fd, level, IPT_SO_GET_ENTRIES, e, &len) < 0)
-		return -errno;
-	for (unsigned h = 0; h < NF_INET_NUMHOOKS; h++)
-		n += info->valid_hooks & 1u << h &&
-		     !legacy_accepts((const char *)e->entrytable, info->size, info->underflow[h], family);
-	return n;
-}
-
-/* Rules, and policies that somebody changed. */
-static int legacy_count(struct session *s, const char *table, int family)
-{
-	int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, policies;
-	struct ipt_getinfo info = { 0 }; /* IPv6 has the same structure and numbers */
-	socklen_t len = sizeof(info);
-	own_fd int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
-	unsigned hooks;
-
-	_Static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "getinfo");
-	_Static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO, "getinfo");
-	snprintf(info.name, sizeof(info.name), "%s", table);
-	if (fd < 0 || getsockopt(fd, level, IPT_SO_GET_INFO, &info, &len) < 0)
-		return session_fail(s, -errno, "iptables table %s: read its size", table);
-	hooks = (unsigned)__builtin_popcount(info.valid_hooks);
-	policies = legacy_policies(fd, level, family, &info);
-	if (policies < 0)
-		return session_fail(s, policies, "iptables table %s: read it", table);
-	/* each hook has a policy, and an entry ends the table */
-	return policies + (info.num_entries > hooks + 1 ? (int)(info.num_entries - hooks - 1) : 0);
-}
-
-static int legacy_check(struct session *s, int task_proc, const char *file, int family)
-{
-	own_mem char *names = NULL;
-	char *save = NULL;
-	int r = text_read(task_proc, file, &names, NULL);
-
-	if (r < 0)
-		return r == -ENOENT ? 0 : session_fail(s, r, "%s: read", file);
-	for (char *t = strtok_r(names, "\n", &save); t; t = strtok_r(NULL, "\n", &save)) {
-		r = legacy_count(s, t, family);
-		if (r > 0)
-			return session_fail(s, -ENOTSUP,
-					    "iptables table %s: has %d rules or policies of iptables-legacy, which cannot be kept; set them with nft or iptables-nft, or use --empty-ns net",
-					    t, r);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Rules in an image that we cannot load; CRIU's lock is not one. */
-static int legacy_report(struct session *s, const char *file, uint32_t id)
-{
-	own_image struct image img = { .fd = -1 };
-	own_mem char *text = NULL;
-	char *save = NULL;
-	size_t n, rules = 0;
-	int r = image_open(s, &img, 0, "%s-%u.img", file, id);
-
-	if (r != 0)
-		return r < 0 ? r : 0;
-	n = image_left(&img);
-	if (n > TEXT_MAX)
-		return session_fail(s, -EBADMSG, "image %s: is too large", img.name);
-	text = xalloc(n + 1);
-	r = n ? image_read_raw(&img, text, n) : 0;
-	for (char *l = strtok_r(text, "\n", &save); r == 0 && l; l = strtok_r(NULL, "\n", &save)) {
-		bool policy = *l == ':' && strstr(l, " DROP ");
-
-		rules += (policy || !strncmp(l, "-A ", 3)) && !strstr(l, " CRIU");
-	}
-	if (rules)
-		session_warn(s, "%s: %zu rules of iptables-legacy are not restored; load that file with %s-legacy-restore in the namespace",
-			     img.name, rules, file);
-	return r;
-}
-
 /* ---- the three steps ---- */
 
-int nft_check(struct session *s, uint32_t id, int task_proc)
+int nft_check(struct session *s, uint32_t id)
 {
 	own_mem char *text = NULL;
-	int r = legacy_check(s, task_proc, "net/ip_tables_names", AF_INET);
+	int r = nft_list(s, id, &text);
 
-	if (r == 0)
-		r = legacy_check(s, task_proc, "net/ip6_tables_names", AF_INET6);
-	if (r == 0)
-		r = nft_list(s, id, &text);
 	if (r < 0)
 		return r;
 	if (has_word(text, "xt"))
@@ -370,13 +261,8 @@ static int nft_load(struct session *s, struct image *img, uint32_t id)
 int nft_restore(struct session *s, uint32_t id)
 {
 	own_image struct image img = { .fd = -1 };
-	int r = legacy_report(s, "iptables", id);
+	int r = image_open(s, &img, 0, "nftables-%u.img", id);
 
-	if (r == 0)
-		r = legacy_report(s, "ip6tables", id);
-	if (r < 0)
-		return r;
-	r = image_open(s, &img, 0, "nftables-%u.img", id);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	return nft_load(s, &img, id);

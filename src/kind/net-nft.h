@@ -8,11 +8,11 @@
 
 #include "session/session.h"
 
-/** nft_check - obstacles: rules that could not be loaded again; id and proc are the namespace's */
-int nft_check(struct session *s, uint32_t id, int task_proc);
+/** nft_check - obstacles: rules that could not be loaded again; id is the namespace's */
+int nft_check(struct session *s, uint32_t id);
 /** nft_dump - nftables-N.img, if there are rules; our own lock (net-lock.h) is no part of them */
 int nft_dump(struct session *s, uint32_t id);
-/** nft_restore - load nftables-N.img without locks of CRIU's; legacy rules are reported */
+/** nft_restore - load nftables-N.img without locks of CRIU's */
 int nft_restore(struct session *s, uint32_t id);
 
 #endif

@@ -194,19 +194,17 @@ int rtnl_batch(struct rtnl *n, const void *buf, size_t len)
 	return rtnl_answers(n, NULL, NULL);
 }
 
-int rtnl_list_asked(struct rtnl *n, int type, int family, size_t head, size_t at, uint8_t value,
+int rtnl_list_asked(struct rtnl *n, int type, size_t head, const void *ask,
 		    int (*cb)(const struct nlmsghdr *h, void *arg), void *arg)
 {
 	char req[256] __attribute__((aligned(8)));
 	int r = -EAGAIN;
 
 	for (int i = 0; i < LIST_TRIES && r == -EAGAIN; i++) {
-		unsigned char *extra;
+		void *extra;
 		struct nlmsghdr *h = rtnl_begin(req, type, NLM_F_DUMP, head, &extra);
 
-		if (at && at < head)
-			extra[at] = value;
-		*extra = family;
+		memcpy(extra, ask, head);
 		h->nlmsg_seq = ++n->seq;
 		n->why[0] = 0;
 		if (i && (r = cb(NULL, arg)) < 0)
@@ -221,5 +219,7 @@ int rtnl_list_asked(struct rtnl *n, int type, int family, size_t head, size_t at
 int rtnl_list(struct rtnl *n, int type, int family, size_t head,
 	      int (*cb)(const struct nlmsghdr *h, void *arg), void *arg)
 {
-	return rtnl_list_asked(n, type, family, head, 0, 0, cb, arg);
+	unsigned char ask[RTNL_HEAD_MAX] = { family };
+
+	return head > sizeof(ask) ? -EINVAL : rtnl_list_asked(n, type, head, ask, cb, arg);
 }

@@ -50,8 +50,9 @@ int rtnl_batch(struct rtnl *n, const void *buf, size_t len);
  */
 int rtnl_list(struct rtnl *n, int type, int family, size_t head,
 	      int (*cb)(const struct nlmsghdr *h, void *arg), void *arg);
-/** rtnl_list_asked - the same with another byte of the header set, at at */
-int rtnl_list_asked(struct rtnl *n, int type, int family, size_t head, size_t at, uint8_t value,
+#define RTNL_HEAD_MAX 232u
+/** rtnl_list_asked - the same for a header of head bytes that says which ones */
+int rtnl_list_asked(struct rtnl *n, int type, size_t head, const void *ask,
 		    int (*cb)(const struct nlmsghdr *h, void *arg), void *arg);
 
 /* ---- raw files ---- */

@@ -31,8 +31,6 @@ cycle() {
 	COPY=$(mktemp -d)
 	cp -r "$CORPUS/tools" "$CORPUS/$N" "$COPY"
 	chmod -R u+w "$COPY"
-	# rules of iptables-legacy are refused
-	[ ! -e "$COPY/$N/conf" ] || sed -i '/^iptables-legacy/d' "$COPY/$N/conf"
 	rm -f "/tmp/corpus-$N.pid"
 	for step in prepare dump restore verify; do
 		bash "$COPY/tools/corpus.sh" "$step" "$N"

@@ -3,8 +3,9 @@
  * net: what is in a network namespace, or the label of one that the caller has made.
  *
  * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
- *         addresses, neighbours, routes and rules (net-raw.c), numbers of other namespaces, nftables
- *         (net-nft.c), tracked connections.
+ *         addresses, neighbours, routes and rules (net-route.c), traffic control (net-tc.c), numbers of other
+ *         namespaces, nftables (net-nft.c), iptables-legacy
+ *         (net-legacy.c) and its sets (net-ipset.c), tracked connections and IPsec policies (net-track.c).
  * Lost:   with --empty-ns net, all but the state of lo, as the caller asked.
  * Kernel: rtnetlink(7); /proc/sys/net.
  */
@@ -12,11 +13,14 @@
 
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/net-ipset.h"
+#include "kind/net-legacy.h"
 #include "kind/net-link.h"
 #include "kind/net-nft.h"
 #include "kind/net-nsid.h"
 #include "kind/net-outside.h"
 #include "kind/net-sysctl.h"
+#include "kind/net-tc.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -41,7 +45,7 @@ static int net_check(struct session *s, const struct ns *ns)
 	r = net_links_check(s, &n);
 	if (r == 0)
 		r = xfrm_check(s, ns->id);
-	return r < 0 ? r : nft_check(s, ns->id, ns->task->proc);
+	return r < 0 ? r : nft_check(s, ns->id);
 }
 
 /* The supervisor goes there and comes back. */
@@ -70,6 +74,10 @@ static int rules_restore(struct session *s, const struct ns *ns)
 {
 	int r = nft_restore(s, ns->id);
 
+	if (r == 0)
+		r = ipset_restore(s, ns->id);
+	if (r == 0)
+		r = legacy_restore(s, ns->id);
 	if (r == 0)
 		r = xfrm_restore(s, ns->id);
 	return r < 0 ? r : track_files_restore(s, ns->id);
@@ -191,7 +199,13 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 	if (r == 0)
 		r = rtnl_files_dump(s, &n, ns->id);
 	if (r == 0)
+		r = tc_dump(s, &n, ns->id);
+	if (r == 0)
 		r = nft_dump(s, ns->id);
+	if (r == 0)
+		r = ipset_dump(s, ns->id);
+	if (r == 0)
+		r = legacy_dump(s, env.proc, ns->id);
 	if (r == 0)
 		r = xfrm_dump(s, ns->id);
 	if (r == 0)
@@ -279,6 +293,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 		r = net_tune_restore(s, env->proc, e);
 	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
+	if (r == 0)
+		r = tc_restore(s, &n, ns->id);
 	if (r == 0)
 		r = net_restore_dad(s, env->proc, e, l);
 	return r;

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * net-track: connections that netfilter tracks, and policies of IPsec.
+ *
+ * Kept:   entries and expectations; policies.
+ * Lost:   entries that the kernel does not take: reported. States of IPsec: refused.
+ * Kernel: net/netfilter/nf_conntrack_netlink.c, net/xfrm/xfrm_user.c.
+ */
+#include "base/list.h"
+#include "image/record.h"
+#include "kind/net-raw.h"
+
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/xfrm.h>
+#include <string.h>
+
+#define CT(type) (NFNL_SUBSYS_CTNETLINK << 8 | (type))
+#define EXP(type) (NFNL_SUBSYS_CTNETLINK_EXP << 8 | (type))
+
+/* Tracked connections, of another netlink family. */
+static const struct raw_file track_files[] = {
+	{ "netns-ct", 0, CT(IPCTNL_MSG_CT_GET), CT(IPCTNL_MSG_CT_NEW), CT(IPCTNL_MSG_CT_DELETE),
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
+	{ "netns-exp", 0, EXP(IPCTNL_MSG_EXP_GET), EXP(IPCTNL_MSG_EXP_NEW), EXP(IPCTNL_MSG_EXP_DELETE),
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
+};
+
+/* IPsec policies; those of sockets have other directions. */
+static enum raw_keep keep_policy(const struct nlmsghdr *h)
+{
+	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(h);
+
+	return p->dir < XFRM_POLICY_MAX ? RAW_KEEP : RAW_SKIP;
+}
+
+static const struct raw_file xfrm_file = {
+	"xfrm-policy", 0, XFRM_MSG_GETPOLICY, XFRM_MSG_NEWPOLICY, XFRM_MSG_DELPOLICY, AF_UNSPEC,
+	sizeof(struct xfrm_userpolicy_info), .keep = keep_policy
+};
+
+/* 1: the kernel was built without */
+static int bus_open(struct session *s, struct rtnl *n, int bus, uint32_t id)
+{
+	int r = rtnl_open_bus(n, bus);
+
+	if (r == -EPROTONOSUPPORT)
+		return 1;
+	return r < 0 ? session_fail(s, r, "netns %u: open netlink %d", id, bus) : 0;
+}
+
+static int track_open(struct session *s, struct rtnl *n, uint32_t id)
+{
+	return bus_open(s, n, NETLINK_NETFILTER, id);
+}
+
+/* Known to have keys, not an answer to be waited for. */
+static int state_count(const struct nlmsghdr *h, void *arg)
+{
+	const struct xfrm_usersa_info *i = h ? mnl_nlmsg_get_payload(h) : NULL;
+
+	if (!h)
+		*(unsigned *)arg = 0;
+	else if (h->nlmsg_type == XFRM_MSG_NEWSA && mnl_nlmsg_get_payload_len(h) >= sizeof(*i))
+		*(unsigned *)arg += i->id.spi != 0;
+	return 0;
+}
+
+int xfrm_check(struct session *s, uint32_t id)
+{
+	own_rtnl struct rtnl n = { 0 };
+	unsigned states = 0;
+	int r = bus_open(s, &n, NETLINK_XFRM, id);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = rtnl_list(&n, XFRM_MSG_GETSA, AF_UNSPEC, sizeof(struct xfrm_usersa_info), state_count, &states);
+	if (r < 0 && r != -EOPNOTSUPP)
+		return session_fail(s, r, "netns %u: list IPsec states%s", id, n.why);
+	return states ? session_fail(s, -ENOTSUP,
+				     "network namespace %u: has %u IPsec states (`ip xfrm state`), whose keys and sequence numbers are not kept; end the IPsec daemon first, or use --empty-ns net",
+				     id, states)
+		      : 0;
+}
+
+int xfrm_dump(struct session *s, uint32_t id)
+{
+	own_rtnl struct rtnl n = { 0 };
+	int r = bus_open(s, &n, NETLINK_XFRM, id);
+
+	if (r == 0)
+		r = raw_dump(s, &n, &xfrm_file, id);
+	return r < 0 ? r : 0;
+}
+
+int xfrm_restore(struct session *s, uint32_t id)
+{
+	own_rtnl struct rtnl n = { 0 };
+	own_raw struct raw_list l = { 0 };
+	int r = bus_open(s, &n, NETLINK_XFRM, id);
+
+	if (r == 0)
+		r = raw_read(s, &xfrm_file, id, &l);
+	raw_reverse(&l); /* they are listed the newest first */
+	if (r == 0)
+		r = raw_replay(s, &n, &l, id);
+	return r < 0 ? r : 0;
+}
+
+int track_files_dump(struct session *s, uint32_t id)
+{
+	own_rtnl struct rtnl n = { 0 };
+	int r = track_open(s, &n, id);
+
+	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
+		r = raw_dump(s, &n, &track_files[i], id);
+	return r < 0 ? r : 0;
+}
+
+/* One that is not taken is found again by its next packet, or refused by the rules: reported. */
+static int track_restore(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
+{
+	own_raw struct raw_list l = { 0 };
+	int r = raw_read(s, f, id, &l), bad;
+	size_t lost = 0;
+
+	for (size_t i = 0; i < l.n && r == 0; i++) {
+		bad = raw_send(n, f, l.v[i]);
+		if (bad < 0 && !lost++)
+			session_warn(s, "netns %u: %s: an entry cannot be set: %s%s", id, f->name,
+				     strerror(-bad), n->why);
+	}
+	if (lost > 1)
+		session_warn(s, "netns %u: %s: %zu entries cannot be set", id, f->name, lost);
+	return r < 0 ? r : 0;
+}
+
+int track_files_restore(struct session *s, uint32_t id)
+{
+	own_rtnl struct rtnl n = { 0 };
+	int r = track_open(s, &n, id);
+
+	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
+		r = track_restore(s, &n, &track_files[i], id);
+	return r < 0 ? r : 0;
+}
