@@ -280,6 +280,9 @@ static void options_fill(const struct container *c, CriuOpts *o)
 	o->has_tcp_established = o->tcp_established = true;
 	o->has_file_locks = o->file_locks = true;
 	o->has_link_remap = o->link_remap = true;
+	o->has_auto_ext_mnt = o->auto_ext_mnt = true;
+	o->has_ext_sharing = o->ext_sharing = true;
+	o->has_ext_masters = o->ext_masters = true;
 }
 
 int bundle_dump(const struct container *c, CriuOpts *o, char **note, char *why, size_t n)

@@ -144,6 +144,20 @@ static int prepare(struct job *j)
 	return 0;
 }
 
+static void report_back(const struct job *j, const char *where)
+{
+	const struct container *c = j->c;
+	const char *above = c->manager ? c->manager : !strcmp(c->runtime, "lxc") ? "lxc" : NULL;
+
+	if (!above)
+		printf("Bring it back:  stasis restore %s%s\n", j->p->exp ? "--import " : "", where);
+	else if (j->p->exp && !strcmp(above, "podman") && !(j->p->format && !strcmp(j->p->format, "oci")))
+		printf("Bring it back:  podman container restore --import %s\n", where);
+	else
+		printf("To look into:   stasis show %s (only %s itself restores its containers, from its own checkpoints)\n",
+		       where, above);
+}
+
 static void report(struct job *j)
 {
 	char size[32], why[WHY_MAX];
@@ -161,7 +175,7 @@ static void report(struct job *j)
 	look_close(&l);
 	printf(".\n%s\n", j->p->req.opts->leave_running ? "It runs on." :
 			  j->p->req.opts->leave_stopped ? "It is stopped." : "It has ended.");
-	printf("Bring it back:  stasis restore %s%s\n", j->p->exp ? "--import " : "", where);
+	report_back(j, where);
 	fflush(stdout);
 }
 

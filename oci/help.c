@@ -63,7 +63,7 @@ static const struct topic {
 	  "Brings back what stasis checkpoint wrote, and returns when it runs. A container of runc or crun comes\n"
 	  "back on the same bundle, in the same cgroups; as long as the runtime has not deleted it, its commands\n"
 	  "work on it again. Containers of Podman, Docker, CRI-O, containerd and LXC are theirs to restore, as\n"
-	  "they set networks and storage up; you are told how. Plain processes come back as they are; for these\n"
+	  "they set networks and storage up: Podman takes archives (podman container restore --import FILE). Plain processes come back as they are; for these\n"
 	  "stasis waits until they end, unless -d is given.\n"
 	  "Its output goes to the files that it went to; what was a pipe to the runtime is stasis's own output now.\n"
 	  "\n"

@@ -134,12 +134,38 @@ static void one(struct containers *all, const char *name, const char *root)
 	}
 }
 
+static bool known(const struct containers *all, const char *name, const char *root)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (!strcmp(all->v[i]->runtime, "lxc") && !strcmp(all->v[i]->id, name) && !strcmp(all->v[i]->root, root))
+			return true;
+	return false;
+}
+
+/* Of a container that runs, whatever its lxcpath: its monitor calls itself "[lxc monitor] LXCPATH NAME". */
+static void of_monitor(struct containers *all, const char *pid)
+{
+	own_mem char *text = NULL;
+	const char *root;
+	char *name;
+
+	if (text_readf(AT_FDCWD, &text, "/proc/%s/cmdline", pid) < 0 || !(root = text_after(text, "[lxc monitor] ")) ||
+	    root != text + strlen("[lxc monitor] ") || !(name = strrchr(root, ' ')))
+		return;
+	*name++ = 0;
+	if (*root == '/' && *name && !strchr(name, '/') && !known(all, name, root))
+		one(all, name, root);
+}
+
 void lxc_find(struct containers *all)
 {
-	own_dir DIR *d = opendir("/var/lib/lxc");
+	own_dir DIR *d = opendir("/var/lib/lxc"), *proc = opendir("/proc");
 	struct dirent *e;
 
 	while (d && (e = readdir(d)))
 		if (e->d_name[0] != '.')
 			one(all, e->d_name, "/var/lib/lxc");
+	while (proc && (e = readdir(proc)))
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+			of_monitor(all, e->d_name);
 }

@@ -4,6 +4,8 @@
 
 #include "base/list.h"
 #include "base/text.h"
+#include "oci/bolt.h"
+#include "oci/term.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -26,11 +28,37 @@ static char *now_text(void)
 	return xstrdup(buf);
 }
 
+/* What Podman has stored of its container, and wants back in config.dump: STORAGE/libpod/bolt_state.db; owned, or NULL */
+static char *config_of_podman(const struct container *c)
+{
+	const char *keys[] = { "ctr", c->id, "config" };
+	char *below = c->bundle ? strstr(c->bundle, "-containers/") : NULL;
+	own_mem char *layers = below ? xprintf("%.*s", (int)(below - c->bundle), c->bundle) : NULL;
+	char *slash = layers ? strrchr(layers, '/') : NULL;
+	own_mem char *file = slash ? xprintf("%.*s/libpod/bolt_state.db", (int)(slash - layers), layers) : NULL;
+	own_mem char *text = NULL;
+	own_json yajl_val v = NULL;
+	size_t n = 0;
+
+	if (!c->manager || strcmp(c->manager, "podman") || !file)
+		return NULL;
+	text = bolt_get(file, keys, ARRAY_SIZE(keys), &n);
+	v = text ? json_parse(text, n) : NULL;
+	if (!v)
+		term_warn("%s: Podman's configuration of the container cannot be read (%s), so that podman container restore --import will not take the archive",
+			  file, text ? "it is no JSON" : strerror(errno));
+	return v ? take_mem(text) : NULL;
+}
+
 static char *config_dump(const struct container *c)
 {
-	yajl_gen g = json_new();
+	char *podman = config_of_podman(c);
+	yajl_gen g;
 	own_mem char *now = now_text();
 
+	if (podman)
+		return podman;
+	g = json_new();
 	yajl_gen_map_open(g);
 	json_put(g, "id", c->id);
 	json_put(g, "name", c->name ? c->name : c->id);

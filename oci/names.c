@@ -61,6 +61,16 @@ static void docker_read(struct containers *all, const char *path)
 	set(&c->image, json_text(json_get(v, "Config"), "Image"));
 }
 
+/* Storage elsewhere (podman --root): LAYERS-containers/ID/userdata is the bundle there. */
+static void storage_of_bundle(struct containers *all, const struct container *c)
+{
+	const char *below = c->bundle ? strstr(c->bundle, "-containers/") : NULL;
+	own_mem char *path = below ? xprintf("%.*s-containers/containers.json", (int)(below - c->bundle), c->bundle) : NULL;
+
+	if (path && !c->name)
+		storage_read(all, path);
+}
+
 static void each(struct containers *all, const char *pattern, void (*fn)(struct containers *, const char *))
 {
 	glob_t g = { 0 };
@@ -101,6 +111,8 @@ void names_find(struct containers *all)
 	each(all, "/var/lib/containers/storage/*-containers/containers.json", storage_read);
 	each(all, own, storage_read);
 	each(all, "/var/lib/docker/containers/*/config.v2.json", docker_read);
+	for (size_t i = 0; i < all->n; i++)
+		storage_of_bundle(all, all->v[i]);
 	for (size_t i = 0; i < all->n; i++)
 		annotations(all->v[i]);
 }

@@ -129,7 +129,7 @@ static const char *refuse(struct job *j, yajl_val note, const char *rootfs)
 	struct stat st;
 
 	if (manager && !strcmp(manager, "podman"))
-		snprintf(j->why, sizeof(j->why), "%s belongs to Podman, which sets its storage and network up: checkpoint with podman container checkpoint --export, bring back with podman container restore --import (both use stasis where it is installed as criu)",
+		snprintf(j->why, sizeof(j->why), "%s belongs to Podman, which sets its storage and network up: checkpoint it with --export FILE, by stasis or by Podman, and bring it back with podman container restore --import FILE (which uses stasis where that is installed as criu)",
 			 name);
 	else if (manager)
 		snprintf(j->why, sizeof(j->why), "%s belongs to %s, which sets its storage and network up and has to restore it itself: ask it to (its runtime calls stasis where that is installed as criu)",

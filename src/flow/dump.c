@@ -6,10 +6,12 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
+#include "kind/bpf-prog.h"
 #include "kind/cgroup.h"
 #include "kind/cpuinfo.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
+#include "kind/inet-pending.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/net-lock.h"
@@ -61,14 +63,18 @@ int flow_preflight(struct session *s)
 
 	if (r == 0 && in_tree(&tree, getpid()))
 		r = session_fail(s, -EINVAL, "The criu itself is within dumped tree");
+	s->tree = &tree;
 	if (r == 0) {
 		r = ns_preflight_all(s, &tree);
 		more = task_preflight_all(s, &tree);
 		r = r < 0 ? r : more;
 		more = fd_preflight_all(s, &tree);
 		r = r < 0 ? r : more;
+		more = cgroup_preflight(s);
+		r = r < 0 ? r : more;
 	}
 	ns_preflight_end(s);
+	s->tree = NULL;
 	tree_free(&tree);
 	return r;
 }
@@ -186,6 +192,8 @@ static int flow_images(struct session *s)
 		r = ns_dump_wait(s);
 	if (r == 0)
 		r = cgroup_dump(s);
+	if (r == 0)
+		r = bpf_prog_dump_end(s);
 	if (r == 0 && s->opts->has_cpu_cap)
 		r = cpuinfo_dump(s);
 	if (r == 0)
@@ -203,8 +211,10 @@ static enum trace_how flow_how(const struct session *s)
 static int flow_finish(struct session *s)
 {
 	enum trace_how how = flow_how(s);
-	int r;
+	int r = how == TRACE_KILL ? inet_pending_take(s) : 0;
 
+	if (r < 0)
+		return r;
 	if (how == TRACE_KILL)
 		inet_tcp_hold(s);
 	else
@@ -259,6 +269,7 @@ int flow_dump(struct session *s)
 	net_unlock(s, r < 0);
 	ns_end(s);
 	inet_tcp_end(s, r < 0);
+	inet_pending_end(s);
 	warden_end(s);
 	s->tree = NULL;
 	tree_free(&tree);

@@ -116,17 +116,29 @@ static enum birth flow_birth(const struct task *c)
 
 static int flow_task(struct session *s, struct task *k);
 
-static int flow_children(struct session *s, struct task *k, enum birth when)
+/* outer: only those that its user namespace would bar it from bearing */
+static int flow_children(struct session *s, struct task *k, enum birth when, bool outer)
 {
 	int r = 0;
 
 	for (struct task *c = k->first_child; r == 0 && c; c = c->next)
-		if (!c->helper && flow_birth(c) == when)
+		if (!c->helper && c->pidfd < 0 && flow_birth(c) == when && (!outer || ns_is_outer(s, c)))
 			r = flow_task(s, c);
 	return r;
 }
 
-/* 3: a task's memory, then its children, who inherit it; the session is led at the right moment */
+static bool flow_outer_later(struct session *s, const struct task *k)
+{
+	for (const struct task *c = k->first_child; c; c = c->next)
+		if (!c->helper && flow_birth(c) != BIRTH_BEFORE && ns_is_outer(s, c))
+			return true;
+	return false;
+}
+
+/*
+ * 3: a task's memory, then its children, who inherit it; the session is led and the user namespace entered at the
+ * right moment
+ */
 static int flow_task(struct session *s, struct task *k)
 {
 	int r = k->parent ? spawn_task(s, s->tree, k) : 0;
@@ -137,12 +149,22 @@ static int flow_task(struct session *s, struct task *k)
 		return r < 0 || k->sid != k->vpid ? r : spawn_session(s, k);
 	r = mem_build(s, k);
 	if (r == 0)
-		r = flow_children(s, k, BIRTH_BEFORE);
+		r = flow_children(s, k, BIRTH_BEFORE, true);
+	if (r == 0 && !flow_outer_later(s, k))
+		r = ns_enter_user(s, k);
+	if (r == 0)
+		r = flow_children(s, k, BIRTH_BEFORE, false);
 	if (r == 0)
 		r = spawn_session(s, k);
 	if (r == 0)
-		r = flow_children(s, k, BIRTH_AFTER);
-	return r < 0 ? r : flow_children(s, k, BIRTH_FOREIGN);
+		r = flow_children(s, k, BIRTH_AFTER, true);
+	if (r == 0)
+		r = flow_children(s, k, BIRTH_FOREIGN, true);
+	if (r == 0)
+		r = ns_enter_user(s, k);
+	if (r == 0)
+		r = flow_children(s, k, BIRTH_AFTER, false);
+	return r < 0 ? r : flow_children(s, k, BIRTH_FOREIGN, false);
 }
 
 static int each_live(struct session *s, int (*fn)(struct session *s, struct task *k))
@@ -254,6 +276,8 @@ static int flow_attributes(struct session *s, const struct area *area)
 		r = task_restore_stage(s, s->tree, STAGE_SECCOMP);
 	if (r == 0)
 		r = tty_keep(s);
+	if (r == 0)
+		r = cgroup_attach(s);
 	if (r == 0)
 		r = session_notify(s, "post-restore", s->tree->root->pid, -1);
 	return r;

@@ -40,6 +40,9 @@
 #define PR_TIMER_CREATE_RESTORE_IDS 77
 #define PR_TIMER_CREATE_RESTORE_IDS_GET 2
 #endif
+#ifndef ARCH_MAP_VDSO_64
+#define ARCH_MAP_VDSO_64 0x2003
+#endif
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
 #endif
@@ -132,6 +135,37 @@ static bool has_ns_pid(void)
 static bool has_timens(void)
 {
 	return access("/proc/self/ns/time", F_OK) == 0;
+}
+
+static bool has_cgroupns(void)
+{
+	return access("/proc/self/ns/cgroup", F_OK) == 0;
+}
+
+static bool has_aio(void)
+{
+	unsigned long context = 0;
+
+	return syscall(SYS_io_setup, 1, &context) == 0 && syscall(SYS_io_destroy, context) == 0;
+}
+
+static bool has_tun(void)
+{
+	own_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0;
+}
+
+static bool has_memfd_hugetlb(void)
+{
+	own_fd int fd = memfd_create("check", MFD_CLOEXEC | MFD_HUGETLB);
+
+	return fd >= 0;
+}
+
+static bool has_map_vdso(void)
+{
+	return syscall(SYS_arch_prctl, ARCH_MAP_VDSO_64, 0) < 0 && errno == EEXIST; /* we have one already */
 }
 
 static bool has_openat2(void)
@@ -376,26 +410,26 @@ static const struct {
 	{ "nftables", EXTRA, has_nftables, NULL },
 	{ "userns", EXTRA, has_userns, NULL },
 	{ "network_lock_nftables", EXTRA, has_nftables, NULL },
+	{ "aio_remap", EXTRA, has_aio, NULL },
+	{ "tun", EXTRA, has_tun, NULL },
+	{ "tun_ns", EXTRA, has_tun, NULL },
+	{ "cgroupns", EXTRA, has_cgroupns, NULL },
+	{ "can_map_vdso", EXTRA, has_map_vdso, NULL },
+	{ "memfd_hugetlb", EXTRA, has_memfd_hugetlb, NULL },
 	/* older than openat2, without which nothing goes */
 	{ "nsid", EXTRA, always, NULL },
 	{ "link_nsid", EXTRA, always, NULL },
 	{ "newifindex", EXTRA, always, NULL },
 	{ "external_net_ns", EXPERIMENTAL, always, NULL },
 	{ "mem_dirty_track", ONLY_ASKED, NULL, NULL },
-	{ "aio_remap", ONLY_ASKED, NULL, NULL },
-	{ "tun", ONLY_ASKED, NULL, NULL },
-	{ "tun_ns", ONLY_ASKED, NULL, NULL },
-	{ "cgroupns", ONLY_ASKED, NULL, NULL },
 	{ "autofs", ONLY_ASKED, NULL, NULL },
 	{ "compat_cr", ONLY_ASKED, NULL, NULL },
 	{ "uffd", ONLY_ASKED, NULL, NULL },
 	{ "uffd-noncoop", ONLY_ASKED, NULL, NULL },
-	{ "can_map_vdso", ONLY_ASKED, NULL, NULL },
 	{ "net_diag_raw", ONLY_ASKED, NULL, NULL },
 	{ "has_ipt_legacy", ONLY_ASKED, NULL, NULL },
 	{ "pidfd_store", ONLY_ASKED, NULL, NULL },
 	{ "apparmor_stacking", ONLY_ASKED, NULL, NULL },
-	{ "memfd_hugetlb", ONLY_ASKED, NULL, NULL },
 	{ "overlayfs_maps", ONLY_ASKED, NULL, NULL },
 	{ "breakpoints", ONLY_ASKED, NULL, NULL },
 };

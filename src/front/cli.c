@@ -103,18 +103,13 @@ static const char *restore_conflict(const struct request *q)
 {
 	const CriuOpts *o = q->opts;
 
-	if (q->foreign)
-		return "restore: is left to the superuser, as images can ask for anything";
 	if (o->rst_sibling && !q->detached)
 		return "--restore-sibling: needs --restore-detached (-d) as well";
 	if (q->exec_cmd && q->detached)
 		return "--exec-cmd: does not go with --restore-detached, as the command takes our place";
 	if (q->exec_cmd && !o->n_exec_cmd)
 		return "--exec-cmd: give the command behind --";
-	for (size_t i = 0; o->has_empty_ns && o->empty_ns && i < o->n_join_ns; i++)
-		if (!strcmp(o->join_ns[i]->ns, "net"))
-			return "--empty-ns net: does not go with --join-ns net";
-	return NULL;
+	return request_conflict(q);
 }
 
 static int cmd_restore(struct request *q)
@@ -130,6 +125,9 @@ static int cmd_restore(struct request *q)
 	}
 	if (q->opts->has_pid)
 		fprintf(stderr, "Warn  (stasis): --tree: a restore takes the pids from the images\n");
+	r = owner_become(q, -1, why, sizeof(why));
+	if (r < 0)
+		return finish(q, r, why);
 	if (!q->detached && !q->exec_cmd)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* to see the last of the tree end */
 	r = request_restore(q, &root, why, sizeof(why));
@@ -249,7 +247,7 @@ static int cli_parse(struct request *q, int argc, char **argv, int *first)
 	char why[WHY_MAX] = "";
 	int r;
 
-	r = owner_assume(q, why, sizeof(why)); /* before anything is read that the caller names */
+	r = owner_assume(q, -1, why, sizeof(why)); /* before anything is read that the caller names */
 	options_early(q, argc, argv);
 	if (r == 0)
 		r = config_defaults(q, why, sizeof(why));

@@ -429,18 +429,15 @@ static int take_empty_ns(struct take *t)
 /* NS:{PID|FILE}[,EXTRA] */
 static int take_join_ns(struct take *t)
 {
-	static const char *const names[] = { "net", "uts", "time", "ipc", "user", "mnt" };
 	const char *colon = strchr(t->arg, ':'), *comma;
-	size_t i = 0, n = colon ? colon - t->arg : 0;
+	size_t n = colon ? colon - t->arg : 0;
 	JoinNamespace *j;
 
-	while (i < ARRAY_SIZE(names) && (strlen(names[i]) != n || strncmp(t->arg, names[i], n)))
-		i++;
-	if (!colon || !colon[1] || i == ARRAY_SIZE(names))
+	if (!colon || !colon[1] || !join_ns_known(t->arg, n))
 		return wrong(t, "is not NS:PID or NS:FILE with NS one of net, uts, time, ipc, user, mnt");
 	comma = strchr(colon, ',');
 	j = NEW(JoinNamespace, join_namespace__init);
-	j->ns = xstrdup(names[i]);
+	j->ns = xprintf("%.*s", (int)n, t->arg);
 	j->ns_file = comma ? xprintf("%.*s", (int)(comma - colon - 1), colon + 1) : xstrdup(colon + 1);
 	j->extra_opt = comma ? xstrdup(comma + 1) : NULL;
 	list_add((void ***)&t->q->opts->join_ns, &t->q->opts->n_join_ns, j);

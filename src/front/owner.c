@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * owner: requests of another user than the superuser. The rule: such a user may dump trees of tasks that
- * are all its own, and touches files as itself; it may not restore, as images can ask for anything.
+ * are all its own, and touches files as itself. A restore is done as that user: images can ask for anything, so
+ * the kernel says what it may; we only keep CAP_CHECKPOINT_RESTORE, by which pids can be chosen.
  *
- * Kernel: setfsuid() to another user takes the capabilities over files away and leaves those to trace.
+ * Kernel: setfsuid() to another user takes the capabilities over files away and leaves those to trace. Nobody can
+ * trace who has capabilities that it has not itself, so the user cannot make use of ours.
  */
 #include "front/request.h"
 
@@ -12,21 +14,59 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
-int owner_assume(struct request *q, char *why, size_t n)
+/* The peer's groups; of a setuid program the caller's are there already. */
+static int owner_groups(int sock)
+{
+	gid_t groups[NGROUPS_MAX / 64];
+	socklen_t len = sizeof(groups);
+
+	if (sock < 0)
+		return 0;
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+		return -errno;
+	return setgroups(len / sizeof(*groups), groups) < 0 ? -errno : 0;
+}
+
+int owner_assume(struct request *q, int sock, char *why, size_t n)
 {
 	if (!q->foreign)
 		return 0;
 	setfsgid(q->gid);
 	setfsuid(q->uid);
-	if (setgroups(0, NULL) < 0 || (uid_t)setfsuid(-1) != q->uid || (gid_t)setfsgid(-1) != q->gid) {
+	if (owner_groups(sock) < 0 || (uid_t)setfsuid(-1) != q->uid || (gid_t)setfsgid(-1) != q->gid) {
 		snprintf(why, n, "user %u: files cannot be opened as this user", q->uid);
 		return -EPERM;
 	}
 	return 0;
+}
+
+int owner_become(struct request *q, int sock, char *why, size_t n)
+{
+	const unsigned cap = CAP_CHECKPOINT_RESTORE;
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2] = { 0 };
+	int r;
+
+	if (!q->foreign || (getuid() == q->uid && geteuid() == q->uid))
+		return 0;
+	d[cap / 32].effective = d[cap / 32].permitted = 1u << cap % 32;
+	r = owner_groups(sock);
+	if (r == 0 && (prctl(PR_SET_KEEPCAPS, 1) < 0 || setresgid(q->gid, q->gid, q->gid) < 0 ||
+		       setresuid(q->uid, q->uid, q->uid) < 0 || syscall(SYS_capset, &h, d) < 0 ||
+		       prctl(PR_SET_KEEPCAPS, 0) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0))
+		r = -errno;
+	if (r < 0)
+		snprintf(why, n, "user %u: cannot be served as this user: %s", q->uid, strerror(-r));
+	return r;
 }
 
 #define DEPTH_MAX 1000 /* of a tree; what is below could not be checked */

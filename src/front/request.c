@@ -110,14 +110,6 @@ static bool given(const char *text)
 	return text && *text;
 }
 
-/* A security module that labels tasks, and so would have a profile to set. */
-static bool lsm_active(void)
-{
-	own_mem char *text = NULL;
-
-	return text_read(AT_FDCWD, "/proc/self/attr/current", &text, NULL) == 0 && *text;
-}
-
 const char *request_refuse(const struct request *q)
 {
 	const CriuOpts *o = q->opts;
@@ -128,14 +120,30 @@ const char *request_refuse(const struct request *q)
 	       o->track_mem		      ? "track-mem" :
 	       q->stream		      ? "stream" :
 	       o->tls			      ? "tls" :
-	       given(o->lsm_profile) && lsm_active() ? "lsm-profile" :
-	       given(o->lsm_mount_context)    ? "lsm-mount-context" :
-	       given(o->cgroup_props)	      ? "cgroup-props" :
-	       given(o->cgroup_props_file)    ? "cgroup-props-file" :
-	       o->n_cgroup_dump_controller    ? "cgroup-dump-controller" :
-	       given(o->cgroup_yard)	      ? "cgroup-yard" :
-	       o->unprivileged && geteuid()   ? "unprivileged" :
 						NULL;
+}
+
+bool join_ns_known(const char *ns, size_t n)
+{
+	static const char *const names[] = { "net", "uts", "time", "ipc", "user", "mnt" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == n && !strncmp(names[i], ns, n))
+			return true;
+	return false;
+}
+
+const char *request_conflict(const struct request *q)
+{
+	const CriuOpts *o = q->opts;
+
+	for (size_t i = 0; i < o->n_join_ns; i++) {
+		if (!join_ns_known(o->join_ns[i]->ns, strlen(o->join_ns[i]->ns)))
+			return "--join-ns: is for net, uts, time, ipc, user and mnt, not for others as pid";
+		if (o->has_empty_ns && o->empty_ns && !strcmp(o->join_ns[i]->ns, "net"))
+			return "--empty-ns net: does not go with --join-ns net";
+	}
+	return NULL;
 }
 
 /* What is accepted and cannot be done is said, once. */
@@ -143,9 +151,6 @@ static void warn_ignored(struct request *q, struct session *s)
 {
 	const CriuOpts *o = q->opts;
 
-	if (given(o->lsm_profile))
-		session_warn(s, "lsm-profile %s: no security module with profiles is active here; tasks run without, as they did",
-			     o->lsm_profile);
 	if (o->evasive_devices)
 		session_warn(s, "evasive-devices: a device is opened by its path only");
 	if (q->libdir)

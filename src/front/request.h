@@ -60,6 +60,10 @@ int request_merge(struct request *q, const CriuOpts *opts);
 int request_dirs(struct request *q, char *why, size_t n);
 /** request_refuse - options that the engine does not have yet: name and what to do; NULL if none */
 const char *request_refuse(const struct request *q);
+/** request_conflict - options of a restore that are wrong or do not go together: the sentence; NULL if none */
+const char *request_conflict(const struct request *q);
+/** join_ns_known - is that a sort of namespace that --join-ns has? n: its length */
+bool join_ns_known(const char *ns, size_t n);
 /**
  * request_dump, request_restore - with the log, pidfile and statistics that belong to it
  * Return: 0 or -errno with the reason in why; -ECANCELED and q->post_dump_failed if a post-dump
@@ -85,9 +89,14 @@ int rpc_notify(struct request *q, const char *step, pid_t pid, int fd);
 
 /**
  * owner_assume - files are opened as q->uid from now on, as long as this process lives
+ * @sock: the peer's connection, or -1: it started us itself
  * The engine keeps what it needs to trace; the power over files is what goes.
  */
-int owner_assume(struct request *q, char *why, size_t n);
+int owner_assume(struct request *q, int sock, char *why, size_t n);
+/**
+ * owner_become - this process is q->uid from now on, with CAP_CHECKPOINT_RESTORE and no other right
+ */
+int owner_become(struct request *q, int sock, char *why, size_t n);
 /** owner_check - is every task of the tree q->uid's own? */
 int owner_check(const struct request *q, pid_t root, char *why, size_t n);
 

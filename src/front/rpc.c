@@ -200,6 +200,7 @@ static int fill_checks(const CriuOpts *o, bool service, char *why, size_t n)
 
 static int fill(struct request *q, int sock, const CriuOpts *o, bool service, char *why, size_t n)
 {
+	const char *conflict;
 	int r = fill_checks(o, service, why, n);
 
 	if (r == 0)
@@ -220,6 +221,11 @@ static int fill(struct request *q, int sock, const CriuOpts *o, bool service, ch
 	}
 	if (request_dirs(q, why, n) < 0)
 		return -EBADRQC;
+	conflict = request_conflict(q);
+	if (conflict) {
+		snprintf(why, n, "%s", conflict);
+		return -EBADRQC;
+	}
 	if (q->opts->has_notify_scripts && q->opts->notify_scripts)
 		q->rpc = sock;
 	return 0;
@@ -300,19 +306,14 @@ static int dump_whom(struct request *q, int sock, char *why, size_t n)
 
 static int job_prepare(struct request *q, int sock, const CriuReq *req, bool service, char *why, size_t n)
 {
-	int r = 0;
+	int peer = service ? sock : -1, r;
 
 	fill_owner(q, sock, service);
 	if (!req->opts) {
 		snprintf(why, n, "the request has no options");
 		return -EBADRQC;
 	}
-	if (q->foreign && req->type != CRIU_REQ_TYPE__DUMP) {
-		snprintf(why, n, "user %u may only dump its own tasks; restoring is left to the superuser",
-			 q->uid);
-		return -EPERM;
-	}
-	r = owner_assume(q, why, n);
+	r = req->type == CRIU_REQ_TYPE__DUMP ? owner_assume(q, peer, why, n) : owner_become(q, peer, why, n);
 	if (r == 0)
 		r = fill(q, sock, req->opts, service, why, n);
 	if (r == 0 && req->type == CRIU_REQ_TYPE__DUMP)

@@ -16,8 +16,9 @@ static void script_exec(const struct request *q, const char *path, char *const *
 	char *argv[] = { (char *)path, NULL };
 	sigset_t none;
 
-	if (q->foreign && (setgroups(0, NULL) < 0 || setresgid(q->gid, q->gid, q->gid) < 0 ||
-			   setresuid(q->uid, q->uid, q->uid) < 0))
+	if (q->foreign && geteuid() == 0 && (setgroups(0, NULL) < 0 ||
+					     setresgid(q->gid, q->gid, q->gid) < 0 ||
+					     setresuid(q->uid, q->uid, q->uid) < 0))
 		_exit(127);
 	if (q->work >= 0 && fchdir(q->work) < 0)
 		_exit(127);

@@ -4,7 +4,7 @@
  *
  * Kept:   the set of every thread; below the directories of foreign sets: all directories, their owners,
  *         modes and known limits; that the container was found frozen.
- * Lost:   limits that are not in the list of cgroup-hier.c, usage counters.
+ * Lost:   limits that are neither in the list of cgroup-hier.c nor in --cgroup-props, usage counters.
  * Kernel: /proc/PID/task/TID/cgroup; paths as we see them. The root of a cgroup namespace is what a
  *         path lacks when it is read inside.
  */
@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
-#include "kind/cgroup-hier.h"
+#include "kind/cgroup-props.h"
 #include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
@@ -41,6 +41,7 @@ struct cg_dump {
 		size_t n, max;
 	} sets; /* [0] is our own */
 	struct map by_tid; /* struct cg_set */
+	struct map begins; /* id of a nested cgroup namespace: the set of its tops */
 	const struct cg_set *root; /* the root task's */
 	char *inside;	   /* the root task's text as read in its cgroup namespace, or NULL */
 	unsigned dirs;
@@ -61,6 +62,18 @@ static bool ignored(const struct session *s)
 	if (s->opts->has_manage_cgroups_mode)
 		return s->opts->manage_cgroups_mode == CRIU_CG_MODE__IGNORE;
 	return s->opts->has_manage_cgroups && !s->opts->manage_cgroups;
+}
+
+/* --cgroup-dump-controller: the others' hierarchies are left alone. */
+static bool wanted(const struct session *s, const struct hier *h)
+{
+	for (size_t i = 0; i < s->opts->n_cgroup_dump_controller; i++) {
+		const char *c = s->opts->cgroup_dump_controller[i];
+
+		if (!strcmp(c, h->name) || !strcmp(c, hier_dir(h)) || (*c && hier_has(h, c)))
+			return true;
+	}
+	return !s->opts->n_cgroup_dump_controller;
 }
 
 static int set_add(struct session *s, const char *text, struct cg_set **ret)
@@ -116,6 +129,68 @@ static int note_inside(struct session *s, const struct task *root)
 	return r < 0 ? session_fail(s, r, "task %d: read its cgroups", root->vpid) : 0;
 }
 
+/* Of the text of a task the lines with the tops of its namespace, which inside are "/". NULL: it is elsewhere */
+static char *tops(const char *full, const char *inside)
+{
+	char *text = xalloc(strlen(full) + 2), *at = text;
+
+	while (*full && *inside) {
+		size_t n = strcspn(full, "\n"), m = strcspn(inside, "\n");
+		const char *path = memchr(inside, ':', m), *end = full + n;
+
+		path = path ? memchr(path + 1, ':', inside + m - path - 1) : NULL;
+		m = path ? (size_t)(inside + m - path - 1) : 0;
+		if (!m || m > n || text_starts(path + 1, "/..") || (m > 1 && memcmp(end - m, path + 1, m))) {
+			free(text);
+			return NULL;
+		}
+		if (m > 1)
+			end -= m;
+		at += sprintf(at, "%.*s%s\n", (int)(end - full), full, end[-1] == ':' ? "/" : "");
+		full += n + (full[n] == '\n');
+		inside = strchr(inside, '\n') ? strchr(inside, '\n') + 1 : "";
+	}
+	return text;
+}
+
+/* Where nested ones begin. */
+static int note_nested(struct session *s)
+{
+	own_fd int home = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	const struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWCGROUP, n)); n++) {
+		own_fd int there = openat(ns->task->proc, "ns/cgroup", O_RDONLY | O_CLOEXEC);
+		own_mem char *full = NULL, *inside = NULL, *text = NULL;
+		struct cg_set *set;
+
+		r = text_read(ns->task->proc, "cgroup", &full, NULL);
+		if (r == 0 && (there < 0 || home < 0 || setns(there, CLONE_NEWCGROUP) < 0))
+			r = -errno;
+		if (r == 0)
+			r = text_read(ns->task->proc, "cgroup", &inside, NULL);
+		if (home >= 0 && setns(home, CLONE_NEWCGROUP) < 0)
+			return session_fail(s, -errno, "cgroup namespace: return to our own");
+		text = r == 0 ? tops(full, inside) : NULL;
+		if (!text)
+			return session_fail(s, r < 0 ? r : -ENOTSUP,
+					    "task %d: find where its cgroup namespace begins; it has to be in a cgroup of it",
+					    ns->task->vpid);
+		r = set_add(s, text, &set);
+		if (r == 0)
+			map_put(&state(s)->begins, ns->id, set);
+	}
+	return r;
+}
+
+int cgroup_preflight(struct session *s)
+{
+	const struct props *all;
+
+	return ignored(s) ? 0 : cgroup_props(s, &all);
+}
+
 int cgroup_note(struct session *s, struct tree *tree)
 {
 	own_mem char *own = NULL;
@@ -130,7 +205,9 @@ int cgroup_note(struct session *s, struct tree *tree)
 			if (tree->all[i]->state != TASK_DEAD)
 				r = note_thread(s, &tree->all[i]->threads[k]);
 	state(s)->frozen = warden_table(s)->was_frozen;
-	return r < 0 ? r : note_inside(s, tree->root);
+	if (r == 0)
+		r = note_inside(s, tree->root);
+	return r < 0 ? r : note_nested(s);
 }
 
 uint32_t cgroup_set(struct session *s, const struct thread *t)
@@ -200,7 +277,11 @@ static void prop_read(struct session *s, int dir, const struct prop_name *p, Cgr
 
 static void props_read(struct session *s, int dir, const struct hier *h, CgroupDirEntry *e)
 {
-	for (const struct prop_name *p = prop_names; p->name; p++)
+	const struct props *all;
+
+	if (cgroup_props(s, &all) < 0)
+		return;
+	for (const struct prop_name *p = all->v; p < all->v + all->n; p++)
 		if (p->v2 == !*h->name && (!p->controller || p->v2 || hier_has(h, p->controller)))
 			prop_read(s, dir, p, e);
 }
@@ -227,6 +308,8 @@ static int dir_read(struct session *s, const struct hier *h, int at, const char 
 		return session_fail(s, -E2BIG, "cgroup %s: more than %d directories", path, DIRS_MAX);
 	e->dir_perms = perms_of(s, &st);
 	props_read(s, fd, h, e);
+	if (!*h->name)
+		r = cgroup_bpf_dump(s, fd, e);
 	while (r == 0 && (de = readdir(d))) {
 		if (de->d_type != DT_DIR || de->d_name[0] == '.')
 			continue;
@@ -373,9 +456,12 @@ static CgSetEntry *set_entry(struct session *s, const struct cg_set *set)
 	e->id = set->id;
 	e->ctls = xalloc((set->h.n + 1) * sizeof(*e->ctls));
 	for (size_t i = 0; i < set->h.n; i++) {
-		CgMemberEntry *m = xalloc(sizeof(*m));
+		CgMemberEntry *m;
 		size_t n = hidden(s, set->h.v[i].name);
 
+		if (!wanted(s, &set->h.v[i]))
+			continue;
+		m = xalloc(sizeof(*m));
 		cg_member_entry__init(m);
 		m->name = xstrdup(set->h.v[i].name);
 		m->path = xstrdup(set->h.v[i].own);
@@ -385,6 +471,23 @@ static CgSetEntry *set_entry(struct session *s, const struct cg_set *set)
 	}
 	qsort(e->ctls, e->n_ctls, sizeof(*e->ctls), member_cmp);
 	return e;
+}
+
+static void namespaces_put(const struct cg_dump *d, CgroupEntry *e)
+{
+	e->namespaces = xalloc((d->begins.max + 1) * sizeof(*e->namespaces));
+	for (size_t i = 0; i < d->begins.max; i++) {
+		const struct cg_set *set = d->begins.rows[i].value;
+		CgNsEntry *n;
+
+		if (!set)
+			continue;
+		n = xalloc(sizeof(*n));
+		cg_ns_entry__init(n);
+		n->ns_id = d->begins.rows[i].key;
+		n->set = set->id;
+		e->namespaces[e->n_namespaces++] = n;
+	}
 }
 
 int cgroup_dump(struct session *s)
@@ -400,9 +503,11 @@ int cgroup_dump(struct session *s)
 	e->sets = xalloc(d->sets.n * sizeof(*e->sets));
 	for (size_t i = 1; i < d->sets.n; i++)
 		e->sets[e->n_sets++] = set_entry(s, d->sets.v[i]);
+	namespaces_put(d, e);
 	e->controllers = xalloc((d->sets.v[0]->h.n + 1) * sizeof(*e->controllers));
 	for (size_t i = 0; r == 0 && i < d->sets.v[0]->h.n; i++)
-		r = controller_read(s, &d->sets.v[0]->h.v[i], &e->controllers[e->n_controllers++]);
+		if (wanted(s, &d->sets.v[0]->h.v[i]))
+			r = controller_read(s, &d->sets.v[0]->h.v[i], &e->controllers[e->n_controllers++]);
 	if (r == 0)
 		r = image_write_one(s, MAGIC_CGROUP, &e->base, "cgroup.img");
 	cgroup_entry__free_unpacked(e, NULL);

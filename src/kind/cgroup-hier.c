@@ -7,8 +7,10 @@
 #include "kind/mnt-list.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 
 const struct prop_name prop_names[] = {
 	{ NULL, false, "cgroup.clone_children", PROP_EARLY, false },
@@ -72,14 +74,6 @@ const struct prop_name prop_names[] = {
 	{ NULL, true, "rdma.max", PROP_LATE, false },
 	{ NULL, false, NULL, PROP_LATE, false },
 };
-
-const struct prop_name *prop_find(const char *name)
-{
-	for (const struct prop_name *p = prop_names; p->name; p++)
-		if (!strcmp(p->name, name))
-			return p;
-	return NULL;
-}
 
 int hiers_parse(struct session *s, const char *text, struct hiers *ret)
 {
@@ -208,9 +202,30 @@ static int hier_mount(const struct hier *h)
 	return mnt < 0 ? -errno : fd_high(openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
+const char *hier_dir(const struct hier *h)
+{
+	return !*h->name ? "unified" : text_starts(h->name, "name=") ? h->name + 5 : h->name;
+}
+
+/* --cgroup-yard: the caller has mounted them all. */
+static int hier_in_yard(struct session *s, struct hier *h)
+{
+	own_mem char *path = xprintf("%s/%s", s->opts->cgroup_yard, hier_dir(h));
+	struct statfs st;
+
+	h->fd = fd_high(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (h->fd < 0)
+		return session_fail(s, -errno, "cgroup-yard: hierarchy \"%s\": %s", h->name, path);
+	if (fstatfs(h->fd, &st) < 0 || st.f_type != (*h->name ? CGROUP_SUPER_MAGIC : CGROUP2_SUPER_MAGIC))
+		return session_fail(s, -EINVAL, "cgroup-yard: %s is no mount of hierarchy \"%s\"", path, h->name);
+	h->path = take_mem(path);
+	return 0;
+}
+
 int hier_open(struct session *s, struct hier *h)
 {
-	int r = h->fd < 0 ? hier_mounted(s, h) : 0;
+	bool yard = s->opts->cgroup_yard && *s->opts->cgroup_yard;
+	int r = h->fd >= 0 ? 0 : yard ? hier_in_yard(s, h) : hier_mounted(s, h);
 
 	if (r == 0 && h->fd < 0 && *h->name)
 		h->fd = hier_mount(h);

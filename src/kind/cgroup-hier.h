@@ -3,6 +3,7 @@
 #ifndef KIND_CGROUP_HIER_H
 #define KIND_CGROUP_HIER_H
 
+#include "images/cgroup.pb-c.h"
 #include "session/session.h"
 
 struct hier {
@@ -23,6 +24,8 @@ void hiers_free(struct hiers *h);
 struct hier *hiers_find(const struct hiers *h, const char *name);
 /** hier_open - the directory of a hierarchy's root; by its mount, or by one of our own; -errno said */
 int hier_open(struct session *s, struct hier *h);
+/** hier_dir - name of a hierarchy's directory, as hosts and --cgroup-yard have it */
+const char *hier_dir(const struct hier *h);
 /** hier_has - is controller (of cnames) one of the hierarchy's? v2 has "" */
 bool hier_has(const struct hier *h, const char *controller);
 
@@ -37,9 +40,11 @@ struct prop_name {
 	enum prop_when when;
 	bool perms_only; /* its value is no limit */
 };
-/** prop_names - known limits, in the order of setting; name NULL at the end */
+/** prop_names - known limits, in the order of setting; name NULL at the end. See cgroup-props.h */
 extern const struct prop_name prop_names[];
-/** prop_find - the row of a name, or NULL: such a file is never written */
-const struct prop_name *prop_find(const char *name);
+
+/* cgroup-bpf.c: what is attached to a directory of version 2 */
+int cgroup_bpf_dump(struct session *s, int dir, CgroupDirEntry *e);
+int cgroup_bpf_attach(struct session *s, const struct hier *h, const char *path, const CgroupDirEntry *e);
 
 #endif

@@ -5,7 +5,7 @@
  *
  * Modes (--manage-cgroups): none, props: directories must exist; soft (default): missing ones are made
  * and get their limits; full: existing ones get them too; strict: none may exist; ignore: nothing.
- * Only the limits named in cgroup-hier.c are written: an image cannot name other files.
+ * Only the limits named in cgroup-hier.c and in --cgroup-props are written: an image cannot name other files.
  */
 #include "kind/cgroup.h"
 
@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "images/cgroup.pb-c.h"
-#include "kind/cgroup-hier.h"
+#include "kind/cgroup-props.h"
 #include "kind/ids.h"
 #include "kind/ns.h"
 #include "task/warden.h"
@@ -42,6 +42,7 @@ struct cg_restore {
 		struct cg_dir *v;
 		size_t n, max;
 	} dirs;
+	const struct props *props;
 	struct session *s;
 };
 
@@ -148,7 +149,9 @@ int cgroup_read(struct session *s, struct tree *tree, uint32_t root_set)
 	c->s = s;
 	if (c->mode == CRIU_CG_MODE__IGNORE)
 		return 0;
-	r = image_open(s, &img, MAGIC_CGROUP, "cgroup.img");
+	r = cgroup_props(s, &c->props);
+	if (r == 0)
+		r = image_open(s, &img, MAGIC_CGROUP, "cgroup.img");
 	if (r == 0)
 		r = image_read(&img, &cgroup_entry__descriptor, (ProtobufCMessage **)&c->e);
 	if (r < 0 || !c->e)
@@ -369,12 +372,21 @@ static void subtree_write(struct session *s, const struct cg_dir *d, const char 
 	}
 }
 
+/* A dump with --cgroup-props keeps more than we may set unasked. */
+static void prop_unasked(struct session *s, const struct cg_dir *d, const char *name, enum prop_when when)
+{
+	if (when == PROP_LATE && strcmp(name, "freezer.state") && strcmp(name, "cgroup.freeze"))
+		session_warn(s, "cgroup %s: %.60s is not set; name it in --cgroup-props at the restore, too", d->path, name);
+}
+
 static void dir_props(struct session *s, const struct cg_dir *d, enum prop_when when)
 {
 	for (size_t i = 0; d->e && i < d->e->n_properties; i++) {
 		const CgroupPropEntry *p = d->e->properties[i];
-		const struct prop_name *n = prop_find(p->name);
+		const struct prop_name *n = props_find(state(s)->props, p->name);
 
+		if (!n)
+			prop_unasked(s, d, p->name, when);
 		if (!n || n->when != when)
 			continue;
 		if (!strcmp(n->name, "devices.list"))
@@ -471,12 +483,22 @@ static int dirs_make(struct session *s, const struct task *root)
 /* ---- tasks ---- */
 
 /* file: cgroup.procs for processes, tasks for threads of v1, cgroup.threads of v2 */
+static int write_in(struct session *s, struct hier *h, const char *path, pid_t pid, bool thread)
+{
+	own_mem char *text = xprintf("%d", pid);
+	own_mem char *file = xprintf("%s%s%s", path, *path ? "/" : "",
+				     !thread ? "cgroup.procs" : *h->name ? "tasks" : "cgroup.threads");
+	int r = text_write(h->fd, file, text);
+
+	return r < 0 ? session_fail(s, r, "cgroup /%s of hierarchy \"%s\": move task %d there", path, h->name, pid) : 0;
+}
+
 static int put_in(struct session *s, const struct task *root, const CgMemberEntry *m, const char *path,
 		  pid_t pid, bool thread)
 {
 	struct cg_restore *c = state(s);
 	struct hier *h = hiers_find(&c->h, m->name);
-	own_mem char *here = NULL, *file = NULL, *text = xprintf("%d", pid);
+	own_mem char *here = NULL;
 	int r;
 
 	if (!h && !strcmp(path, "/"))
@@ -486,17 +508,10 @@ static int put_in(struct session *s, const struct task *root, const CgMemberEntr
 				    "cgroup hierarchy \"%s\": is not there on this host; use --manage-cgroups=ignore to do without",
 				    m->name);
 	here = path_here(s, root, h, path);
-	if (!strcmp(here, h->own + 1)) /* where we are, so is the task */
+	if (!strcmp(here, h->own + 1) && pid == root->pid) /* where we are, so is the first task */
 		return 0;
 	r = path_make(s, h, here);
-	if (r < 0)
-		return r;
-	file = xprintf("%s%s%s", here, *here ? "/" : "",
-		       !thread ? "cgroup.procs" : *h->name ? "tasks" : "cgroup.threads");
-	r = text_write(h->fd, file, text);
-	return r < 0 ? session_fail(s, r, "cgroup /%s of hierarchy \"%s\": move task %d there", here,
-				    h->name, pid)
-		     : 0;
+	return r < 0 ? r : write_in(s, h, here, pid, thread);
 }
 
 int cgroup_enter(struct session *s, struct task *root)
@@ -520,6 +535,36 @@ int cgroup_enter(struct session *s, struct task *root)
 	return r;
 }
 
+int cgroup_begin(struct session *s, uint32_t ns_id)
+{
+	struct cg_restore *c = state(s);
+	int r = 0;
+
+	for (size_t i = 0; c->e && i < c->e->n_namespaces; i++) {
+		const CgSetEntry *set = c->e->namespaces[i]->ns_id == ns_id ? set_find(c, c->e->namespaces[i]->set) : NULL;
+
+		for (size_t k = 0; r == 0 && set && k < set->n_ctls; k++)
+			r = put_in(s, s->tree->root, set->ctls[k], set->ctls[k]->path, 0, false);
+	}
+	return r;
+}
+
+/* It was where the dumper was, its parent was not: it goes where we are. */
+static int place_home(struct session *s, const struct thread *t, const CgSetEntry *from)
+{
+	struct cg_restore *c = state(s);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && from && i < from->n_ctls; i++) {
+		struct hier *h = hiers_find(&c->h, from->ctls[i]->name);
+
+		r = h ? hier_open(s, h) : 0;
+		if (r == 0 && h)
+			r = write_in(s, h, h->own + 1, t->tid, t != task_leader(t->task));
+	}
+	return r;
+}
+
 /* Only where a member differs from what was inherited. */
 static int place(struct session *s, const struct task *root, const struct thread *t, uint32_t from)
 {
@@ -532,9 +577,7 @@ static int place(struct session *s, const struct task *root, const struct thread
 	if (id == from && (!first || !set)) /* no set: it was where the dumper was, and is where we are */
 		return 0;
 	if (!set)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: was in the dumper's cgroups while its parent was not; that cannot be restored",
-				    t->task->vpid);
+		return place_home(s, t, old);
 	for (size_t i = 0; r == 0 && i < set->n_ctls; i++) {
 		const char *was = member_path(old, set->ctls[i]->name);
 
@@ -570,6 +613,17 @@ int cgroup_place(struct session *s, struct tree *tree)
 	for (size_t i = 0; r == 0 && i < c->dirs.n; i++)
 		if (props_wanted(c, &c->dirs.v[i]))
 			dir_props(s, &c->dirs.v[i], PROP_LATE);
+	return r;
+}
+
+int cgroup_attach(struct session *s)
+{
+	const struct cg_restore *c = state(s);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->dirs.n; i++)
+		if (c->dirs.v[i].made && c->dirs.v[i].e && !*c->dirs.v[i].h->name)
+			r = cgroup_bpf_attach(s, c->dirs.v[i].h, c->dirs.v[i].path, c->dirs.v[i].e);
 	return r;
 }
 

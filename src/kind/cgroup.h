@@ -8,6 +8,8 @@
 
 #include "task/tree.h"
 
+/** cgroup_preflight - is what the caller says about limits right? */
+int cgroup_preflight(struct session *s);
 /** cgroup_note - dump: the sets of all threads; directories and limits of those that are not ours */
 int cgroup_note(struct session *s, struct tree *tree);
 /** cgroup_set - dump: number of the set of a thread; 1 is the dumper's own */
@@ -22,8 +24,12 @@ int cgroup_read(struct session *s, struct tree *tree, uint32_t root_set);
  * where it stood. What was made is removed when the session fails or the supervisor dies.
  */
 int cgroup_enter(struct session *s, struct task *root);
+/** cgroup_begin - a guest outside goes where nested cgroup namespace ns_id is to begin */
+int cgroup_begin(struct session *s, uint32_t ns_id);
 /** cgroup_place - all tasks and threads go where they stood; then the limits are set */
 int cgroup_place(struct session *s, struct tree *tree);
+/** cgroup_attach - the BPF programs of the directories that were made; before the tasks run */
+int cgroup_attach(struct session *s);
 /** cgroup_freeze - at the very end: a container that was found frozen is frozen again */
 void cgroup_freeze(struct session *s);
 

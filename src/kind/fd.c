@@ -15,6 +15,7 @@
 #include "task/lend.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kcmp.h>
 #include <linux/sockios.h>
 #include <sched.h>
@@ -74,6 +75,21 @@ int fd_put(struct session *s, const struct fd_view *v, const ProtobufCMessage *m
 	return fd_put_id(s, v->kind->type, v->id, m);
 }
 
+char *fd_external(const struct session *s, const struct fd_view *v)
+{
+	static const char *const forms[] = { "%x:%" PRIx64, "%x:%" PRIu64 };
+
+	if (v->link[0] != '/' || S_ISSOCK(v->st.st_mode) || S_ISFIFO(v->st.st_mode))
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		own_mem char *key = xprintf(forms[i], v->mnt_id, (uint64_t)v->st.st_ino);
+
+		if (external_find(s, "file", key))
+			return xprintf("file[%s]", key);
+	}
+	return NULL;
+}
+
 static const struct fd_kind *kind_of_type(uint32_t type)
 {
 	for (size_t i = 0; fd_kinds[i]; i++)
@@ -82,8 +98,13 @@ static const struct fd_kind *kind_of_type(uint32_t type)
 	return NULL;
 }
 
-static const struct fd_kind *kind_of(const struct fd_view *v)
+/* What the caller will pass in again is a file for us, whatever else it may be. */
+static const struct fd_kind *kind_of(struct session *s, const struct fd_view *v)
 {
+	own_mem char *key = fd_external(s, v);
+
+	if (key)
+		return kind_of_type(FD_TYPES__REG);
 	for (size_t i = 0; fd_kinds[i]; i++)
 		if (fd_kinds[i]->is(v))
 			return fd_kinds[i];
@@ -192,7 +213,7 @@ static int view_net(struct session *s, struct fd_view *v)
 	ns = ns_by_ino(s, st.st_ino);
 	if (!ns || (!ns->own && ns_is_own(s, CLONE_NEWNET)))
 		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is a socket of a network namespace in which no task of the tree is, which cannot be checkpointed yet; close it",
+				    "task %d: descriptor %d is a socket of a network namespace that nothing else in the tree holds, no task, descriptor or mount, which cannot be checkpointed yet; close it",
 				    v->task->vpid, v->num);
 	v->net_ns_id = ns->id;
 	return 0;
@@ -202,8 +223,6 @@ static int view_net(struct session *s, struct fd_view *v)
 static const struct {
 	const char *link, *what, *remedy;
 } hopeless[] = {
-	{ "anon_inode:[io_uring]", "an io_uring instance, whose rings and registrations the kernel does not give back",
-	  "run the program without io_uring (its own setting, such as UV_USE_IO_URING=0 for node, or sysctl kernel.io_uring_disabled=2 before it starts)" },
 	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
 	  "let the program close and unmap it first" },
 	{ "anon_inode:[userfaultfd]", "a userfaultfd, whose registrations and waiting faults the kernel does not show",
@@ -302,7 +321,7 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 		*ret_type = k->type;
 		return pid == getpid() ? 0 : filelock_note(s, v);
 	}
-	v->kind = kind_of(v);
+	v->kind = kind_of(s, v);
 	if (!v->kind)
 		return refuse(s, v);
 	r = view_net(s, v);
@@ -470,7 +489,7 @@ bool fd_passing(struct session *s, const struct tree *tree)
 			v.fd = fd;
 			if (fd < 0 || view_fill(s, &v, k->proc, ".", &link, &info) < 0)
 				continue;
-			v.kind = kind_of(&v);
+			v.kind = kind_of(s, &v);
 			if (v.kind && v.kind->passing && v.kind->passing(s, &v) == 1)
 				return true;
 		}
@@ -512,7 +531,7 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 				session_forget_new(s, had);
 				continue;
 			}
-			v.kind = kind_of(&v);
+			v.kind = kind_of(s, &v);
 			if (v.kind && watch(s, &v))
 				continue;
 			r = !v.kind ? refuse(s, &v) : view_net(s, &v);
@@ -787,12 +806,27 @@ static bool mode_fits(int fd, int want)
 	return has >= 0 && ((has & O_ACCMODE) == O_RDWR || (has & O_ACCMODE) == want);
 }
 
-int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int flags)
+int fd_inherit(struct session *s, struct fd_obj *o, const char *key, int flags)
 {
-	int want = flags & O_ACCMODE, fd = inherit_find(s, name + 1);
+	int want = flags & O_ACCMODE, fd = inherit_find(s, key);
 
 	if (fd < 0)
-		fd = std_named(name);
+		return 0;
+	if (!(flags & O_PATH) && !mode_fits(fd, want))
+		return session_fail(s, -EINVAL, "%s: the caller's descriptor %d cannot be %s, as the task's can; pass another",
+				    key, fd, want == O_RDONLY ? "read" : want == O_WRONLY ? "written" : "read and written");
+	o->borrowed = true;
+	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return o->fd < 0 ? session_fail(s, -errno, "%s: take the caller's descriptor %d", key, fd) : 1;
+}
+
+int fd_from_caller(struct session *s, struct fd_obj *o, const char *name, int flags)
+{
+	int want = flags & O_ACCMODE, r = fd_inherit(s, o, name + 1, flags), fd;
+
+	if (r)
+		return r < 0 ? r : 0;
+	fd = std_named(name);
 	if (fd < 0 && o->num >= 0 && o->num <= 2)
 		fd = o->num;
 	if (fd < 0 && want == O_WRONLY) { /* as shells keep it while theirs leads elsewhere */
@@ -817,6 +851,22 @@ int fd_number_of(struct session *s, const struct task *k, bool (*match)(const st
 		if (match(map_get(&restoring(s)->by_id, k->files->fds.v[i]->id), arg))
 			return k->files->fds.v[i]->fd;
 	return -1;
+}
+
+int fd_places(struct session *s, const struct fd_obj *o,
+	      int (*fn)(struct session *s, struct thread *t, int num, bool cloexec, void *arg), void *arg)
+{
+	struct fd_restoring *f = restoring(s);
+	int r = 0;
+
+	for (size_t i = 0; i < f->filled.n; i++)
+		for (size_t j = 0; r == 0 && j < f->filled.v[i]->fds.n; j++) {
+			const FdinfoEntry *e = f->filled.v[i]->fds.v[j];
+
+			if (e->id == o->id)
+				r = fn(s, f->filled.v[i]->thread, e->fd, e->flags & FD_CLOEXEC, arg);
+		}
+	return r;
 }
 
 int fd_restore_make(struct session *s)

@@ -109,6 +109,11 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
 int fd_put_named(struct session *s, const struct fd_view *v, uint32_t *ret_id);
 /** fd_put_named_as - the same under a given id: tun files have an entry of each sort */
 int fd_put_named_as(struct session *s, const struct fd_view *v, uint32_t id);
+/**
+ * fd_external - the key "file[MOUNT:INODE]" by which the caller said (--external) that this file is its own
+ * Return: the key in the caller's spelling, owned by who asks; NULL if it is not.
+ */
+char *fd_external(const struct session *s, const struct fd_view *v);
 /** fd_path_check - preflight of what is opened by its path */
 int fd_path_check(struct session *s, const struct fd_view *v);
 
@@ -121,6 +126,9 @@ struct fd_obj *fd_obj_at(struct session *s, size_t n);
 /** fd_number_of - the lowest descriptor of a task whose object matches, or -1 */
 int fd_number_of(struct session *s, const struct task *k, bool (*match)(const struct fd_obj *o, const void *arg),
 		 const void *arg);
+/** fd_places - fn for every number, in every table, that shows the object; t is an owner of that table */
+int fd_places(struct session *s, const struct fd_obj *o,
+	      int (*fn)(struct session *s, struct thread *t, int num, bool cloexec, void *arg), void *arg);
 /** fd_entry - the image's entry of that id, or NULL */
 const FileEntry *fd_entry(struct session *s, uint32_t id);
 /**
@@ -130,6 +138,11 @@ const FileEntry *fd_entry(struct session *s, uint32_t id);
  */
 int fd_open_reg(struct session *s, uint32_t id, int flags);
 
+/**
+ * fd_inherit - o->fd is what the caller passed for key (--inherit-fd), if it did
+ * Return: 1, 0 nothing was passed, -errno with the reason.
+ */
+int fd_inherit(struct session *s, struct fd_obj *o, const char *key, int flags);
 /**
  * fd_from_caller - o->fd for something that lay outside of the tasks' root: what the caller passes in for
  * it, or one of the caller's own standard three. The name is never opened: an image could name anything.

@@ -7,11 +7,13 @@
 
 #include "base/res.h"
 
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 struct extent {
 	uint32_t in, out, count;
@@ -20,12 +22,21 @@ struct ids_map {
 	struct extent *v;
 	size_t n;
 };
+struct ids_nested {
+	uint32_t up;
+	bool fixed;
+	struct ids_map uid, gid;
+};
 struct ids {
 	bool mapped, fixed;
 	struct ids_map uid, gid;
 	bool assumed;
 	uint32_t fsuid, fsgid; /* ours, while assumed */
 };
+
+#define NESTED "ids nested" /* id to struct ids_nested */
+
+static void nested_forget(struct session *s);
 
 static struct ids *state(struct session *s)
 {
@@ -52,6 +63,8 @@ void ids_use(struct session *s, const UsernsEntry *maps)
 {
 	struct ids *i = state(s);
 
+	if (!maps)
+		nested_forget(s);
 	i->mapped = maps;
 	i->fixed = maps && maps->has_setgroups_denied && maps->setgroups_denied;
 	map_copy(&i->uid, maps ? maps->n_uid_map : 0, maps ? maps->uid_map : NULL);
@@ -94,6 +107,14 @@ uint32_t gid_in(struct session *s, uint32_t gid)
 	return ids_mapped(s) ? map_in(&state(s)->gid, gid) : gid;
 }
 
+bool ids_capable(int cap)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	return syscall(SYS_capget, &h, d) == 0 && d[cap / 32].effective >> cap % 32 & 1;
+}
+
 uint32_t uid_out(struct session *s, uint32_t uid)
 {
 	return ids_mapped(s) ? map_out(&state(s)->uid, uid) : uid;
@@ -102,6 +123,72 @@ uint32_t uid_out(struct session *s, uint32_t uid)
 uint32_t gid_out(struct session *s, uint32_t gid)
 {
 	return ids_mapped(s) ? map_out(&state(s)->gid, gid) : gid;
+}
+
+/* ---- nested ---- */
+
+void ids_nest(struct session *s, uint32_t id, uint32_t up, const UsernsEntry *maps)
+{
+	struct ids_nested *n = xalloc(sizeof(*n));
+
+	n->up = up;
+	n->fixed = (maps->has_setgroups_denied && maps->setgroups_denied) || !maps->n_gid_map;
+	map_copy(&n->uid, maps->n_uid_map, maps->uid_map);
+	map_copy(&n->gid, maps->n_gid_map, maps->gid_map);
+	map_put(session_map(s, NESTED), id, n);
+}
+
+static void nested_forget(struct session *s)
+{
+	struct map *m = session_map(s, NESTED);
+
+	for (size_t i = 0; i < m->max; i++) {
+		struct ids_nested *n = m->rows[i].value;
+
+		if (!n)
+			continue;
+		free(n->uid.v);
+		free(n->gid.v);
+		free(n);
+	}
+	map_free(m);
+	memset(m, 0, sizeof(*m));
+}
+
+uint32_t uid_nested(struct session *s, uint32_t id, uint32_t uid)
+{
+	const struct ids_nested *n = id ? map_get(session_map(s, NESTED), id) : NULL;
+
+	uid = n ? uid_nested(s, n->up, uid) : uid;
+	return n && uid != ID_NONE ? map_in(&n->uid, uid) : uid;
+}
+
+uint32_t gid_nested(struct session *s, uint32_t id, uint32_t gid)
+{
+	const struct ids_nested *n = id ? map_get(session_map(s, NESTED), id) : NULL;
+
+	gid = n ? gid_nested(s, n->up, gid) : gid;
+	return n && gid != ID_NONE ? map_in(&n->gid, gid) : gid;
+}
+
+bool ids_nested_fixed(struct session *s, uint32_t id)
+{
+	const struct ids_nested *n = id ? map_get(session_map(s, NESTED), id) : NULL;
+
+	return n ? n->fixed : ids_groups_fixed(s);
+}
+
+static uint32_t map_first(const struct ids_map *m)
+{
+	return !m->n ? ID_NONE : map_out(m, 0) != ID_NONE ? 0 : m->v[0].in;
+}
+
+void ids_nested_root(struct session *s, uint32_t id, uint32_t *uid, uint32_t *gid)
+{
+	const struct ids_nested *n = id ? map_get(session_map(s, NESTED), id) : NULL;
+
+	*uid = n ? map_first(&n->uid) : id ? ID_NONE : 0;
+	*gid = n ? map_first(&n->gid) : id ? ID_NONE : 0;
 }
 
 /* Nobody's number stays what it was: without a namespace of their own, every number is somebody's. */
@@ -177,6 +264,36 @@ int ids_assume(struct session *s)
 	r = fsids_set(uid_out(s, 0), gid_out(s, 0));
 	if (r < 0)
 		return session_fail(s, r, "user namespace: make files as its root");
+	i->assumed = true;
+	return 0;
+}
+
+/* The number in the root task's of one in a nested one. */
+static uint32_t nested_out(struct session *s, uint32_t id, uint32_t v, bool group)
+{
+	const struct ids_nested *n = id ? map_get(session_map(s, NESTED), id) : NULL;
+
+	if (!n || v == ID_NONE)
+		return v;
+	return nested_out(s, n->up, map_out(group ? &n->gid : &n->uid, v), group);
+}
+
+int ids_assume_nested(struct session *s, uint32_t id)
+{
+	struct ids *i = state(s);
+	uint32_t uid, gid;
+	int r;
+
+	ids_nested_root(s, id, &uid, &gid);
+	uid = nested_out(s, id, uid, false);
+	gid = nested_out(s, id, gid, true);
+	if (i->assumed || uid == ID_NONE || gid == ID_NONE)
+		return 0;
+	i->fsuid = setfsuid(-1);
+	i->fsgid = setfsgid(-1);
+	r = fsids_set(uid, gid);
+	if (r < 0)
+		return session_fail(s, r, "user namespace %u: make files as its root", id);
 	i->assumed = true;
 	return 0;
 }

@@ -11,13 +11,25 @@
 
 #define ID_NONE UINT32_MAX /* no number on that side; for chown(2): as it is */
 
-/** ids_use - from now on that namespace's maps hold; copied. NULL: outside and inside are the same */
+/** ids_use - from now on that namespace's maps hold; copied. NULL: none do, nor nested ones */
 void ids_use(struct session *s, const UsernsEntry *maps);
 /** ids_mapped - is there an own user namespace? */
 bool ids_mapped(struct session *s);
 
 /** ids_groups_fixed - may nobody in the user namespace set groups? Then all have the root task's */
 bool ids_groups_fixed(struct session *s);
+
+/** ids_nest - maps of a user namespace below the root task's; up: the one around it, 0: the root task's */
+void ids_nest(struct session *s, uint32_t id, uint32_t up, const UsernsEntry *maps);
+/** uid_nested - number in a nested user namespace (0: the root task's) of one in the root task's, or ID_NONE */
+uint32_t uid_nested(struct session *s, uint32_t id, uint32_t uid);
+uint32_t gid_nested(struct session *s, uint32_t id, uint32_t gid);
+/** ids_nested_fixed - likewise ids_groups_fixed() */
+bool ids_nested_fixed(struct session *s, uint32_t id);
+/** ids_nested_root - whom to be in there: root, or the first that it knows; ID_NONE: it knows nobody */
+void ids_nested_root(struct session *s, uint32_t id, uint32_t *uid, uint32_t *gid);
+/** ids_capable - have we ourselves this capability? Without, only what is the user's own is restored */
+bool ids_capable(int cap);
 
 /** uid_in - number inside of a number outside, or ID_NONE; uid_out - the other way */
 uint32_t uid_in(struct session *s, uint32_t uid);
@@ -40,5 +52,7 @@ int owner_out(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, 
  */
 int ids_assume(struct session *s);
 void ids_resign(struct session *s);
+/** ids_assume_nested - likewise to root of a nested user namespace, or the first user it knows; from our own */
+int ids_assume_nested(struct session *s, uint32_t id);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "kind/inet-diag.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "kind/ns.h"
 
@@ -14,26 +15,45 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define TCP_SYN_RECV 3
-#define TCP_FIN_WAIT1 4
-#define TCP_LAST_ACK 9
-#define TCP_CLOSING 11
-#define MAKING (1ULL << 40) /* beside inode numbers: ports */
-#define CLOSED (1ULL << 41)
+#define CLOSED (1ULL << 41) /* beside inode numbers */
+#define ALL (1ULL << 42)
+
+static void address_put(uint8_t *to, int family, const __be32 *words)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (family == AF_INET) {
+		memcpy(to, mapped, sizeof(mapped));
+		memcpy(to + sizeof(mapped), words, 4);
+	} else {
+		memcpy(to, words, 16);
+	}
+}
+
+static void tcp_list(struct map *m, const struct inet_diag_msg *d, const struct rtattr *info)
+{
+	struct inet_tcp_all *all = map_get(m, ALL);
+	const struct tcp_info *ti = info ? RTA_DATA(info) : NULL;
+	struct inet_tcp_any *a = vec_add(all);
+
+	*a = (struct inet_tcp_any){ .src_port = ntohs(d->id.idiag_sport), .dst_port = ntohs(d->id.idiag_dport),
+				    .state = d->idiag_state, .inode = d->idiag_inode, .unread = d->idiag_rqueue };
+	address_put(a->src, d->idiag_family, d->id.idiag_src);
+	address_put(a->dst, d->idiag_family, d->id.idiag_dst);
+	if (ti && RTA_PAYLOAD(info) >= offsetof(struct tcp_info, tcpi_pmtu))
+		a->quiet = ti->tcpi_last_ack_recv;
+}
 
 static void tcp_answer(struct map *m, const struct inet_diag_msg *d, const struct rtattr *a)
 {
 	size_t n = a ? RTA_PAYLOAD(a) / sizeof(struct inet_key) : 0;
 	struct inet_tcp_seen *k;
 
-	if (d->idiag_state == TCP_SYN_RECV && !d->idiag_inode) {
-		uint64_t port = MAKING | d->id.idiag_sport;
-
-		map_put(m, port, (char *)map_get(m, port) + 1);
-	}
 	if (!d->idiag_inode && d->idiag_wqueue && (d->idiag_state == TCP_FIN_WAIT1 ||
 						   d->idiag_state == TCP_LAST_ACK || d->idiag_state == TCP_CLOSING))
 		map_put(m, CLOSED, (char *)map_get(m, CLOSED) + 1);
@@ -51,15 +71,19 @@ static void diag_answer(struct map *m, const struct nlmsghdr *h, bool tcp)
 {
 	const struct inet_diag_msg *d = NLMSG_DATA(h);
 	int left = (int)h->nlmsg_len - (int)NLMSG_SPACE(sizeof(*d));
-	const struct rtattr *a = (const void *)(d + 1), *keys = NULL;
+	const struct rtattr *a = (const void *)(d + 1), *keys = NULL, *info = NULL;
 
 	for (; left > 0 && RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if (a->rta_type == INET_DIAG_MD5SIG)
 			keys = a;
+		else if (a->rta_type == INET_DIAG_INFO)
+			info = a;
 		else if (!tcp && a->rta_type == INET_DIAG_SHUTDOWN && *(const uint8_t *)RTA_DATA(a))
 			map_put(m, d->idiag_inode, (void *)(uintptr_t)*(const uint8_t *)RTA_DATA(a));
-	if (tcp)
+	if (tcp) {
+		tcp_list(m, d, info);
 		tcp_answer(m, d, keys);
+	}
 }
 
 /* 1 more is to come, 0 the end, -errno */
@@ -105,6 +129,7 @@ static int diag_ask(struct session *s, const InetSkEntry *e, bool tcp, struct ma
 		return 0;
 	*ret = xalloc(sizeof(**ret));
 	map_put(all, key, *ret);
+	map_put(*ret, ALL, xalloc(sizeof(struct inet_tcp_all)));
 	nl = ns_socket(s, e->ns_id, AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
 	if (nl < 0)
 		return nl;
@@ -127,19 +152,14 @@ const struct inet_tcp_seen *inet_diag_tcp(struct session *s, const InetSkEntry *
 	return diag_ask(s, e, true, &m) == 0 ? map_get(m, e->ino) : NULL;
 }
 
-size_t inet_diag_making(struct session *s, const InetSkEntry *e)
+const struct inet_tcp_all *inet_diag_all(struct session *s, const InetSkEntry *e, int family)
 {
-	InetSkEntry both = *e;
+	InetSkEntry of = *e;
 	struct map *m;
-	size_t n = 0;
 
-	both.proto = IPPROTO_TCP;
-	for (int i = 0; i < 2; i++) {
-		both.family = i ? AF_INET6 : AF_INET;
-		if (diag_ask(s, &both, true, &m) == 0)
-			n += (size_t)map_get(m, MAKING | htons(e->src_port));
-	}
-	return n;
+	of.proto = IPPROTO_TCP;
+	of.family = family;
+	return diag_ask(s, &of, true, &m) == 0 ? map_get(m, ALL) : NULL;
 }
 
 size_t inet_diag_closed(struct session *s, const InetSkEntry *e)

@@ -24,8 +24,21 @@ struct inet_tcp_seen {
 };
 /** inet_diag_tcp - the entry's socket, or NULL; of those that are connected or listen, read once per session */
 const struct inet_tcp_seen *inet_diag_tcp(struct session *s, const InetSkEntry *e);
-/** inet_diag_making - connections that a listener's clients are just making with it, of both families */
-size_t inet_diag_making(struct session *s, const InetSkEntry *e);
+/* a TCP socket of whomever */
+struct inet_tcp_any {
+	uint8_t src[16], dst[16]; /* of IPv4 as ::ffff:A.B.C.D */
+	uint16_t src_port, dst_port;
+	uint8_t state;
+	uint32_t inode;	 /* 0: it has no descriptor (yet, or any more) */
+	uint32_t unread; /* bytes, an end included */
+	uint32_t quiet;	 /* ms since its peer was heard */
+};
+struct inet_tcp_all {
+	struct inet_tcp_any *v;
+	size_t n, max;
+};
+/** inet_diag_all - those of a family in the entry's namespace; NULL: the kernel does not tell */
+const struct inet_tcp_all *inet_diag_all(struct session *s, const InetSkEntry *e, int family);
 /** inet_diag_closed - connections in the entry's namespace that nobody has open and that still send */
 size_t inet_diag_closed(struct session *s, const InetSkEntry *e);
 

@@ -29,6 +29,16 @@ int conn_fail(struct session *s, int r, const InetSkEntry *e, const char *what);
  */
 int peer_says(struct session *s, const struct stream *st, bool fin, uint32_t ack);
 
+/** peer_urges - the connection gets its next byte, an urgent one, from its peer; it need not have come yet */
+int peer_urges(struct session *s, const struct stream *st, char c);
+
+/** urgent_find - is there urgent data in the queue, whose length is known? Fills in where it is, and the whole length */
+int urgent_find(struct session *s, int fd, const InetSkEntry *e, TcpStreamEntry *t);
+/** urgent_peek - the bytes of such a queue, in repair mode */
+int urgent_peek(struct session *s, int fd, const InetSkEntry *e, const TcpStreamEntry *t, char **ret);
+/** urgent_put - the queue is filled up to the urgent byte: that follows */
+int urgent_put(struct session *s, const struct stream *st);
+
 static inline int opt_set(int fd, int opt, int v)
 {
 	return setsockopt(fd, IPPROTO_TCP, opt, &v, sizeof(v)) < 0 ? -errno : 0;

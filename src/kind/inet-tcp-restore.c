@@ -7,21 +7,25 @@
 #include "image/record.h"
 #include "kind/inet-map.h"
 #include "kind/inet-more.h"
+#include "kind/ns.h"
 #include "kind/sock-opts.h"
 #include "task/sock-lock.h"
 #include "task/warden.h"
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+
+#define DIAL_MS 1000
 
 struct streams {
 	struct {
 		struct stream *v;
 		size_t n, max;
-	} all;
+	} all, again;
 	struct {
 		struct fd_obj **v;
 		size_t n, max;
@@ -71,6 +75,29 @@ socklen_t inet_addr_get(int fd, const InetSkEntry *e, bool peer, struct sockaddr
 	return sizeof(*a6);
 }
 
+/* Does the way to its peer begin at its address? Asked by a socket of UDP, which sends nothing. */
+static bool is_chosen(struct session *s, const InetSkEntry *e)
+{
+	own_fd int fd = ns_socket(s, e->has_ns_id ? e->ns_id : 0, AF_INET6, SOCK_DGRAM, 0);
+	struct sockaddr_storage peer;
+	struct sockaddr_in6 a = { 0 };
+	socklen_t n = sizeof(a);
+
+	return fd >= 0 && connect(fd, (void *)&peer, inet_addr_get(fd, e, true, &peer)) == 0 &&
+	       getsockname(fd, (void *)&a, &n) == 0 && !memcmp(&a.sin6_addr, e->src_addr, sizeof(a.sin6_addr));
+}
+
+socklen_t inet_bind_get(struct session *s, int fd, const InetSkEntry *e, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in6 *a = (struct sockaddr_in6 *)ret;
+	socklen_t n = inet_addr_get(fd, e, false, ret);
+
+	if (e->family == AF_INET6 && !e->v6only && e->dst_port && e->n_src_addr == 4 && !e->opts->so_bound_dev &&
+	    !IN6_IS_ADDR_V4MAPPED(&a->sin6_addr) && !IN6_IS_ADDR_UNSPECIFIED(&a->sin6_addr) && is_chosen(s, e))
+		a->sin6_addr = in6addr_any;
+	return n;
+}
+
 static int stream_check(struct session *s, const InetSkEntry *e, const TcpStreamEntry *t)
 {
 	const char *bad = NULL;
@@ -86,6 +113,8 @@ static int stream_check(struct session *s, const InetSkEntry *e, const TcpStream
 		bad = "no timestamp";
 	else if (t->mss_clamp > 65535)
 		bad = "its segment size";
+	else if (t->urgent > t->inq_len || (t->has_urgent && !t->urgent))
+		bad = "the place of its urgent data";
 	return bad ? session_fail(s, -EBADMSG, "tcp-stream-%x.img: is damaged: %s", e->ino, bad) : 0;
 }
 
@@ -136,6 +165,19 @@ static int seq_set(int fd, int queue, uint32_t seq)
 	return r < 0 ? r : opt_set(fd, TCP_QUEUE_SEQ, (int)seq);
 }
 
+int inet_tcp_again(struct session *s, struct fd_obj *o)
+{
+	struct stream *st = vec_add(&streams(s)->again);
+	int r;
+
+	*st = (struct stream){ .o = o, .e = o->entry->isk };
+	r = stream_read(s, st);
+	if (r < 0)
+		return r;
+	r = stream_room(st);
+	return r < 0 ? conn_fail(s, r, st->e, "prepare it") : 0;
+}
+
 /* What both sides agreed upon in their first packets. */
 static int stream_options(int fd, const TcpStreamEntry *t)
 {
@@ -160,7 +202,7 @@ static int stream_connect(struct session *s, const struct stream *st)
 	const TcpStreamEntry *t = st->t;
 	struct sockaddr_storage a;
 	int fd = st->o->fd;
-	socklen_t n = inet_addr_get(fd, st->e, false, &a);
+	socklen_t n = inet_bind_get(s, fd, st->e, &a);
 
 	if (bind(fd, (void *)&a, n) < 0)
 		return conn_fail(s, -errno, st->e,
@@ -234,6 +276,17 @@ static int queue_load(struct session *s, const struct stream *st, int queue, con
 	if (r == 0)
 		r = queue_put(st->o->fd, p, n, &done);
 	return r < 0 ? conn_fail(s, r, st->e, "fill a queue") : 0;
+}
+
+static int in_load(struct session *s, const struct stream *st)
+{
+	const TcpStreamEntry *t = st->t;
+	size_t before = t->has_urgent ? t->urgent - 1 : t->inq_len, done = before + t->has_urgent;
+	int r = queue_load(s, st, TCP_RECV_QUEUE, st->in, before);
+
+	if (r == 0 && t->has_urgent)
+		r = urgent_put(s, st);
+	return r < 0 ? r : queue_load(s, st, TCP_RECV_QUEUE, st->in + done, t->inq_len - done);
 }
 
 static int window_set(struct session *s, const struct stream *st, uint32_t fin)
@@ -310,7 +363,7 @@ int inet_tcp_fill(struct session *s)
 	for (size_t i = 0; r == 0 && i < a->all.n; i++) {
 		struct stream *st = &a->all.v[i];
 
-		r = queue_load(s, st, TCP_RECV_QUEUE, st->in, st->t->inq_len);
+		r = in_load(s, st);
 		if (r == 0)
 			r = queue_load(s, st, TCP_SEND_QUEUE, st->out, st->t->outq_len - unsent(st));
 		if (r == 0)
@@ -321,6 +374,70 @@ int inet_tcp_fill(struct session *s)
 			shutdown(st->o->fd, SHUT_RD);
 	}
 	return r;
+}
+
+int inet_tcp_dial(int fd, const struct sockaddr_storage *to, socklen_t len, const char *data, size_t n)
+{
+	int flags = fcntl(fd, F_GETFL), r = 0;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	size_t done = 0;
+
+	if (fcntl(fd, F_SETFL, (flags | O_NONBLOCK) & ~O_ASYNC) < 0 ||
+	    (connect(fd, (const void *)to, len) < 0 && errno != EINPROGRESS))
+		r = -errno;
+	else if (poll(&p, 1, DIAL_MS) != 1)
+		r = -ETIMEDOUT;
+	else if (n)
+		r = queue_put(fd, data, n, &done);
+	fcntl(fd, F_SETFL, flags);
+	return r;
+}
+
+static void stream_free(struct stream *st)
+{
+	tcp_stream_entry__free_unpacked(st->t, NULL);
+	free(st->in);
+	free(st->out);
+}
+
+/* How much of the send queue has come already, though its acknowledgment has not: it may be delayed. */
+static size_t came(const struct stream *st, const uint32_t *next)
+{
+	int32_t n = next ? *next - (st->t->outq_seq - st->t->outq_len - fin_sent(st->e->state)) : 0;
+
+	return n < 0 ? 0 : (uint32_t)n > st->t->outq_len ? st->t->outq_len : (uint32_t)n;
+}
+
+int inet_tcp_reconnect(struct session *s, uint32_t id, const char *sent, size_t n, const uint32_t *next)
+{
+	struct streams *a = streams(s);
+	struct stream *st = NULL;
+	const TcpOptsEntry *o;
+	struct sockaddr_storage to;
+	size_t done = 0, skip;
+	socklen_t len;
+	int r, room = n < TCP_QUEUE_MAX / 2 ? n + (1 << 20) : TCP_QUEUE_MAX;
+
+	for (size_t i = 0; i < a->again.n; i++)
+		if (a->again.v[i].e->id == id)
+			st = &a->again.v[i];
+	if (!st)
+		return 0; /* it has another fate */
+	setsockopt(st->o->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	len = inet_addr_get(st->o->fd, st->e, true, &to);
+	r = inet_tcp_dial(st->o->fd, &to, len, sent, n);
+	skip = came(st, next);
+	if (r == 0)
+		r = queue_put(st->o->fd, st->out + skip, st->t->outq_len - skip, &done);
+	o = st->e->tcp_opts;
+	if (r == 0)
+		r = opt_set(st->o->fd, TCP_NODELAY, (o && o->nodelay) || st->t->nodelay);
+	if (r == 0)
+		r = opt_set(st->o->fd, TCP_CORK, (o && o->cork) || st->t->cork);
+	stream_free(st);
+	st->t = NULL;
+	st->in = st->out = NULL;
+	return r < 0 ? conn_fail(s, r, st->e, "connect it once more, as nobody has accepted it yet") : 0;
 }
 
 static int stream_unlock(struct session *s, const struct stream *st)
@@ -400,11 +517,8 @@ int inet_tcp_unlock(struct session *s)
 		r = stream_send(s, &a->all.v[i]);
 	for (size_t i = 0; r == 0 && i < a->anew.n; i++)
 		r = stream_anew(s, a->anew.v[i]);
-	for (size_t i = 0; i < a->all.n; i++) {
-		tcp_stream_entry__free_unpacked(a->all.v[i].t, NULL);
-		free(a->all.v[i].in);
-		free(a->all.v[i].out);
-	}
+	for (size_t i = 0; i < a->all.n; i++)
+		stream_free(&a->all.v[i]);
 	a->all.n = 0;
 	return r;
 }

@@ -9,7 +9,7 @@
  *
  * Kept:   both queues, sequence numbers, window, MSS, SACK, window scale, timestamps, states; one that is
  *         just being made is begun anew.
- * Lost:   urgent data is refused; congestion window and round trip times begin anew; socket errors.
+ * Lost:   see also inet-urgent.c; congestion window and round trip times begin anew; socket errors.
  * Kernel: net/ipv4/tcp.c, TCP_REPAIR; repair mode forgets SO_REUSEADDR, which is put back.
  */
 #include "kind/inet-tcp-own.h"
@@ -121,7 +121,7 @@ static int queue_peek(struct session *s, struct conn *c, int queue, uint32_t n, 
 		return conn_fail(s, -errno, c->e, "read a queue");
 	if (got < n)
 		return conn_fail(s, -ENOTSUP, c->e,
-				 "its queue cannot be read (urgent data?); let the program read it first");
+				 "its queue cannot be read; let the program read it first");
 	*ret = xalloc(n);
 	memcpy(*ret, buf + (got - n), n);
 	return 0;
@@ -147,12 +147,12 @@ static int conn_lengths(struct session *s, struct conn *c, TcpStreamEntry *t)
 	t->inq_len = in;
 	t->has_unsq_len = true;
 	if (state == TCP_CLOSE)
-		return 0;
+		return urgent_find(s, c->fd, c->e, t);
 	t->outq_len = out > fin ? out - fin : 0;
 	t->unsq_len = unsent > fin ? unsent - fin : 0;
 	if (t->unsq_len > t->outq_len)
 		t->unsq_len = t->outq_len;
-	return 0;
+	return urgent_find(s, c->fd, c->e, t);
 }
 
 static int conn_options(struct session *s, struct conn *c, TcpStreamEntry *t)
@@ -211,7 +211,7 @@ static int conn_read(struct session *s, struct conn *c, TcpStreamEntry *t, char 
 	if (peek >= 0)
 		setsockopt(c->fd, SOL_SOCKET, SO_PEEK_OFF, &none, sizeof(none));
 	if (r == 0)
-		r = queue_peek(s, c, TCP_RECV_QUEUE, t->inq_len, in);
+		r = t->has_urgent ? urgent_peek(s, c->fd, c->e, t, in) : queue_peek(s, c, TCP_RECV_QUEUE, t->inq_len, in);
 	if (r == 0)
 		r = queue_peek(s, c, TCP_SEND_QUEUE, t->outq_len, out);
 	if (peek >= 0)
@@ -297,6 +297,35 @@ static int conns_dump(struct session *s, size_t first)
 	if (tasks_run_on(s))
 		warden_table(s)->repairing = false;
 	return r;
+}
+
+void inet_tcp_address(const uint32_t *words, size_t n, uint8_t *ret)
+{
+	memset(ret, 0, 16);
+	if (n == 1)
+		memset(ret + 10, 0xff, 2);
+	memcpy(ret + (n == 1 ? 12 : 0), words, n * sizeof(*words));
+}
+
+uint32_t inet_tcp_find(struct session *s, uint32_t net_ns_id, const uint8_t *src, unsigned src_port, const uint8_t *dst,
+		       unsigned dst_port)
+{
+	struct conns *a = conns(s);
+	uint8_t addr[16];
+
+	for (size_t i = 0; i < a->all.n; i++) {
+		const InetSkEntry *e = a->all.v[i].e;
+
+		if (e->ns_id != net_ns_id || e->src_port != src_port || e->dst_port != dst_port)
+			continue;
+		inet_tcp_address(e->src_addr, e->n_src_addr, addr);
+		if (memcmp(addr, src, sizeof(addr)))
+			continue;
+		inet_tcp_address(e->dst_addr, e->n_dst_addr, addr);
+		if (!memcmp(addr, dst, sizeof(addr)))
+			return e->id;
+	}
+	return 0;
 }
 
 int inet_tcp_note(struct session *s, int fd, InetSkEntry *e)

@@ -2,7 +2,7 @@
 /*
  * mem-dump: private pages of stopped tasks into images.
  *
- * Pages are found with PAGEMAP_SCAN and copied with process_vm_readv() through page aligned buffers: while
+ * Pages are found with PAGEMAP_SCAN (page-scan.c) and copied with process_vm_readv() through page aligned buffers: while
  * one is filled, a second thread writes the other into the image.
  * Where a page may be shared by copy-on-write with a relative they are read through /proc/PID/mem:
  * process_vm_readv() pins pages, and the kernel would give the task its own copy of each.
@@ -11,33 +11,14 @@
 
 #include "base/list.h"
 #include "base/text.h"
+#include "kind/page-scan.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
-
-#ifndef PAGEMAP_SCAN
-#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_FILE (1 << 2)
-#define PAGE_IS_PRESENT (1 << 3)
-#define PAGE_IS_SWAPPED (1 << 4)
-struct page_region {
-	uint64_t start, end, categories;
-};
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted,
-		category_mask, category_anyof_mask, return_mask;
-};
-#endif
-
-#ifndef PAGE_IS_GUARD
-#define PAGE_IS_GUARD (1 << 8) /* Linux 6.15 */
-#endif
 
 #define CHUNK (1u << 20)
 #define BUFS 2
@@ -74,6 +55,7 @@ struct copier {
 	struct page_out out;
 	struct writer *w;
 	int pagemap, mem;
+	bool *by_reading; /* see page_scan() */
 	bool cow;	 /* pages may be shared with a relative */
 	uint64_t guards; /* PAGE_IS_GUARD, or 0 where the kernel does not know it */
 	struct {
@@ -265,7 +247,7 @@ static int copier_scan(struct copier *c, const VmaEntry *e, uint64_t what)
 		arg.category_mask = PAGE_IS_FILE;
 	}
 	for (;;) {
-		int n = ioctl(c->pagemap, PAGEMAP_SCAN, &arg), r;
+		int n = page_scan(c->pagemap, c->by_reading, &arg), r;
 
 		if (n < 0 && errno == EINVAL && c->guards) {
 			arg.return_mask = arg.category_anyof_mask = what;
@@ -312,9 +294,11 @@ static void copier_guards(struct copier *c)
 	free(c->guard.v);
 }
 
-static int dump_task(struct session *s, struct task *task, struct writer *w, bool cow)
+static int dump_task(struct session *s, struct task *task, struct writer *w, bool *by_reading, bool cow)
 {
-	struct copier c = { .s = s, .task = task, .w = w, .cow = cow, .guards = PAGE_IS_GUARD };
+	struct copier c = {
+		.s = s, .task = task, .w = w, .by_reading = by_reading, .cow = cow, .guards = PAGE_IS_GUARD
+	};
 	own_fd int pagemap = fd_high(openat(task->proc, "pagemap", O_RDONLY | O_CLOEXEC));
 	own_fd int mem = fd_high(openat(task->proc, "mem", O_RDONLY | O_CLOEXEC));
 	int r, more;
@@ -371,6 +355,7 @@ int mem_dump(struct session *s, struct tree *tree)
 	char *raw = mmap(NULL, HUGE + BUFS * CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct writer w;
 	char *bufs;
+	bool by_reading = false;
 	int r = 0;
 
 	if (raw == MAP_FAILED)
@@ -380,7 +365,7 @@ int mem_dump(struct session *s, struct tree *tree)
 	writer_init(&w, bufs);
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
 		if (tree->all[i]->state != TASK_DEAD && !tree->all[i]->mm_of)
-			r = dump_task(s, tree->all[i], &w, has_relative(tree, tree->all[i]));
+			r = dump_task(s, tree->all[i], &w, &by_reading, has_relative(tree, tree->all[i]));
 	writer_end(&w);
 	s->stats.pages_zero += w.zero;
 	munmap(raw, HUGE + BUFS * CHUNK);

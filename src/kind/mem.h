@@ -32,6 +32,7 @@ enum vma_status {
 	VMA_SHSTK = 0x8000,
 	VMA_GUARD = 0x10000,
 	VMA_UPROBES = 0x20000,
+	VMA_URING = 0x40000000, /* ours: memory of an io_uring, shmid is its file id */
 };
 
 /* One mapping of a stopped task; borrowed. */

@@ -8,11 +8,15 @@
  * Kernel: open_tree(2), move_mount(2) (MOVE_MOUNT_SET_GROUP: Linux 5.15), fsopen(2), mount_setattr(2).
  */
 #include "kind/mnt-build.h"
+#include "kind/mnt-idmap.h"
 
 #include "base/list.h"
 #include "base/res.h"
+#include "base/text.h"
 #include "kind/ids.h"
+#include "kind/lsm.h"
 #include "kind/mnt-auto.h"
+#include "kind/mnt-owned.h"
 #include "kind/mnt-tar.h"
 #include "kind/ns.h"
 #include "kind/tty.h"
@@ -20,10 +24,12 @@
 #include "task/batch.h"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
@@ -72,8 +78,12 @@ static const char *outside_path(struct session *s, const struct mnt *m)
 
 	if (e->ext_mount && !key)
 		key = e->root; /* old images */
-	if (!strcmp(key, MNT_AUTO_KEY))
-		return e->source;
+	if (!strcmp(key, MNT_AUTO_KEY)) {
+		if (!mnt_auto_asked(s)) /* an image could name anything */
+			session_fail(s, -EINVAL, "mount %s: shows %s of the host; allow it with --ext-mount-map auto",
+				     e->mountpoint, e->source);
+		return mnt_auto_asked(s) ? e->source : NULL;
+	}
 	if (!strcmp(key, "CRIU:EXTERNAL_DEV"))
 		session_fail(s, -ENOTSUP, "mount %s: an external block device (%s) cannot be mounted yet",
 			     e->mountpoint, e->source);
@@ -107,6 +117,8 @@ int mnt_sources(struct session *s, struct mnt_list *l, const struct mnt_list *ma
 
 /* ---- superblocks ---- */
 
+#define MAIN "mnt main" /* the root task's namespace: descriptor + 1 */
+
 /* What the file system says itself about a refusal. */
 static int fs_fail(struct session *s, int fs, const struct mnt *m, const char *what)
 {
@@ -126,19 +138,46 @@ static int fs_set(int fs, const char *key, const char *value)
 	return fsconfig(fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
 }
 
+/* "uid=100000" as the user namespace counts that it will belong to. */
+static int fs_owner(struct session *s, int fs, const struct mnt *m, const char *key, const char *value)
+{
+	uint32_t v = strtoul(value, NULL, 10), user = m->in->owner->id;
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", !strcmp(key, "uid") ? uid_nested(s, user, v) : gid_nested(s, user, v));
+	return fs_set(fs, key, text);
+}
+
+/* There is one hierarchy for all: beside which one is meant, its options are the host's to choose. */
+static bool of_host(const char *option)
+{
+	static const char *const names[] = { "release_agent=", "xattr", "clone_children", "noprefix", "cpuset_v2_mode",
+					     "favordynmods" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (text_starts(option, names[i]))
+			return true;
+	return false;
+}
+
 static int fs_options(struct session *s, int fs, const struct mnt *m)
 {
-	own_mem char *opts = xstrdup(m->e->options);
+	own_mem char *context = NULL, *opts = lsm_mount_options(s, m->e->options, &context);
 	char *save = NULL;
 
+	if (context && fs_set(fs, "context", context) < 0)
+		return fs_fail(s, fs, m, "context");
 	for (char *o = strtok_r(opts, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
 		char *value = strchr(o, '=');
 
 		if (!strcmp(o, "newinstance")) /* every one is, today */
 			continue;
+		if (m->e->fstype == FSTYPE__CGROUP && of_host(o))
+			continue;
 		if (value)
 			*value++ = 0;
-		if (fs_set(fs, o, value) < 0)
+		if (m->in && value && (!strcmp(o, "uid") || !strcmp(o, "gid")) ? fs_owner(s, fs, m, o, value) < 0
+										   : fs_set(fs, o, value) < 0)
 			return fs_fail(s, fs, m, o);
 	}
 	if (m->e->sb_flags & MS_SYNCHRONOUS && fs_set(fs, "sync", NULL) < 0)
@@ -156,8 +195,8 @@ static bool super_own(struct session *s, const MntEntry *e)
 					     : e->fstype == FSTYPE__PROC || e->fstype == FSTYPE__DEVPTS;
 }
 
-/* A new superblock, filled. Return: its detached mount, or -errno. */
-static int make_super(struct session *s, const struct mnt *m)
+/* A new superblock. Return: its detached mount, or -errno. */
+static int make_bare(struct session *s, const struct mnt *m)
 {
 	const char *type = mnt_fsname(m->e);
 	own_fd int fs = fsopen(type, FSOPEN_CLOEXEC), fd = -1;
@@ -170,6 +209,8 @@ static int make_super(struct session *s, const struct mnt *m)
 	/* of cgroup2 there is one for all: its options are the host's to choose */
 	if (r == 0 && m->e->fstype != FSTYPE__CGROUP2)
 		r = fs_options(s, fs, m);
+	if (r == 0 && m->shows && fsconfig(fs, FSCONFIG_SET_FD, "pidns", NULL, m->shows) < 0)
+		r = fs_fail(s, fs, m, "show a pid namespace of another user namespace, which needs Linux 6.17");
 	if (r == 0 && m->e->sb_flags & MS_RDONLY && super_own(s, m->e) && fs_set(fs, "ro", NULL) < 0)
 		r = fs_fail(s, fs, m, "ro");
 	if (r == 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
@@ -178,15 +219,55 @@ static int make_super(struct session *s, const struct mnt *m)
 		fd = fd_high(fsmount(fs, FSMOUNT_CLOEXEC, 0));
 		r = fd < 0 ? fs_fail(s, fs, m, "mount it") : 0;
 	}
-	if (r == 0 && mnt_has_contents(m->e))
+	return r < 0 ? r : take_fd(fd);
+}
+
+/* Made as that of a user namespace, it takes no other owners than that knows. */
+static int fill_super(struct session *s, const struct mnt *m, int fd)
+{
+	int r = m->in ? ids_assume_nested(s, m->in->owner->id) : 0;
+
+	if (r == 0)
 		r = mnt_tar_read(s, m->e->root_dev, m->e->mnt_id, fd, m->e->mountpoint);
-	if (r == 0 && m->e->sb_flags & MS_RDONLY && mnt_has_contents(m->e)) {
+	if (m->in)
+		ids_resign(s);
+	if (r == 0 && m->e->sb_flags & MS_RDONLY) {
 		own_fd int pick = fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
 
 		if (pick < 0 || fs_set(pick, "ro", NULL) < 0 ||
 		    fsconfig(pick, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
 			r = session_fail(s, -errno, "mount %s: make it read-only", m->e->mountpoint);
 	}
+	return r;
+}
+
+static int there(struct session *s, int ns, int (*fn)(struct session *s, const struct mnt *m, struct mnt *of),
+		 const struct mnt *m, struct mnt *of);
+
+static int make_bare_here(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	return make_bare(s, m);
+}
+
+/*
+ * One that shows a namespace belongs to that one's user namespace by itself, but may only be made where the like is
+ * mounted already: among the root task's mounts. Others belong to who makes them.
+ */
+static int make_owned(struct session *s, const struct mnt *m)
+{
+	uint32_t type = m->e->fstype;
+
+	if (type == FSTYPE__PROC || type == FSTYPE__SYSFS || type == FSTYPE__MQUEUE)
+		return there(s, (int)(intptr_t)map_get(session_map(s, MAIN), 0) - 1, make_bare_here, m, NULL);
+	return owned_super(s, m->in, m, make_bare);
+}
+
+/* A new superblock, filled. Return: its detached mount, or -errno. */
+static int make_super(struct session *s, const struct mnt *m)
+{
+	own_fd int fd = m->in ? make_owned(s, m) : make_bare(s, m);
+	int r = fd < 0 ? fd : mnt_has_contents(m->e) ? fill_super(s, m, fd) : 0;
+
 	return r < 0 ? r : take_fd(fd);
 }
 
@@ -266,12 +347,14 @@ static int there(struct session *s, int ns, int (*fn)(struct session *s, const s
 		 const struct mnt *m, struct mnt *of)
 {
 	own_fd int home = ns < 0 ? -1 : openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	own_fd int root = ns < 0 ? -1 : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
 	if (ns >= 0 && (home < 0 || setns(ns, CLONE_NEWNS) < 0))
 		return session_fail(s, -errno, "mount %s: enter its namespace", m->e->mountpoint);
 	r = fn(s, m, of);
-	if (home >= 0 && setns(home, CLONE_NEWNS) < 0)
+	/* "/" would be what is on top of it by now */
+	if (home >= 0 && (setns(home, CLONE_NEWNS) < 0 || fchdir(root) < 0 || chroot(".") < 0))
 		r = session_fail(s, -errno, "mount %s: return from its namespace", m->e->mountpoint);
 	return r;
 }
@@ -408,7 +491,7 @@ static int force_super(struct session *s, const struct mnt_list *l, const struct
 	return fd < 0 ? fd : 0;
 }
 
-static int attach(struct session *s, struct mnt *m)
+int mnt_attach(struct session *s, struct mnt *m)
 {
 	const char *rel = mnt_below(m->e->mountpoint, m->parent->e->mountpoint);
 	own_fd int at = -1;
@@ -447,7 +530,16 @@ static bool would_hide(const struct mnt *m)
 
 static bool has_place(const struct mnt *m)
 {
-	return m->fd < 0 && (!m->parent || m->parent->fd >= 0) && !would_hide(m);
+	return m->fd < 0 && !m->locked && (!m->parent || m->parent->fd >= 0) && !would_hide(m);
+}
+
+/* A namespace, of the root task or one that was made before. */
+static int bind_ns(struct session *s, const struct mnt *m)
+{
+	const struct ns *ns = ns_find(s, m->e->shown_ns_id);
+	int fd = ns && ns->fd >= 0 ? bind_from(ns->fd) : -ENOENT;
+
+	return fd < 0 ? session_fail(s, fd, "mount %s: show namespace %u", m->e->mountpoint, m->e->shown_ns_id) : fd;
 }
 
 /* What m shows, detached. -ENOENT: not possible yet; -errno with the reason */
@@ -459,6 +551,8 @@ static int source_of(struct session *s, const struct mnt_list *l, struct mnt *m)
 		return take_fd(m->source);
 	if (is_late(m))
 		return -ENOENT;
+	if (m->e->has_shown_ns_id)
+		return bind_ns(s, m);
 	r = bind_same(s, l, m);
 	/* an overlay waits for its layers: unlock() */
 	return r == -ENOENT && mnt_fsname(m->e) && !strcmp(m->e->root, "/") && m->e->fstype != FSTYPE__OVERLAYFS
@@ -476,8 +570,12 @@ static int try_mount(struct session *s, struct mnt_list *l, struct mnt *m)
 	r = source_of(s, l, m);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	m->fd = r;
-	r = attach(s, m);
+	m->fd = mnt_idmap_set(s, l, m, r);
+	if (m->fd < 0)
+		return m->fd;
+	r = mnt_attach(s, m);
+	if (r == 0 && m->staged)
+		r = owned_find(s, l);
 	return r < 0 ? r : 1;
 }
 
@@ -522,7 +620,7 @@ static int mount_all(struct session *s, struct mnt_list *l)
 
 /* ---- flags and groups ---- */
 
-static int set_flags(struct session *s, struct mnt *m)
+int mnt_set_flags(struct session *s, struct mnt *m, enum mnt_flags which)
 {
 	static const struct {
 		uint32_t ms;
@@ -536,7 +634,7 @@ static int set_flags(struct session *s, struct mnt *m)
 
 	if (m->fd < 0 || m->flagged)
 		return 0;
-	m->flagged = true;
+	m->flagged = which == MNT_FLAGS_ALL;
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		if (m->e->flags & flags[i].ms)
 			a.attr_set |= flags[i].attr;
@@ -546,6 +644,8 @@ static int set_flags(struct session *s, struct mnt *m)
 		a.attr_set |= MOUNT_ATTR_NOATIME;
 	else if (m->e->flags & MS_STRICTATIME)
 		a.attr_set |= MOUNT_ATTR_STRICTATIME;
+	if (which == MNT_FLAGS_CLEAR)
+		a.attr_set &= MOUNT_ATTR__ATIME;
 	if (mount_setattr(m->fd, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
 		return session_fail(s, -errno, "mount %s: set its flags 0x%x", m->e->mountpoint,
 				    m->e->flags);
@@ -791,16 +891,16 @@ static int root_in(struct session *s, struct mnt_list *l, bool first)
 		return session_fail(s, -errno, "mounts: part them from the host's");
 	l->root->fd = take_fd(l->root->source);
 	/* root of a user namespace may have no way to that directory: any other place does as well */
-	if (move_mount(l->root->fd, "", AT_FDCWD, ids_mapped(s) ? "/" : s->opts->root,
+	if (move_mount(l->root->fd, "", AT_FDCWD, ids_mapped(s) || l->root->in ? "/" : s->opts->root,
 		       MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return session_fail(s, -errno, "--root %s: mount it", s->opts->root);
 	return 0;
 }
 
 /* The old root is stacked on the new one for a moment: no directory is needed for it. */
-static int root_turn(struct session *s, const struct mnt_list *l)
+int mnt_root_turn(struct session *s, int fd)
 {
-	if (fchdir(l->root->fd) < 0)
+	if (fchdir(fd) < 0)
 		return session_fail(s, -errno, "--root %s: enter it", s->opts->root);
 	if (syscall(SYS_pivot_root, ".", ".") < 0) {
 		if (errno != EINVAL)
@@ -821,7 +921,7 @@ static int nested_sources(struct session *s, const struct mnt_list *main, struct
 {
 	for (size_t i = 0; i < l->n; i++) {
 		struct mnt *m = l->v[i];
-		int r = m->fd < 0 && m->source < 0 && !m->e->has_pid_ns_id ? bind_in(s, main, m) : -ENOENT;
+		int r = m->fd < 0 && m->source < 0 && !m->e->has_pid_ns_id && !m->e->has_shown_ns_id ? bind_in(s, main, m) : -ENOENT;
 
 		if (r >= 0)
 			m->source = r;
@@ -835,7 +935,11 @@ static int nested_sources(struct session *s, const struct mnt_list *main, struct
 static int nested_root(struct session *s, struct mnt_list *l)
 {
 	struct mnt *m = l->root;
-	int r = source_of(s, l, m);
+	int r;
+
+	if (m->source >= 0)
+		return 0;
+	r = source_of(s, l, m);
 
 	if (r == -ENOENT && can_force(s, m)) {
 		r = force_super(s, l, m);
@@ -913,8 +1017,22 @@ static int nested_mount(struct session *s, const struct ns *ns, struct mnt_list 
 	if (neighbours_leave(s, home) < 0)
 		r = -EIO;
 	for (size_t i = 0; r == 0 && i < l->n; i++)
-		r = set_flags(s, l->v[i]);
+		r = mnt_set_flags(s, l->v[i], MNT_FLAGS_ALL);
 	return r;
+}
+
+/*
+ * The copy of the root task's, descriptor of it. Where that one's new root is stacked on the old one, it would come
+ * between: see root_in().
+ */
+static int nested_begin(struct session *s, const struct ns *ns)
+{
+	int fd;
+
+	if (ids_mapped(s) && umount2("/", MNT_DETACH) < 0)
+		return session_fail(s, -errno, "mnt namespace %u: leave the root task's behind", ns->id);
+	fd = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
+	return fd < 0 ? session_fail(s, -errno, "mnt namespace %u: open it", ns->id) : fd;
 }
 
 /* It begins as a copy of the root task's, which is left behind. */
@@ -924,19 +1042,22 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
-	/* where the root task's new root is stacked on the old one, that would come between: see root_in() */
-	if (ids_mapped(s) && umount2("/", MNT_DETACH) < 0)
-		return session_fail(s, -errno, "mnt namespace %u: leave the root task's behind", ns->id);
-	fd = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
+	for (size_t i = 0; i < l->n; i++)
+		l->v[i]->in = ns->owner ? ns : NULL;
+	fd = ns->owner ? owned_stage(s, ns, l) : nested_begin(s, ns);
+	if (fd < 0)
+		return fd;
 	for (size_t i = 0; i < l->n; i++)
 		l->v[i]->ns = fd;
 	r = nested_root(s, l);
 	if (r == 0)
 		r = root_in(s, l, false);
 	if (r == 0)
+		r = owned_find(s, l);
+	if (r == 0)
 		r = nested_mount(s, ns, l);
 	if (r == 0)
-		r = root_turn(s, l);
+		r = mnt_root_turn(s, l->root->fd);
 	return r < 0 ? r : nested_give(s, ns, fd);
 }
 
@@ -947,9 +1068,11 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 static int nested_all(struct session *s, const struct mnt_list *main, struct mnt_list *all)
 {
 	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	own_fd int home = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	int home = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
 	const struct ns *ns;
-	int r = 0;
+	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open the root task's") : 0;
+
+	map_put(session_map(s, MAIN), 0, (void *)(intptr_t)(home + 1));
 
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWNS, n)); n++) {
 		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
@@ -1039,6 +1162,12 @@ static int late_take(struct session *s, size_t waiting)
 			fd_close(fd);
 			return session_fail(s, -EPROTO, "mounts: got one that was not asked for");
 		}
+		if (ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWPID) {
+			m->shows = fd;
+			fd = make_bare(s, m);
+		}
+		if (fd < 0)
+			return fd;
 		m->source = fd;
 	}
 	return r < 0 ? r : late_all(s, home);
@@ -1099,7 +1228,10 @@ static int late_one(struct session *s, struct guest *g, const struct mnt *m)
 	if (!p || !p->init || p->init->state == TASK_DEAD)
 		return session_fail(s, -EBADMSG, "mount %s: pid namespace %u has no first task", m->e->mountpoint,
 				    m->e->pid_ns_id);
-	fd = late_make(s, m, p->init);
+	/* in a less privileged mount namespace it may only make what others there see already */
+	fd = p->user ? fd_high(openat(p->init->proc, "ns/pid", O_RDONLY | O_CLOEXEC)) : late_make(s, m, p->init);
+	if (fd < 0 && p->user)
+		return session_fail(s, -errno, "task %d: open its pid namespace", p->init->vpid);
 	return fd < 0 ? fd : guest_pass_fd(s, g, m->e->mnt_id, fd);
 }
 
@@ -1124,13 +1256,13 @@ int mnt_build(struct session *s, struct mnt_list *l)
 	if (r == 0)
 		r = mount_all(s, l);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
-		r = set_flags(s, l->v[i]);
+		r = mnt_set_flags(s, l->v[i], MNT_FLAGS_ALL);
 		*vec_add(&all) = l->v[i];
 	}
 	if (r == 0)
 		r = nested_all(s, l, &all);
 	if (r == 0)
-		r = root_turn(s, l); /* before a shared root would forbid it */
+		r = mnt_root_turn(s, l->root->fd); /* before a shared root would forbid it */
 	for (size_t i = 0; i < all.n; i++)
 		late += is_late(all.v[i]);
 	if (r == 0 && late)

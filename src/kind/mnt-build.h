@@ -4,6 +4,7 @@
 #define KIND_MNT_BUILD_H
 
 #include "kind/mnt-list.h"
+#include "kind/ns.h"
 #include "task/guest.h"
 
 /**
@@ -18,5 +19,14 @@ int mnt_sources(struct session *s, struct mnt_list *l, const struct mnt_list *ma
 int mnt_build(struct session *s, struct mnt_list *l);
 /** mnt_late - supervisor, when all tasks exist: make what waits for them and pass it to the guest in mnt_build() */
 int mnt_late(struct session *s, struct guest *g);
+
+/* for mnt-owned.c */
+/** mnt_attach - put m->fd in its place on its parent */
+int mnt_attach(struct session *s, struct mnt *m);
+/** mnt_set_flags - all of them, or only take away what it is not to have */
+enum mnt_flags { MNT_FLAGS_ALL, MNT_FLAGS_CLEAR };
+int mnt_set_flags(struct session *s, struct mnt *m, enum mnt_flags which);
+/** mnt_root_turn - what is mounted on "/" becomes the root, the old one is let go */
+int mnt_root_turn(struct session *s, int fd);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/mnt-tar.h"
+#include "kind/ns-user.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -108,13 +109,17 @@ static struct mnt *wanted(const struct mnt_list *main, const struct mnt_list *wo
 
 /* ---- what is hidden ---- */
 
-static int copy_read(struct session *s, struct mnt_list *copy)
+/* Made by its own user namespace: else all would be locked there. */
+static int copy_read(struct session *s, const struct ns *ns, struct mnt_list *copy)
 {
 	own_mem char *text = NULL;
 	int r, proc = ns_proc(s);
 	own_fd int fd = -1;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	r = ns_unshare(s, ns);
+	if (r < 0)
+		return r;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return session_fail(s, -errno, "mounts: copy them, to read what is hidden");
 	fd = openat(proc, "thread-self/mountinfo", O_RDONLY | O_CLOEXEC);
 	r = fd < 0 ? -errno : text_read_fd(fd, &text, NULL);
@@ -143,7 +148,7 @@ static void pair(const struct mnt_list *l, const struct mnt_list *copy, struct m
 }
 
 static int peel_one(struct session *s, const struct mnt_list *main, const struct mnt_list *world,
-		    const struct map *pairs, struct mnt *m)
+		    const struct ns *ns, const struct map *pairs, struct mnt *m)
 {
 	struct mnt *of = map_get(pairs, m->e->mnt_id), *b = of ? wanted(main, world, of) : NULL;
 	own_fd int top = open_top(m->e);
@@ -157,8 +162,14 @@ static int peel_one(struct session *s, const struct mnt_list *main, const struct
 	if (r < 0 || !m->parent)
 		return r;
 	path = xprintf("thread-self/fd/%d", top);
-	if (fchdir(ns_proc(s)) < 0 || umount2(path, MNT_DETACH) < 0)
+	if (fchdir(ns_proc(s)) < 0)
+		return session_fail(s, -errno, "enter /proc");
+	if (umount2(path, MNT_DETACH) < 0) {
+		m->done = true;
+		if (errno == EINVAL && ns->owner) /* locked: what it hides is not of this namespace */
+			return 0;
 		return session_fail(s, -errno, "mount %s: take it off in a copy of the mounts", m->e->mountpoint);
+	}
 	m->done = true;
 	m->parent->kids--;
 	return 1;
@@ -173,11 +184,11 @@ static bool any_wanted(const struct mnt_list *main, const struct mnt_list *world
 }
 
 static int peel(struct session *s, const struct mnt_list *main, const struct mnt_list *world,
-		const struct mnt_list *l)
+		const struct ns *ns, const struct mnt_list *l)
 {
 	struct mnt_list copy = { 0 };
 	struct map pairs = { 0 };
-	int r = copy_read(s, &copy);
+	int r = copy_read(s, ns, &copy);
 	bool progress = r == 0;
 
 	if (r == 0)
@@ -189,7 +200,7 @@ static int peel(struct session *s, const struct mnt_list *main, const struct mnt
 
 			if (m->done || m->kids)
 				continue;
-			r = peel_one(s, main, world, &pairs, m);
+			r = peel_one(s, main, world, ns, &pairs, m);
 			progress |= r > 0;
 		}
 	}
@@ -214,7 +225,7 @@ static int enter(struct session *s, const struct ns *ns)
 }
 
 static int read_from(struct session *s, const struct mnt_list *main, const struct mnt_list *world,
-		     const struct mnt_list *l, bool hidden)
+		     const struct ns *ns, const struct mnt_list *l, bool hidden)
 {
 	int r = 0;
 
@@ -226,7 +237,7 @@ static int read_from(struct session *s, const struct mnt_list *main, const struc
 		if (top >= 0)
 			r = take(s, world, b, top);
 	}
-	return r == 0 && hidden && any_wanted(main, world, l) ? peel(s, main, world, l) : r;
+	return r == 0 && hidden && any_wanted(main, world, l) ? peel(s, main, world, ns, l) : r;
 }
 
 /* Superblocks that several mounts show in parts. */
@@ -272,7 +283,7 @@ int mnt_files(struct session *s, size_t n, const struct ns *const *ns, struct mn
 	for (size_t i = 0; r == 0 && i < 2 * n; i++) {
 		r = enter(s, ns[i % n]);
 		if (r == 0)
-			r = read_from(s, &lists[0], &world, &lists[i % n], i >= n);
+			r = read_from(s, &lists[0], &world, ns[i % n], &lists[i % n], i >= n);
 	}
 	for (size_t i = 0; r == 0 && i < world.n; i++)
 		if (wanted(&lists[0], &world, world.v[i]))

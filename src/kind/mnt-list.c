@@ -89,6 +89,7 @@ void mnt_free(struct mnt_list *l)
 		fd_close(l->v[i]->fd);
 		fd_close(l->v[i]->source);
 		fd_close(l->v[i]->bare);
+		fd_close(l->v[i]->userns);
 		mnt_entry__free_unpacked(l->v[i]->e, NULL);
 		free(l->v[i]);
 	}
@@ -108,7 +109,7 @@ static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
 	struct mnt *m = xalloc(sizeof(*m));
 
 	m->e = e;
-	m->fd = m->source = m->ns = m->bare = -1;
+	m->fd = m->source = m->ns = m->bare = m->userns = -1;
 	*vec_add(l) = m;
 	if (!find_id(l, e->mnt_id))
 		map_put(&l->by_id, e->mnt_id, m);

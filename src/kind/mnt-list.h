@@ -7,13 +7,20 @@
 #include "images/mnt.pb-c.h"
 #include "session/session.h"
 
+struct ns;
+
 struct mnt {
 	MntEntry *e;	    /* owned; strings too */
 	struct mnt *parent; /* NULL: the root mount */
 	int fd;		    /* restore: its root directory, once mounted; else -1 */
 	int source;	    /* restore: detached clone of an external mount, or -1 */
 	int ns;		    /* restore: the nested namespace it is in; borrowed; -1: the root task's */
+	const struct ns *in; /* restore: that namespace, if it belongs to a nested user namespace */
 	bool idmapped;	    /* dump */
+	bool locked;	    /* restore: came from a more privileged namespace with its parent */
+	int shows;	    /* restore: the pid namespace that a new proc shows; 0: that of who makes it */
+	bool staged;	    /* restore: see mnt-owned.c */
+	int userns;	    /* restore: of its id map, or -1 */
 	bool flagged;	    /* restore: its flags are set */
 	bool slave_outside; /* restore: slave of a group of the host's */
 	bool peer_outside;  /* restore: member of one */
@@ -32,6 +39,7 @@ struct mnt_list {
 	struct mnt **v; /* parents before children */
 	size_t n, max;
 	struct mnt *root;
+	bool idmaps;	   /* restore: some are idmapped */
 	struct map by_id;  /* struct mnt */
 	struct map by_dev; /* struct mnt, the first of that superblock; same leads on */
 };

@@ -35,22 +35,15 @@ static const struct raw_file set_file = {
 	.keep = NULL
 };
 
-static int bus_open(struct session *s, struct rtnl *n, uint32_t id)
-{
-	int r = rtnl_open_bus(n, NETLINK_NETFILTER);
-
-	return r < 0 && r != -EPROTONOSUPPORT ? session_fail(s, r, "netns %u: open netlink for ipset", id) : r;
-}
-
 int ipset_dump(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	own_raw struct raw_list l = { .f = &set_file };
 	struct ask ask = { .attr = { NLA_HDRLEN + 1, IPSET_ATTR_PROTOCOL }, .protocol = SET_PROTOCOL };
-	int r = bus_open(s, &n, id);
+	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
-	if (r < 0)
-		return r == -EPROTONOSUPPORT ? 0 : r;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	r = raw_list_ask(&n, &set_file, &ask, &l);
 	if (r == -EINVAL || r == -ENOENT)
 		return 0; /* the kernel was built without */
@@ -220,9 +213,9 @@ int ipset_restore(struct session *s, uint32_t id)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = bus_open(s, &n, id);
-	if (r < 0)
-		return session_fail(s, r, "netns %u: this kernel has no ipset", id);
+	r = raw_open(s, &n, NETLINK_NETFILTER, id);
+	if (r != 0)
+		return r < 0 ? r : session_fail(s, -EPROTONOSUPPORT, "netns %u: this kernel has no ipset", id);
 	r = sets_make(&n, &l, buf, &end);
 	for (size_t i = 0; i < l.n && r == 0; i++)
 		r = elements_add(&n, l.v[i], buf);

@@ -15,6 +15,7 @@
 #include "image/record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/if.h>
 #include <linux/netfilter_bridge/ebtables.h>
@@ -122,13 +123,14 @@ static int table_dump(struct session *s, const struct family *f, const char *nam
 static int family_dump(struct session *s, int proc, const struct family *f, struct image *img, uint32_t id)
 {
 	own_mem char *names = NULL;
-	char path[64], *save = NULL;
-	int r;
+	/* may belong to the host's root, who is nobody in the tasks' user namespace */
+	own_fd int net = openat(proc, "thread-self/net", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own_fd int fd = session_openat(s, net, f->names, O_RDONLY, 0);
+	char *save = NULL;
+	int r = fd < 0 ? fd : text_read_fd(fd, &names, NULL);
 
-	snprintf(path, sizeof(path), "thread-self/net/%s", f->names);
-	r = text_read(proc, path, &names, NULL);
 	if (r < 0)
-		return r == -ENOENT ? 0 : session_fail(s, r, "%s: read", path);
+		return r == -ENOENT ? 0 : session_fail(s, r, "/proc/net/%s: read", f->names);
 	for (char *t = strtok_r(names, "\n", &save); t && r >= 0; t = strtok_r(NULL, "\n", &save))
 		r = table_dump(s, f, t, img, id);
 	return r < 0 ? r : 0;

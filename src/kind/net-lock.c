@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * net-lock: see net-lock.h. A table `inet CRIU-<run id>` of two chains that drop all but packets with
- * SOCK_LOCK_MARK.
+ * SOCK_LOCK_MARK, and at a restore those by lo.
  *
  * Kernel: NFT_TABLE_F_OWNER (Linux 5.12): the table belongs to a socket of ours and goes with it, also
  * when we are killed; nobody else can change it.
@@ -27,7 +27,8 @@
 #include <sys/stat.h>
 
 #define LOCK_PRIORITY (-350) /* before connection tracking and address translation */
-#define BATCH_MAX 4096u	     /* bytes; ours have about 900 */
+#define LO 1 /* the kernel's LOOPBACK_IFINDEX */
+#define BATCH_MAX 4096u	     /* bytes; ours have about 1500 */
 
 struct net_lock {
 	struct rtnl n;
@@ -116,14 +117,13 @@ static void expr_end(struct nlmsghdr *h, struct nlattr *elem, struct nlattr *dat
 	mnl_attr_nest_end(h, elem);
 }
 
-/* meta mark == SOCK_LOCK_MARK accept */
-static void put_mark_rule(struct nlmsghdr *h)
+/* meta KEY == VALUE accept */
+static void put_accept_rule(struct nlmsghdr *h, enum nft_meta_keys key, uint32_t is)
 {
-	const uint32_t mark = SOCK_LOCK_MARK;
 	struct nlattr *elem, *data, *value, *verdict;
 
 	elem = expr_begin(h, "meta", &data);
-	put_be32(h, NFTA_META_KEY, NFT_META_MARK);
+	put_be32(h, NFTA_META_KEY, key);
 	put_be32(h, NFTA_META_DREG, NFT_REG_1);
 	expr_end(h, elem, data);
 
@@ -131,7 +131,7 @@ static void put_mark_rule(struct nlmsghdr *h)
 	put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
 	put_be32(h, NFTA_CMP_OP, NFT_CMP_EQ);
 	value = mnl_attr_nest_start(h, NFTA_CMP_DATA);
-	mnl_attr_put(h, NFTA_DATA_VALUE, sizeof(mark), &mark);
+	mnl_attr_put(h, NFTA_DATA_VALUE, sizeof(is), &is);
 	mnl_attr_nest_end(h, value);
 	expr_end(h, elem, data);
 
@@ -145,7 +145,8 @@ static void put_mark_rule(struct nlmsghdr *h)
 	expr_end(h, elem, data);
 }
 
-static void lock_rule(struct nft_batch *b, const char *table, const char *chain, int flags)
+static void lock_rule(struct nft_batch *b, const char *table, const char *chain, enum nft_meta_keys key, uint32_t is,
+		      int flags)
 {
 	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | flags);
 	struct nlattr *list;
@@ -153,12 +154,13 @@ static void lock_rule(struct nft_batch *b, const char *table, const char *chain,
 	mnl_attr_put_strz(h, NFTA_RULE_TABLE, table);
 	mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
 	list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
-	put_mark_rule(h);
+	put_accept_rule(h, key, is);
 	mnl_attr_nest_end(h, list);
 	nft_added(b, h);
 }
 
-static int lock_send(struct net_lock *l)
+/* At a restore nobody but us can send by lo: connections that wait to be accepted are made once more. */
+static int lock_send(struct net_lock *l, bool lo)
 {
 	own_mem char *buf = xalloc(BATCH_MAX);
 	struct nft_batch b = { .seq = rtnl_seq(&l->n), .buf = buf };
@@ -167,8 +169,12 @@ static int lock_send(struct net_lock *l)
 	lock_table(&b, l->table);
 	lock_chain(&b, l->table, "input", NF_INET_LOCAL_IN);
 	lock_chain(&b, l->table, "output", NF_INET_LOCAL_OUT);
-	lock_rule(&b, l->table, "input", 0);
-	lock_rule(&b, l->table, "output", NLM_F_ACK); /* the only answer, if all went well */
+	if (lo) {
+		lock_rule(&b, l->table, "input", NFT_META_IIF, LO, 0);
+		lock_rule(&b, l->table, "output", NFT_META_OIF, LO, 0);
+	}
+	lock_rule(&b, l->table, "input", NFT_META_MARK, SOCK_LOCK_MARK, 0);
+	lock_rule(&b, l->table, "output", NFT_META_MARK, SOCK_LOCK_MARK, NLM_F_ACK); /* the only answer, if all went well */
 	nft_edge(&b, NFNL_MSG_BATCH_END);
 	return rtnl_batch(&l->n, b.buf, b.len);
 }
@@ -213,11 +219,11 @@ static bool is_alone(const struct ns *net)
 	return n == 1 && strstr(text, " lo:");
 }
 
-static int lock_make(struct session *s, const struct ns *net, struct net_lock *l)
+static int lock_make(struct session *s, const struct ns *net, struct net_lock *l, bool restore)
 {
 	int r, back;
 
-	if (s->opts->network_lock == CRIU_NETWORK_LOCK_METHOD__SKIP || is_alone(net))
+	if (s->opts->network_lock == CRIU_NETWORK_LOCK_METHOD__SKIP || (!restore && is_alone(net))) /* its devices come later */
 		return 0;
 	snprintf(l->table, sizeof(l->table), "CRIU-%s", s->run_id);
 	r = ns_enter_net(s, net->id);
@@ -225,12 +231,14 @@ static int lock_make(struct session *s, const struct ns *net, struct net_lock *l
 		return r;
 	r = rtnl_open_bus(&l->n, NETLINK_NETFILTER);
 	if (r == 0)
-		r = lock_send(l);
+		r = lock_send(l, restore);
 	back = ns_enter_net(s, 0);
 	if (r < 0) {
 		session_warn(s, "network namespace %u: cannot be locked: %s%s; packets for the stopped tasks may be answered by the kernel",
 			     net->id, strerror(-r), l->n.why);
 		rtnl_close(&l->n);
+	} else {
+		session_debug(s, "network namespace %u: locked", net->id);
 	}
 	return back;
 }
@@ -244,7 +252,7 @@ int net_lock(struct session *s)
 	if (!net || !net->own)
 		return 0;
 	l = lock_of(s, true);
-	r = lock_make(s, net, l);
+	r = lock_make(s, net, l, false);
 	if (r < 0)
 		return r;
 	l->told = true;
@@ -260,7 +268,7 @@ int net_lock_restore(struct session *s)
 		return 0;
 	l = lock_of(s, true);
 	l->told = true;
-	return net->external ? 0 : lock_make(s, net, l);
+	return net->external ? 0 : lock_make(s, net, l, true);
 }
 
 /* Is anybody left in it, or does a mount hold it? What cannot be read has ended, or is nobody's business. */

@@ -51,6 +51,15 @@ static int raw_take(const struct nlmsghdr *h, void *arg)
 	return 0;
 }
 
+int raw_open(struct session *s, struct rtnl *n, int bus, uint32_t id)
+{
+	int r = rtnl_open_bus(n, bus);
+
+	if (r == -EPROTONOSUPPORT)
+		return 1;
+	return r < 0 ? session_fail(s, r, "netns %u: open netlink %d", id, bus) : 0;
+}
+
 int raw_list_ask(struct rtnl *n, const struct raw_file *f, const void *head, struct raw_list *l)
 {
 	int r;

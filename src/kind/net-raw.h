@@ -35,6 +35,8 @@ struct raw_list {
 void raw_list_free(struct raw_list *l);
 #define own_raw __attribute__((cleanup(raw_list_free)))
 
+/** raw_open - a socket of another netlink family, of network namespace id; 1: the kernel was built without */
+int raw_open(struct session *s, struct rtnl *n, int bus, uint32_t id);
 /** raw_list_get - append what the kernel has of f; nothing if it was built without */
 int raw_list_get(struct rtnl *n, const struct raw_file *f, struct raw_list *l);
 /** raw_list_ask - the same for a header of f->head bytes that says which ones */

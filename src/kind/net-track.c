@@ -3,7 +3,8 @@
  * net-track: connections that netfilter tracks, and policies of IPsec.
  *
  * Kept:   entries and expectations; policies.
- * Lost:   entries that the kernel does not take: reported. States of IPsec: refused.
+ * Lost:   where the windows of a TCP connection are: it is tracked with the mark that forgives what lies outside;
+ *         entries that the kernel does not take: reported. States of IPsec: refused.
  * Kernel: net/netfilter/nf_conntrack_netlink.c, net/xfrm/xfrm_user.c.
  */
 #include "base/list.h"
@@ -11,6 +12,7 @@
 #include "kind/net-raw.h"
 
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/xfrm.h>
@@ -19,10 +21,36 @@
 #define CT(type) (NFNL_SUBSYS_CTNETLINK << 8 | (type))
 #define EXP(type) (NFNL_SUBSYS_CTNETLINK_EXP << 8 | (type))
 
+/*
+ * Flags of a TCP connection are told without a mask, and without one not taken: then its windows would be seen
+ * unscaled. Where the windows are is not told at all, so that they are not to be judged by.
+ */
+static void ends_keep(const struct nlattr *tcp, uint16_t type)
+{
+	const struct nlattr *a = attr_nested(tcp, type);
+	struct nf_ct_tcp_flags *f = a && mnl_attr_get_payload_len(a) >= sizeof(*f) ? mnl_attr_get_payload(a) : NULL;
+
+	if (!f)
+		return;
+	f->flags |= IP_CT_TCP_FLAG_BE_LIBERAL;
+	f->mask = IP_CT_TCP_FLAG_WINDOW_SCALE | IP_CT_TCP_FLAG_SACK_PERM | IP_CT_TCP_FLAG_CLOSE_INIT | IP_CT_TCP_FLAG_BE_LIBERAL;
+}
+
+static int track_send(struct rtnl *n, struct nlmsghdr *h)
+{
+	const struct nlattr *tcp = attr_nested(attr_find(h, sizeof(struct nfgenmsg), CTA_PROTOINFO), CTA_PROTOINFO_TCP);
+
+	if (tcp) {
+		ends_keep(tcp, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL);
+		ends_keep(tcp, CTA_PROTOINFO_TCP_FLAGS_REPLY);
+	}
+	return rtnl_talk(n, h, NULL, NULL);
+}
+
 /* Tracked connections, of another netlink family. */
 static const struct raw_file track_files[] = {
 	{ "netns-ct", 0, CT(IPCTNL_MSG_CT_GET), CT(IPCTNL_MSG_CT_NEW), CT(IPCTNL_MSG_CT_DELETE),
-	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .send = track_send },
 	{ "netns-exp", 0, EXP(IPCTNL_MSG_EXP_GET), EXP(IPCTNL_MSG_EXP_NEW), EXP(IPCTNL_MSG_EXP_DELETE),
 	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
 };
@@ -40,21 +68,6 @@ static const struct raw_file xfrm_file = {
 	sizeof(struct xfrm_userpolicy_info), .keep = keep_policy
 };
 
-/* 1: the kernel was built without */
-static int bus_open(struct session *s, struct rtnl *n, int bus, uint32_t id)
-{
-	int r = rtnl_open_bus(n, bus);
-
-	if (r == -EPROTONOSUPPORT)
-		return 1;
-	return r < 0 ? session_fail(s, r, "netns %u: open netlink %d", id, bus) : 0;
-}
-
-static int track_open(struct session *s, struct rtnl *n, uint32_t id)
-{
-	return bus_open(s, n, NETLINK_NETFILTER, id);
-}
-
 /* Known to have keys, not an answer to be waited for. */
 static int state_count(const struct nlmsghdr *h, void *arg)
 {
@@ -71,7 +84,7 @@ int xfrm_check(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	unsigned states = 0;
-	int r = bus_open(s, &n, NETLINK_XFRM, id);
+	int r = raw_open(s, &n, NETLINK_XFRM, id);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -87,7 +100,7 @@ int xfrm_check(struct session *s, uint32_t id)
 int xfrm_dump(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
-	int r = bus_open(s, &n, NETLINK_XFRM, id);
+	int r = raw_open(s, &n, NETLINK_XFRM, id);
 
 	if (r == 0)
 		r = raw_dump(s, &n, &xfrm_file, id);
@@ -98,7 +111,7 @@ int xfrm_restore(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	own_raw struct raw_list l = { 0 };
-	int r = bus_open(s, &n, NETLINK_XFRM, id);
+	int r = raw_open(s, &n, NETLINK_XFRM, id);
 
 	if (r == 0)
 		r = raw_read(s, &xfrm_file, id, &l);
@@ -111,7 +124,7 @@ int xfrm_restore(struct session *s, uint32_t id)
 int track_files_dump(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
-	int r = track_open(s, &n, id);
+	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
 	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
 		r = raw_dump(s, &n, &track_files[i], id);
@@ -139,7 +152,7 @@ static int track_restore(struct session *s, struct rtnl *n, const struct raw_fil
 int track_files_restore(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
-	int r = track_open(s, &n, id);
+	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
 	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
 		r = track_restore(s, &n, &track_files[i], id);

@@ -3,10 +3,10 @@
  * Namespaces at dump: numbering, obstacles, and one guest in all of the root task's own namespaces that
  * writes their images while the supervisor goes on.
  *
- * Tasks may be in other pid, mnt, uts, ipc and net namespaces than the root task: those follow when it is done with
- * the root task's. So may threads: they are looked at like tasks of their own (thread.apart).
+ * Tasks may be in other namespaces than the root task: those follow when it is done with the root task's. So may
+ * threads: they are looked at like tasks of their own (thread.apart).
  *
- * Lost:   nothing; what cannot be restored yet is refused: tasks that differ in other namespaces.
+ * Lost:   nothing; what cannot be restored yet is refused.
  * Kernel: /proc/PID/ns.
  */
 #include "kind/ns-set.h"
@@ -16,6 +16,8 @@
 #include "images/timens.pb-c.h"
 #include "image/record.h"
 #include "kind/ids.h"
+#include "kind/ns-held.h"
+#include "kind/ns-user.h"
 #include "task/note.h"
 
 #include <fcntl.h>
@@ -63,20 +65,19 @@ static struct ns *find_ino(struct ns_set *set, const struct ns_row *row, ino_t i
 	return NULL;
 }
 
-static struct ns *note_new(struct session *s, struct ns_set *set, const struct ns_row *row, ino_t ino,
-			   struct task *k)
+struct ns *ns_note_new(struct session *s, struct ns_set *set, uint64_t flag, ino_t ino, struct task *k)
 {
-	struct ns *ns = ns_add(set, row, set->all.n + 1);
+	struct ns *ns = ns_add_kind(s, flag, set->all.n + 1);
 	char key[24];
 
 	ns->ino = ino;
 	ns->own = true;
 	ns->task = k;
 	snprintf(key, sizeof(key), "%llu", (unsigned long long)ino);
-	if (row->bare.flag & (CLONE_NEWNET | CLONE_NEWPID))
-		ns->external = external_find(s, row->bare.name, key);
-	session_debug(s, "%s namespace %u: [%llu] of task %d%s%s", row->bare.name, ns->id,
-		      (unsigned long long)ino, k->vpid, ns->external ? ", external " : "",
+	if (flag & (CLONE_NEWNET | CLONE_NEWPID))
+		ns->external = external_find(s, ns->kind->name, key);
+	session_debug(s, "%s namespace %u: [%llu] of task %d%s%s", ns->kind->name, ns->id,
+		      (unsigned long long)ino, k ? k->vpid : 0, ns->external ? ", external " : "",
 		      ns->external ? ns->external : "");
 	return ns;
 }
@@ -102,7 +103,7 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		return session_fail(s, r, "task %d: read its %s namespace", k->vpid, name);
 	ns = find_ino(set, &ns_rows[row], ino);
 	if (!ns)
-		ns = note_new(s, set, &ns_rows[row], ino, k);
+		ns = ns_note_new(s, set, ns_rows[row].bare.flag, ino, k);
 	if (root)
 		set->root[row] = ns;
 	if (!k->ids) {
@@ -110,13 +111,12 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 		task_kobj_ids_entry__init(k->ids);
 	}
 	ns_id_put(&ns_rows[row], k->ids, ns->id);
-	if (!root && ns != set->root[row] && ns_rows[row].nested && !ns->own)
+	if (!root && ns != set->root[row] && !ns->own)
 		return obstacle(s,
 				"%s %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
 				k->view ? "thread" : "task", k->view ? k->view->vtid : k->vpid, name,
 				set->root[row]->task ? set->root[row]->task->vpid : 1);
-	if (!root && ns != set->root[row] &&
-	    (!ns_rows[row].nested || (ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)))
+	if (!root && ns != set->root[row] && ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)
 		return obstacle(s,
 				"%s %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
 				k->view ? "thread" : "task", k->view ? k->view->vtid : k->vpid, name,
@@ -184,6 +184,18 @@ static int note_threads(struct session *s, struct ns_set *set, struct task *k)
 	return bad;
 }
 
+/* Tasks may be there, or none yet. */
+static struct ns *time_children(struct session *s, struct ns_set *set, ino_t ino, struct task *k)
+{
+	struct ns *ns = ns_by_ino(s, ino);
+
+	if (!ns) {
+		ns = ns_note_new(s, set, CLONE_NEWTIME, ino, k);
+		ns->for_children = true;
+	}
+	return ns;
+}
+
 /* Where its children are born, if not where it is itself: all namespaces with tasks are known by now. */
 static int note_children(struct session *s, struct ns_set *set, size_t row, struct task *k)
 {
@@ -202,37 +214,52 @@ static int note_children(struct session *s, struct ns_set *set, size_t row, stru
 	if (!ino || kids == ino || (!pid && !kids))
 		return 0;
 	if (pid && !kids && !set->running) /* unshared, but no child was born there yet */
-		ns = note_new(s, set, &ns_rows[row], 0, k);
+		ns = ns_note_new(s, set, CLONE_NEWPID, 0, k);
 	else if (pid)
 		ns = kids ? find_ino(set, &ns_rows[row], kids) : NULL;
 	else
-		ns = NULL;
-	if (ns) {
+		ns = time_children(s, set, kids, k);
+	if (ns && !pid) {
+		k->ids->has_time_for_children_ns_id = true;
+		k->ids->time_for_children_ns_id = ns->id;
+	} else if (ns) {
 		k->ids->has_pid_for_children_ns_id = true;
 		k->ids->pid_for_children_ns_id = ns->id;
 	} else if (kids && pid) {
 		return obstacle(s,
 				"task %d: its children would be born in a pid namespace in which no task of the tree is; end it, or those who hold it from outside",
 				k->vpid);
-	} else if (kids) {
-		return obstacle(s,
-				"task %d: its children would be born in another %s namespace; this cannot be checkpointed yet",
-				k->vpid, name);
 	}
 	return 0;
+}
+
+/* A thread is made where its process's children are born by then: what that makes later would not be the thread's. */
+static int check_births(struct session *s, const struct thread *t)
+{
+	const TaskKobjIdsEntry *its = t->apart->ids, *leaders = t->task->ids;
+
+	return its->time_for_children_ns_id == leaders->time_for_children_ns_id
+		       ? 0
+		       : obstacle(s,
+				  "task %d: children of thread %d would be born in another time namespace than those of its process; this cannot be checkpointed yet",
+				  t->task->vpid, t->vtid);
 }
 
 static int note_births(struct session *s, struct ns_set *set, struct task *k)
 {
 	int bad = 0;
 
-	for (size_t row = 0; row < NS_KINDS; row++)
-		for (unsigned n = 0; ns_rows[row].children && n < k->n_threads; n++) {
-			struct task *who = n ? k->threads[n].apart : k;
-			int one = who && who->ids ? note_children(s, set, row, who) : 0;
+	for (unsigned n = 0; n < k->n_threads; n++) {
+		struct task *who = n ? k->threads[n].apart : k;
+		int one = 0;
 
+		for (size_t row = 0; who && who->ids && row < NS_KINDS; row++) {
+			one = ns_rows[row].children ? note_children(s, set, row, who) : 0;
 			bad = bad < 0 ? bad : one;
 		}
+		one = n && who && who->ids ? check_births(s, &k->threads[n]) : 0;
+		bad = bad < 0 ? bad : one;
+	}
 	return bad;
 }
 
@@ -244,7 +271,7 @@ static void note_pidns(struct session *s, struct ns_set *set, struct tree *tree)
 			struct ns *ns = find_ino(set, &ns_rows[0], p->ino);
 
 			if (!ns)
-				ns = note_new(s, set, &ns_rows[0], p->ino, tree->all[i]);
+				ns = ns_note_new(s, set, CLONE_NEWPID, p->ino, tree->all[i]);
 			p->id = ns->id;
 		}
 }
@@ -292,8 +319,12 @@ int ns_note(struct session *s, struct tree *tree)
 	for (size_t i = 0; r == 0 && bad == 0 && i < tree->n; i++)
 		if (tree->all[i]->state != TASK_DEAD)
 			bad = note_births(s, set, tree->all[i]);
+	if (r == 0 && bad == 0 && tree->root->ids)
+		ns_held_note(s, set, tree);
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
+	if (r == 0 && bad == 0)
+		bad = ns_owners_note(s, set, tree);
 	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)
 		if (set->root[i] && set->root[i]->own && set->root[i]->kind->note)
 			r = set->root[i]->kind->note(s, set->root[i]);
@@ -355,12 +386,14 @@ static int dump_nested(struct session *s, uint64_t flag)
 	int r = 0;
 
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
-		own_mem char *path = xprintf("ns/%s", ns->kind->name);
-		own_fd int fd = session_openat(s, ns->task->proc, path, O_RDONLY, 0);
+		own_mem char *path = xprintf("ns/%s%s", ns->kind->name, ns->for_children ? "_for_children" : "");
+		own_fd int fd = ns->task ? session_openat(s, ns->task->proc, path, O_RDONLY, 0)
+					 : fcntl(ns->fd, F_DUPFD_CLOEXEC, 3);
+		uint64_t t = now_ns();
 
 		if (fd < 0 || setns(fd, flag) < 0)
-			return session_fail(s, -errno, "task %d: enter its %s namespace", ns->task->vpid,
-					    ns->kind->name);
+			return session_fail(s, -errno, "%s namespace %u: enter it", ns->kind->name, ns->id);
+		s->log.t0 += now_ns() - t; /* another time namespace's clock */
 		if (ns->kind->dump)
 			r = ns->kind->dump(s, ns);
 	}
@@ -382,7 +415,7 @@ static int dump_guest(struct session *s, void *arg)
 			r = ns->kind->dump(s, ns);
 	}
 	for (size_t i = 0; r == 0 && i < NS_KINDS; i++)
-		if (ns_rows[i].nested && !(ns_rows[i].bare.flag & (CLONE_NEWNS | CLONE_NEWPID)))
+		if (!(ns_rows[i].bare.flag & (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWCGROUP)))
 			r = dump_nested(s, ns_rows[i].bare.flag);
 	if (r < 0 || !mnt || !mnt->own)
 		return r;
@@ -448,12 +481,15 @@ int ns_dump_start(struct session *s)
 	if (r >= 0)
 		r = tm && tm->own ? 0 : dump_clocks(s);
 	if (r == 0)
+		r = ns_users_dump(s);
+	if (r == 0)
 		r = enter_list(s, set, fds, &w.n);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < NS_KINDS; i++)
 		any |= set->root[i] && set->root[i]->own && set->root[i]->kind->dump;
-	any |= ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWIPC, 0) || ns_nested(s, CLONE_NEWNET, 0);
+	any |= ns_nested(s, CLONE_NEWTIME, 0) || ns_nested(s, CLONE_NEWUTS, 0) || ns_nested(s, CLONE_NEWIPC, 0) ||
+	       ns_nested(s, CLONE_NEWNET, 0);
 	w.ns = fds;
 	if (ns_is_own(s, CLONE_NEWUSER))
 		w.user = fds[--w.n];

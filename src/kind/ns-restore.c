@@ -13,14 +13,18 @@
 #include "images/netdev.pb-c.h"
 #include "images/pidns.pb-c.h"
 #include "images/timens.pb-c.h"
+#include "kind/creds.h"
 #include "kind/ids.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-list.h"
 #include "kind/mqueue.h"
+#include "kind/ns-held.h"
+#include "kind/ns-user.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
@@ -110,6 +114,10 @@ static int plan_clocks(struct session *s, struct ns *ns)
 	}
 	if (ns->own)
 		return 0;
+	if (!ids_capable(CAP_SYS_ADMIN)) {
+		session_warn(s, "time: a time namespace takes CAP_SYS_ADMIN; monotonic clocks will jump");
+		return 0;
+	}
 	r = image_open(s, &img, MAGIC_TIMENS, "timens-0.img");
 	if (r < 0)
 		return r;
@@ -129,6 +137,32 @@ static bool ns_nested_id(struct session *s, uint32_t id)
 	return ns && ns->own;
 }
 
+/* A time namespace is only made for the children of who makes it: that task does it again. */
+static int plan_time_children(struct session *s, struct ns_set *set, const struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+		uint32_t id = k->ids && k->ids->has_time_for_children_ns_id ? k->ids->time_for_children_ns_id : 0;
+		struct ns *ns = id ? ns_find(s, id) : NULL;
+
+		if (!id)
+			continue;
+		if (id > NS_TAG_ID || (ns && (ns->for_children || ns->kind->flag != CLONE_NEWTIME || ns == set->root[ROW_TIME])))
+			return session_fail(s, -EBADMSG, "ids-%d.img: children of the task cannot be in time namespace %u",
+					    k->vpid, id);
+		ns = ns ? ns : ns_add(set, &ns_rows[ROW_TIME], id);
+		ns->own = ns->for_children = true;
+		ns->task = k;
+	}
+	return 0;
+}
+
+/* Some are common to all threads of a process. */
+static bool is_common(size_t row)
+{
+	return row == ROW_PID || row == ROW_TIME || row == ROW_USER;
+}
+
 /* Namespaces of another task, or thread, that the root task is not in. */
 static int plan_nested(struct session *s, struct thread *t, const TaskKobjIdsEntry *ids, const TaskKobjIdsEntry *own)
 {
@@ -139,8 +173,11 @@ static int plan_nested(struct session *s, struct thread *t, const TaskKobjIdsEnt
 		uint32_t id = ns_id_get(&ns_rows[i], ids);
 		struct ns *ns;
 
-		if (!ns_rows[i].nested || !id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) ||
-		    !set->root[i]->id || (i == ROW_MNT && !set->root[i]->own))
+		if (is_common(i) && t->task->ids && id != ns_id_get(&ns_rows[i], t->task->ids))
+			return session_fail(s, -EBADMSG, "core-%d.img: the thread cannot be in another %s namespace than its process",
+					    t->vtid, ns_rows[i].bare.name);
+		if (!id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) || !set->root[i]->id ||
+		    (i == ROW_MNT && !set->root[i]->own))
 			continue;
 		if (set->all.n >= NESTED_MAX || id > NS_TAG_ID)
 			return session_fail(s, -EBADMSG, "ids-%d.img: more than %d namespaces, or a number out of range",
@@ -160,7 +197,7 @@ static int plan_may_differ(struct session *s, struct thread *t, const TaskKobjId
 	for (size_t i = 0; i < NS_KINDS; i++) {
 		uint32_t id = ns_id_get(&ns_rows[i], ids);
 
-		if (id != ns_id_get(&ns_rows[i], s->tree->root->ids) && !(ns_rows[i].nested && ns_nested_id(s, id)))
+		if (id != ns_id_get(&ns_rows[i], s->tree->root->ids) && !ns_nested_id(s, id))
 			return session_fail(s, -ENOTSUP,
 					    "task %d: is in another %s namespace than the root task; this cannot be restored yet",
 					    t->vtid, ns_rows[i].bare.name);
@@ -232,6 +269,12 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 	r = plan_roots(s, set, tree->root, root_ids);
 	if (r == 0)
 		r = plan_each(s, tree, root_ids, plan_nested);
+	if (r == 0)
+		r = plan_time_children(s, set, tree);
+	if (r == 0)
+		r = ns_held_plan(s, tree->root->ids);
+	if (r == 0)
+		r = ns_users_plan(s, tree);
 	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
 		r = plan_join(s, set, s->opts->join_ns[i]);
 	if (r == 0)
@@ -453,7 +496,27 @@ int ns_make(struct session *s, struct task *root)
 
 /* ---- filling ---- */
 
-/* One after the other is made, filled and handed to the supervisor; then back to the root task's. */
+static int nested_make(struct session *s, struct ns *ns, const char *path)
+{
+	int r = ns_unshare(s, ns);
+
+	if (r < 0)
+		return r;
+	ns->fd = fd_high(openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC)); /* for the mounts that show it, too */
+	return ns->fd < 0 ? session_fail(s, -errno, "%s namespace %u: open it", ns->kind->name, ns->id) : 0;
+}
+
+static int nested_fill(struct session *s, struct ns *ns)
+{
+	int r = setns(ns->fd, ns->kind->flag);
+
+	if (r < 0)
+		return session_fail(s, -errno, "%s namespace %u: enter it", ns->kind->name, ns->id);
+	r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
+	return r < 0 ? r : guest_give_fd(s, NS_TAG + (int)ns->id, ns->fd);
+}
+
+/* All are made, as devices may join any two; one after the other is filled; then back to the root task's. */
 static int fill_nested(struct session *s, uint64_t flag, const char *name)
 {
 	own_mem char *path = xprintf("thread-self/ns/%s", name);
@@ -461,23 +524,16 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 	struct ns *ns;
 	int r = 0;
 
-	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++) {
-		own_fd int fd = -1;
-
-		if (ns->external)
-			continue;
-		if (home < 0 || unshare(flag) < 0)
-			return session_fail(s, -errno, "%s namespace %u: make it", name, ns->id);
-		fd = openat(ns_proc(s), path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return session_fail(s, -errno, "%s namespace %u: open it", name, ns->id);
-		r = ns->kind->restore ? ns->kind->restore(s, ns) : 0;
-		if (r == 0)
-			r = guest_give_fd(s, NS_TAG + (int)ns->id, fd);
-		ns->fd = fd_high(take_fd(fd)); /* for the mounts that show it */
-	}
-	/* a user namespace that has borrowed it does not let back in; then nothing is filled there either */
-	if (home >= 0 && setns(home, flag) < 0 && r == 0 && ns_is_own(s, flag))
+	if (home < 0)
+		return ns_nested(s, flag, 0) ? session_fail(s, -errno, "%s namespace: open the root task's", name) : 0;
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++)
+		if (!ns->external && !ns->for_children)
+			r = nested_make(s, ns, path);
+	for (size_t n = 0; r == 0 && (ns = ns_nested(s, flag, n)); n++)
+		if (!ns->external && !ns->for_children)
+			r = nested_fill(s, ns);
+	/* the host's is barred to who is in a user namespace, and of no use any more */
+	if (setns(home, flag) < 0 && r == 0 && ns_is_own(s, flag))
 		r = session_fail(s, -errno, "%s namespace: return to the root task's", name);
 	return r;
 }
@@ -485,12 +541,12 @@ static int fill_nested(struct session *s, uint64_t flag, const char *name)
 static int fill_guest(struct session *s, void *arg)
 {
 	struct ns_set *set = arg;
-	int r = 0;
+	int r = ns_users_make(s);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
-		if (ns->kind->flag != CLONE_NEWNS && ns_rows[order[i]].nested && r == 0)
+		if (!(ns->kind->flag & (CLONE_NEWNS | CLONE_NEWCGROUP)) && r == 0)
 			r = fill_nested(s, ns->kind->flag, ns->kind->name);
 		if (r == 0 && is_made(ns) && ns->kind->restore)
 			r = ns->kind->restore(s, ns);
@@ -517,6 +573,8 @@ static int fill_take(struct session *s, int tag, int fd)
 		ns->root = fd;
 	else
 		ns->fd = fd;
+	if (ns->kind->flag == CLONE_NEWUSER)
+		ns_user_taken(s, ns);
 	return 0;
 }
 
@@ -527,7 +585,7 @@ int ns_fill(struct session *s, struct task *root)
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
 	int fds[NS_KINDS], r = ns_proc(s), fd, index, taken = 0;
-	bool needed = false;
+	bool needed = ns_nested(s, CLONE_NEWUSER, 0);
 
 	if (r >= 0)
 		r = pid->own ? open_of_root(s, pid, root) : 0;
@@ -560,6 +618,8 @@ int ns_fill(struct session *s, struct task *root)
 	if (r == 0 && !set->waits)
 		r = guest_wait(s, &set->guest);
 	r = r == 0 ? taken : r;
+	if (r == 0)
+		r = ns_cgroups_make(s);
 	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
 		const struct ns *ns = set->all.v[i];
 
@@ -637,7 +697,15 @@ int ns_root_of(struct session *s, uint32_t mnt_id)
 
 /* ---- a task's own, a thread's own ---- */
 
-/* From where ids from say (NULL: nothing is known) to where ids to say; all: also where both are the same. */
+/* Is it where it is to be, having been born where from says? NULL: nothing is known */
+static bool is_there(const struct thread *t, unsigned row, uint32_t id, const TaskKobjIdsEntry *from)
+{
+	bool elsewhere = row == ROW_TIME && t == task_leader(t->task) && from && from->has_time_for_children_ns_id;
+
+	return from && !elsewhere && id == ns_id_get(&ns_rows[row], from);
+}
+
+/* From where ids from say to where ids to say; all: also where it is already. */
 static int enter_own(struct session *s, struct thread *t, const TaskKobjIdsEntry *to, const TaskKobjIdsEntry *from,
 		     bool all)
 {
@@ -648,12 +716,16 @@ static int enter_own(struct session *s, struct thread *t, const TaskKobjIdsEntry
 	for (size_t i = 0; r == 0 && to && i < ARRAY_SIZE(order); i++) {
 		const struct ns_row *row = &ns_rows[order[i]];
 		uint32_t id = ns_id_get(row, to);
-		struct ns *ns = ns_find(s, id);
+		bool as_root = id == ns_id_get(row, s->tree->root->ids);
+		struct ns *ns = as_root ? ns_set(s)->root[order[i]] : ns_find(s, id);
 
-		if (!row->nested || !ns_nested(s, row->bare.flag, 0) || !ns || (!all && from && id == ns_id_get(row, from)))
+		if (!ns_nested(s, row->bare.flag, 0) || !ns || (!all && is_there(t, order[i], id, from)))
 			continue;
-		if (ns->fd < 0)
+		if (ns->fd < 0 && as_root)
 			r = open_of_root(s, ns, s->tree->root);
+		else if (ns->fd < 0)
+			r = session_fail(s, -ENOTSUP, "task %d: its %s namespace %u is made by a task that is made later",
+					 t->vtid, ns->kind->name, id);
 		which[n++] = ns;
 	}
 	if (r == 0 && n && t->tid < 0)
@@ -669,4 +741,59 @@ int ns_enter_task(struct session *s, struct task *k, bool foreign)
 int ns_enter_thread(struct session *s, struct thread *t, const struct thread *by)
 {
 	return enter_own(s, t, thread_ids(t), thread_ids(by), false);
+}
+
+static struct userns *user_of(struct session *s, const struct ns *ns)
+{
+	struct userns *u = ns && ns->owner ? s->tree->userns : NULL;
+
+	while (u && u->id != ns->owner->id)
+		u = u->next;
+	return u;
+}
+
+static bool is_out_of(struct session *s, const struct task *k, const struct task *up)
+{
+	bool out = !userns_rules(up->user, k->user);
+
+	for (size_t i = 0; !out && k->ids && up->ids && i < NS_KINDS; i++) {
+		uint32_t id = ns_id_get(&ns_rows[i], k->ids);
+
+		if (i != ROW_USER && i != ROW_PID && id && id != ns_id_get(&ns_rows[i], up->ids))
+			out = !userns_rules(up->user, user_of(s, ns_find(s, id)));
+	}
+	for (const struct task *c = k->first_child; !out && c; c = c->next)
+		out = !c->helper && c->state != TASK_DEAD && is_out_of(s, c, up);
+	return out;
+}
+
+bool ns_is_outer(struct session *s, const struct task *k)
+{
+	return k->parent->user && k->state != TASK_DEAD && is_out_of(s, k, k->parent);
+}
+
+static int make_for_children(struct session *s, struct task *k)
+{
+	uint32_t id = k->ids && k->ids->has_time_for_children_ns_id ? k->ids->time_for_children_ns_id : 0;
+	struct ns *ns = id ? ns_find(s, id) : NULL;
+	struct batch b;
+	int r;
+
+	if (!ns || ns->fd >= 0)
+		return 0;
+	batch_start(s, &b, task_leader(k));
+	call1(&b, "time namespace for children: make", SYS_unshare, CLONE_NEWTIME);
+	r = batch_run(&b);
+	if (r == 0)
+		r = ns->kind->made(s, ns, k);
+	return r < 0 ? r : open_of_root(s, ns, k);
+}
+
+int ns_enter_user(struct session *s, struct task *k)
+{
+	int r = k->in_user == k->user ? 0 : creds_before(s, k);
+
+	if (r == 0)
+		r = spawn_enter_user(s, k, k->user);
+	return r < 0 ? r : make_for_children(s, k);
 }

@@ -13,8 +13,7 @@
 struct ns_row {
 	struct ns_kind bare; /* name and flag, when there is no file for it in kind/ns/ */
 	size_t id, has;	     /* offsets in TaskKobjIdsEntry */
-	bool nested; /* tasks may have another than the root task */
-	const char *children; /* /proc/PID/ns file that must be the same, or NULL */
+	const char *children; /* /proc/PID/ns file of where its children are born, or NULL: where it is */
 };
 
 struct ns_set {
@@ -43,6 +42,9 @@ void ns_set_clear(struct session *s);
 const struct ns_kind *ns_kind_of(const struct ns_row *row);
 /** ns_add - a new namespace; owned by the set */
 struct ns *ns_add(struct ns_set *set, const struct ns_row *row, uint32_t id);
+struct ns *ns_add_kind(struct session *s, uint64_t flag, uint32_t id);
+/** ns_note_new - dump: one more, with the next id; k: a task in it, or NULL */
+struct ns *ns_note_new(struct session *s, struct ns_set *set, uint64_t flag, ino_t ino, struct task *k);
 uint32_t ns_id_get(const struct ns_row *row, const TaskKobjIdsEntry *ids);
 void ns_id_put(const struct ns_row *row, TaskKobjIdsEntry *ids, uint32_t id);
 /** ns_ino - inode of a namespace below a /proc/PID directory; 0 and 0 if the kernel has no such sort */

@@ -15,21 +15,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ROW(n, f, field, nest, kids)                                                                     \
+#define ROW(n, f, field, kids)                                                                     \
 	{                                                                                          \
 		.bare = { .name = n, .flag = f }, .id = offsetof(TaskKobjIdsEntry, field),         \
-		.has = offsetof(TaskKobjIdsEntry, has_##field), .nested = nest, .children = kids                   \
+		.has = offsetof(TaskKobjIdsEntry, has_##field), .children = kids                   \
 	}
 
 const struct ns_row ns_rows[NS_KINDS] = {
-	ROW("pid", CLONE_NEWPID, pid_ns_id, true, "pid_for_children"),
-	ROW("net", CLONE_NEWNET, net_ns_id, true, NULL),
-	ROW("ipc", CLONE_NEWIPC, ipc_ns_id, true, NULL),
-	ROW("uts", CLONE_NEWUTS, uts_ns_id, true, NULL),
-	ROW("time", CLONE_NEWTIME, time_ns_id, false, "time_for_children"),
-	ROW("mnt", CLONE_NEWNS, mnt_ns_id, true, NULL),
-	ROW("user", CLONE_NEWUSER, user_ns_id, false, NULL),
-	ROW("cgroup", CLONE_NEWCGROUP, cgroup_ns_id, false, NULL),
+	ROW("pid", CLONE_NEWPID, pid_ns_id, "pid_for_children"),
+	ROW("net", CLONE_NEWNET, net_ns_id, NULL),
+	ROW("ipc", CLONE_NEWIPC, ipc_ns_id, NULL),
+	ROW("uts", CLONE_NEWUTS, uts_ns_id, NULL),
+	ROW("time", CLONE_NEWTIME, time_ns_id, "time_for_children"),
+	ROW("mnt", CLONE_NEWNS, mnt_ns_id, NULL),
+	ROW("user", CLONE_NEWUSER, user_ns_id, NULL),
+	ROW("cgroup", CLONE_NEWCGROUP, cgroup_ns_id, NULL),
 };
 
 struct ns_set *ns_set(struct session *s)
@@ -100,6 +100,15 @@ struct ns *ns_add(struct ns_set *set, const struct ns_row *row, uint32_t id)
 	ns->fd = ns->root = -1;
 	*vec_add(&set->all) = ns;
 	return ns;
+}
+
+struct ns *ns_add_kind(struct session *s, uint64_t flag, uint32_t id)
+{
+	size_t i = 0;
+
+	while (ns_rows[i].bare.flag != flag)
+		i++;
+	return ns_add(ns_set(s), &ns_rows[i], id);
 }
 
 uint32_t ns_id_get(const struct ns_row *row, const TaskKobjIdsEntry *ids)

@@ -19,10 +19,12 @@ struct ns {
 	/* label of the caller's --external net[..]:LABEL, or file of --join-ns: joined at restore and
 	 * not made, so restore() is not called; dump() is, and writes the label only. NULL */
 	const char *external;
+	struct ns *owner; /* nested: the user namespace it belongs to, or that is around it; NULL: the root task's */
+	bool for_children; /* no task is in it, but children of task are born there (time), who makes it */
 	int root; /* restore, nested mnt: its directory "/", or -1 */
 	char *label;	   /* owned: external as read from an image, or NULL */
-	struct task *task; /* a task in it; its proc can be used */
-	const TaskKobjIdsEntry *ids; /* restore: that task's, or those of its thread that is in it */
+	struct task *task; /* a task in it; its proc can be used. NULL: a user namespace around others, or none is in it */
+	const TaskKobjIdsEntry *ids; /* restore, nested: that task's, or those of its thread that is in it */
 };
 
 struct ns_kind {
@@ -35,6 +37,9 @@ struct ns_kind {
 	int (*dump)(struct session *s, const struct ns *ns);
 	/** fill the fresh namespace; runs in a guest, likewise */
 	int (*restore)(struct session *s, const struct ns *ns);
+	/** guest, before a nested one is made: what is to be written into /proc/PID/timens_offsets of who makes it;
+	 * owned by the caller. NULL: nothing */
+	int (*offsets)(struct session *s, const struct ns *ns, char **ret);
 	/** supervisor, after restore(): what must not read the tasks' files. May be NULL */
 	int (*restore_home)(struct session *s, const struct ns *ns);
 	/** supervisor, before any namespace exists: open what must be found from outside (sources of
@@ -117,6 +122,13 @@ int ns_root_of(struct session *s, uint32_t mnt_id);
 int ns_enter_task(struct session *s, struct task *k, bool foreign);
 /** ns_enter_thread - restore: the same of a thread; by: the thread that it was born by */
 int ns_enter_thread(struct session *s, struct thread *t, const struct thread *by);
+/**
+ * ns_enter_user - at last into its user namespace: its rights over what is outside are gone then; it makes the time
+ * namespace of its children
+ */
+int ns_enter_user(struct session *s, struct task *k);
+/** ns_is_outer - needs k, or who is below it, something that its parent has no rights over in its user namespace? */
+bool ns_is_outer(struct session *s, const struct task *k);
 /**
  * ns_enter_root - restore: the supervisor's "/" and "." become the root task's, for bind() to a path;
  * ns_leave_root() must follow

@@ -85,7 +85,6 @@ static int mappings_preflight(struct session *s, const struct task *k)
 	static const struct {
 		const char *name, *what;
 	} no[] = {
-		{ " anon_inode:[io_uring]", "an io_uring instance mapped, whose rings the kernel does not give back; run the program without io_uring" },
 		{ " /secretmem", "secret memory (memfd_secret) mapped, which nobody but the task can read; let the program unmap it first" },
 		{ " anon_inode:bpf-map", "a BPF map mapped, which cannot be restored yet; let the program unmap it" },
 		{ " anon_inode:[perf_event]", "a performance event mapped, which cannot be restored; end the measurement first" },

@@ -7,6 +7,7 @@
 #include "image/record.h"
 #include "images/pstree.pb-c.h"
 #include "kind/fd.h"
+#include "kind/lsm.h"
 #include "kind/ns.h"
 #include "task/lend.h"
 #include "task/note.h"
@@ -295,7 +296,7 @@ int inventory_dump(struct session *s)
 	e.has_root_cg_set = true;
 	e.root_cg_set = 1; /* tasks stay in the restorer's cgroups */
 	e.has_lsmtype = true;
-	e.lsmtype = LSMTYPE__NO_LSM;
+	e.lsmtype = lsm_here();
 	e.plugins_entry = &plugins;
 	e.dump_criu_run_id = s->run_id;
 	e.has_network_lock_method = true;
@@ -325,16 +326,12 @@ int inventory_read(struct session *s, InventoryEntry **ret)
 	if (e->plugins_entry && e->plugins_entry->n_plugins)
 		return session_fail(s, -ENOTSUP, "inventory.img: needs plugin %s, which is not there",
 				    e->plugins_entry->plugins[0]);
-	if (e->has_lsmtype && e->lsmtype != LSMTYPE__NO_LSM)
-		return session_fail(s, -ENOTSUP,
-				    "inventory.img: made on a host with another security module (%d)",
-				    e->lsmtype);
 	if (e->has_tcp_close && e->tcp_close && !s->opts->tcp_close)
 		return session_fail(s, -EINVAL,
 				    "inventory.img: dumped with --tcp-close; restore with --tcp-close too");
 	if (e->has_allow_uprobes && e->allow_uprobes)
 		return session_fail(s, -ENOTSUP, "inventory.img: dumped with uprobes present");
-	return 0;
+	return lsm_check(s, e->has_lsmtype ? e->lsmtype : LSMTYPE__NO_LSM);
 }
 
 static struct pidns *pidns_find(const struct tree *tree, uint32_t id)
@@ -466,6 +463,16 @@ int pstree_read(struct session *s, struct tree *tree)
 	return r;
 }
 
+/* Where tasks are born they have our root; CAP_SYS_CHROOT is needed for another only. */
+static bool is_our_root(int fd)
+{
+	struct statx a, b;
+
+	return statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &a) == 0 &&
+	       statx(AT_FDCWD, "/", 0, STATX_INO | STATX_MNT_ID, &b) == 0 && a.stx_ino == b.stx_ino &&
+	       a.stx_mnt_id == b.stx_mnt_id && a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
+}
+
 /* A thread enters its root and working directory by descriptors that it is lent. */
 static int thread_restore_fs(struct session *s, struct thread *t, const FsEntry *fs)
 {
@@ -481,8 +488,10 @@ static int thread_restore_fs(struct session *s, struct thread *t, const FsEntry 
 		r = lend_fds(s, t, fds, 2, nums);
 	if (r == 0) {
 		batch_start(s, &b, t);
-		call1(&b, "root: enter", SYS_fchdir, nums[0]);
-		call1(&b, "root: set", SYS_chroot, batch_str(&b, "."));
+		if (!is_our_root(fds[0])) {
+			call1(&b, "root: enter", SYS_fchdir, nums[0]);
+			call1(&b, "root: set", SYS_chroot, batch_str(&b, "."));
+		}
 		call1(&b, "working directory: enter", SYS_fchdir, nums[1]);
 		if (fs->has_umask)
 			call1(&b, NULL, SYS_umask, fs->umask & 0777);

@@ -16,6 +16,7 @@
 #include "image/record.h"
 #include "kind/fd.h"
 #include "kind/ids.h"
+#include "kind/inet-queue.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -44,6 +45,7 @@ struct seen {
 	size_t n_fds;
 	bool has_cred;
 	struct ucred cred;
+	struct inet_head *inet; /* of UDP */
 };
 
 /* what one look at a queue shows */
@@ -56,6 +58,8 @@ struct peek {
 	bool has_cred;
 	struct ucred cred;
 	bool cut, end;
+	bool udp;
+	struct inet_head inet;
 	struct seen *first, **last;
 };
 
@@ -101,6 +105,10 @@ static int peek_at(struct session *s, int fd, struct peek *p, int64_t off, size_
 
 	m.msg_control = control;
 	m.msg_controllen = sizeof(control);
+	if (p->udp) {
+		m.msg_name = &p->inet.from;
+		m.msg_namelen = sizeof(p->inet.from);
+	}
 	p->n = p->n_fds = 0;
 	p->has_cred = p->cut = p->end = false;
 	if (off >= 0 && setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at)) < 0)
@@ -113,6 +121,8 @@ static int peek_at(struct session *s, int fd, struct peek *p, int64_t off, size_
 	if (n < 0)
 		return session_fail(s, -errno, "socket: look into its queue");
 	peek_control(p, &m);
+	if (p->udp)
+		inet_head_read(&p->inet, &m);
 	p->n = n;
 	p->cut = m.msg_flags & MSG_TRUNC;
 	if (m.msg_flags & MSG_CTRUNC) {
@@ -141,6 +151,7 @@ static int packet_write(struct session *s, struct task *task, uint32_t id, const
 	struct image *img = image_shared(s, MAGIC_SK_QUEUES, "sk-queues.img");
 	SkPacketEntry e = SK_PACKET_ENTRY__INIT;
 	ScmEntry scm = SCM_ENTRY__INIT, *scms[] = { &scm };
+	InetHeadEntry inet = INET_HEAD_ENTRY__INIT;
 	uint32_t rights[SCM_MAX];
 	int r = img ? 0 : -EIO;
 
@@ -155,6 +166,8 @@ static int packet_write(struct session *s, struct task *task, uint32_t id, const
 	e.length = p->n;
 	if (p->has_cred)
 		packet_cred(s, &e, &p->cred);
+	if (p->inet && inet_head_entry(p->inet, &inet))
+		e.inet = &inet;
 	if (r == 0)
 		r = image_write(img, &e.base);
 	return r < 0 || !p->n ? r : image_write_raw(img, p->data, p->n);
@@ -171,6 +184,7 @@ static int peek_keep(struct peek *p, size_t n)
 	k->n_fds = p->n_fds;
 	k->has_cred = p->has_cred;
 	k->cred = p->cred;
+	k->inet = p->udp ? xmemdup(&p->inet, sizeof(p->inet)) : NULL;
 	p->n_fds = 0;
 	*p->last = k;
 	p->last = &k->next;
@@ -187,6 +201,7 @@ static int seen_write(struct session *s, struct task *task, uint32_t id, struct 
 		next = k->next;
 		free(k->data);
 		free(k->fds);
+		free(k->inet);
 		free(k);
 	}
 	return r;
@@ -357,11 +372,13 @@ struct look {
 static int look_run(void *arg)
 {
 	struct look *l = arg;
+	uint32_t asked = l->p->udp ? inet_head_ask(l->fd) : 0;
 
 	if (l->type == SOCK_STREAM)
 		l->r = stream_look(l->s, l->fd, l->p, l->bytes);
 	else
 		l->r = messages_look(l->s, l->fd, l->p, l->type);
+	inet_head_ask_end(l->fd, asked);
 	setsockopt(l->fd, SOL_SOCKET, SO_PEEK_OFF, &l->was, sizeof(l->was));
 	return 0;
 }
@@ -389,7 +406,7 @@ static int look(struct look *l)
 	return l->r;
 }
 
-int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type)
+int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type, bool udp)
 {
 	struct look l = { .s = s, .fd = fd, .type = type, .was = -1 };
 	struct pollfd ask = { fd, POLLIN | POLLPRI, 0 };
@@ -407,6 +424,7 @@ int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int
 		return session_fail(s, -errno, "socket 0x%x: how much is in its queue", id);
 	l.p = xalloc(sizeof(*l.p));
 	l.p->last = &l.p->first;
+	l.p->udp = udp;
 	if (type == SOCK_STREAM && l.was < 0)
 		r = l.bytes ? stream_whole(s, fd, l.p, l.bytes) : 0;
 	r = seen_write(s, task, id, l.p, r == 1 ? look(&l) : r);
@@ -442,7 +460,8 @@ static int packet_read(struct session *s, struct image *img, SkPacketEntry *e)
 	q->last = &p->next;
 	if (e->length > QUEUE_MAX || e->length > image_left(img) || e->n_scm > 1 ||
 	    (e->n_scm && (e->scm[0]->type != SCM_RIGHTS || !e->scm[0]->n_rights ||
-			  e->scm[0]->n_rights > SCM_MAX)))
+			  e->scm[0]->n_rights > SCM_MAX)) ||
+	    !inet_head_check(e->inet))
 		return session_fail(s, -EBADMSG, "sk-queues.img: a packet for socket 0x%x is damaged",
 				    e->id_for);
 	p->data = xalloc(e->length);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sk-queue: what waits in the receive queues of unix sockets: sk-queues.img. */
+/* sk-queue: what waits in the receive queues of sockets of unix and UDP: sk-queues.img. */
 #ifndef KIND_SK_QUEUE_H
 #define KIND_SK_QUEUE_H
 
@@ -18,8 +18,9 @@ struct sk_packet {
  * @fd: our copy of the socket
  * @id: its file id
  * @type: SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET
+ * @udp: packets have headers that tell more, see inet-queue.h
  */
-int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type);
+int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type, bool udp);
 int sk_queue_dump_end(struct session *s);
 /** sk_queue_get - the packets of a socket, borrowed; NULL: none. The image is read at the first call */
 int sk_queue_get(struct session *s, uint32_t id, struct sk_packet **ret);

@@ -139,6 +139,9 @@ static int thread_dump(struct session *s, struct thread *t, struct asking *a)
 		if (kind->dump && kind_applies(kind, t) && (a || kind->zombies))
 			r = kind->dump(s, t, a ? &a->batch : NULL, a ? a->first[i] : 0);
 	}
+	for (size_t i = 0; r == 0 && a && task_kinds[i]; i++)
+		if (task_kinds[i]->more && kind_applies(task_kinds[i], t))
+			r = task_kinds[i]->more(s, t);
 	if (r == 0 && t->task->leader_dead && t == task_leader(t->task))
 		r = core_of_dead_leader(s, t);
 	if (r == 0)
@@ -200,6 +203,9 @@ int task_dump_all(struct session *s, struct tree *tree)
 	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
 		if (task_kinds[n]->dump_end)
 			r = task_kinds[n]->dump_end(s);
+	for (size_t n = 0; task_kinds[n]; n++)
+		if (task_kinds[n]->end)
+			task_kinds[n]->end(s);
 	return r;
 }
 
@@ -276,6 +282,16 @@ static int core_apart(struct session *s, struct thread *t)
 					  "fs-%d.img", t->vtid);
 }
 
+static int core_kinds(struct session *s, const struct thread *t)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && t->core->thread_core && task_kinds[i]; i++)
+		if (task_kinds[i]->check && kind_applies(task_kinds[i], t))
+			r = task_kinds[i]->check(s, t);
+	return r;
+}
+
 int task_read_cores(struct session *s, struct tree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++)
@@ -290,6 +306,8 @@ int task_read_cores(struct session *s, struct tree *tree)
 				r = core_check(s, t);
 			if (r == 0)
 				r = core_apart(s, t);
+			if (r == 0)
+				r = core_kinds(s, t);
 			if (r < 0)
 				return r;
 		}

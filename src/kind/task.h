@@ -36,8 +36,14 @@ struct task_kind {
 	int (*ask)(struct session *s, struct thread *t, struct batch *b);
 	/** fill t->core; first: number of this kind's first call. b is NULL for zombies */
 	int (*dump)(struct session *s, struct thread *t, struct batch *b, unsigned first);
+	/** after the dump() of all kinds: what takes batches of its own, as the answers say; may be NULL */
+	int (*more)(struct session *s, struct thread *t);
 	/** once, after all threads: images of the kind's own; may be NULL */
 	int (*dump_end)(struct session *s);
+	/** restore: t->core was read, nothing is made yet: can it be given back here? May be NULL */
+	int (*check)(struct session *s, const struct thread *t);
+	/** dump: whatever came of it, give back what more() took; may be NULL */
+	void (*end)(struct session *s);
 	/** add calls that set what t->core says; may batch_run() itself if it needs answers */
 	int (*restore)(struct session *s, struct thread *t, struct batch *b);
 };

@@ -420,3 +420,59 @@ int guest_take_fd(struct session *s, struct guest *g, int *ret_tag)
 	*ret_tag = tag;
 	return fd_high(fd);
 }
+
+/* ---- errands ---- */
+
+struct errand_answer {
+	int r;
+	int why_r;
+	char why[sizeof(((struct session *)0)->why)];
+};
+
+static void __attribute__((noreturn))
+errand_run(struct session *s, int sock, int (*fn)(struct session *s, void *arg), void *arg)
+{
+	struct errand_answer *a = xalloc(sizeof(*a));
+	int fd;
+
+	s->why[0] = 0;
+	fd = fn(s, arg);
+	a->r = fd < 0 ? fd : 0;
+	a->why_r = s->why_r;
+	memcpy(a->why, s->why, sizeof(a->why));
+	log_flush(&s->log);
+	_exit(door_send(sock, a, sizeof(*a), fd) < 0);
+}
+
+int guest_errand(struct session *s, int (*fn)(struct session *s, void *arg), void *arg)
+{
+	own_mem struct errand_answer *a = xalloc(sizeof(*a));
+	int pair[2], fd = -1, r;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return session_fail(s, -errno, "guest: make a pair of sockets");
+	log_flush(&s->log);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		errand_run(s, pair[1], fn, arg);
+	}
+	close(pair[1]);
+	r = pid < 0 ? -errno : door_take(pair[0], a, sizeof(*a), &fd);
+	close(pair[0]);
+	if (pid < 0)
+		return session_fail(s, r, "guest: fork");
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (r < 0)
+		return session_fail(s, r, "guest: its child ended without an answer");
+	if (a->r == 0)
+		return fd < 0 ? session_fail(s, -EMFILE, "guest: a descriptor did not arrive") : fd_high(fd);
+	a->why[sizeof(a->why) - 1] = 0;
+	if (!s->why[0]) {
+		memcpy(s->why, a->why, sizeof(s->why));
+		s->why_r = a->why_r;
+	}
+	return a->r;
+}

@@ -52,4 +52,10 @@ int guest_pass_fd(struct session *s, struct guest *g, int tag, int fd);
  */
 int guest_take_fd(struct session *s, struct guest *g, int *ret_tag);
 
+/**
+ * guest_errand - in a guest: a child of it runs fn(s, arg), from where there may be no way back
+ * Return: the descriptor that fn() returned, or -errno with the reason.
+ */
+int guest_errand(struct session *s, int (*fn)(struct session *s, void *arg), void *arg);
+
 #endif

@@ -202,7 +202,7 @@ static void thread_list(const struct noting *n, pid_t pid, struct threads *ret)
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	d = opendir(path);
 	while (d && (e = readdir(d)) && ret->n < TRACE_MAX)
-		if (atoi(e->d_name) > 0)
+		if (atoi(e->d_name) > 0 && (atoi(e->d_name) == pid || !trace_is_worker(atoi(e->d_name))))
 			*vec_add(ret) = (struct found){ atoi(e->d_name), NULL };
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "task/guest.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -149,15 +150,129 @@ static unsigned numbers_of(const struct thread *t, pid_t *ret)
 	return depth + 1;
 }
 
-/* Calls that clone a task or thread; the number of the clone3() call is returned. */
-static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t flags, int64_t *pidfd_at)
+/* How many of them, the innermost first, who is in that user namespace may choose. */
+static unsigned n_chosen(const struct thread *t, const struct userns *user)
+{
+	const struct pidns *p = t->deep ? t->task->pidns : NULL;
+	unsigned n = 0;
+
+	for (; p && userns_rules(user, p->user); p = p->up)
+		n++;
+	return n + (!p && !user);
+}
+
+/* The namespace of the i-th number from within. */
+static struct pidns *number_ns(const struct thread *t, unsigned i)
+{
+	struct pidns *p = t->deep ? t->task->pidns : NULL;
+
+	for (; p && i; i--)
+		p = p->up;
+	return p;
+}
+
+/* Somebody who may say which number a pid namespace gives out next. */
+static struct task *number_ruler(const struct tree *tree, const struct pidns *in)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+
+		if (k->pidfd >= 0 && !k->helper && k->pidns == in && userns_rules(k->in_user, in ? in->user : NULL))
+			return k;
+	}
+	return NULL;
+}
+
+#define LAST_PID "/proc/sys/kernel/ns_last_pid" /* that of the writer's pid namespace */
+
+static int number_by_task(struct session *s, struct task *by, const char *text)
+{
+	own_fd int fd = fd_high(open(LAST_PID, O_WRONLY | O_CLOEXEC));
+	struct batch b;
+	int num, r;
+
+	if (fd < 0)
+		return session_fail(s, -errno, "open %s", LAST_PID);
+	r = lend_fd(s, task_leader(by), fd, &num);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(by));
+	call3(&b, "next pid: set", SYS_write, num, batch_str(&b, text), strlen(text));
+	call1(&b, NULL, SYS_close, num);
+	return batch_run(&b);
+}
+
+static int number_write(struct session *s, void *arg)
+{
+	int r = text_write(AT_FDCWD, LAST_PID, arg);
+
+	return r < 0 ? session_fail(s, r, "set %s", LAST_PID) : 0;
+}
+
+/* All who are there have gone on into user namespaces without the right: a guest of ours is born there. */
+static int number_by_guest(struct session *s, struct pidns *in, char *text)
+{
+	own_fd int fd = in && in->init && in->init->proc >= 0 ? openat(in->init->proc, "ns/pid", O_RDONLY | O_CLOEXEC) : -1;
+	struct guest_where w = { .pidns = fd, .vpid = spawn_spare(s->tree, PID_SPARE) };
+
+	if (fd < 0)
+		return session_fail(s, -ESRCH, "find a pid namespace, to say which number it gives out next");
+	return guest_run(s, &w, number_write, text);
+}
+
+/* Numbers that it may not choose are those that are given out next. A guest takes one of the outer ones: inner first */
+static int numbers_prepare(struct session *s, const struct thread *t, const struct userns *user)
+{
+	pid_t numbers[DEPTH_MAX + 1];
+	unsigned n = numbers_of(t, numbers);
+	int r = 0;
+
+	for (unsigned i = n_chosen(t, user); r == 0 && i < n; i++) {
+		struct pidns *in = number_ns(t, i);
+		struct task *by = number_ruler(s->tree, in);
+		char text[16];
+
+		snprintf(text, sizeof(text), "%d", numbers[i] - 1);
+		r = by ? number_by_task(s, by, text) : number_by_guest(s, in, text);
+	}
+	return r;
+}
+
+/* Has it the numbers that it is to have? Others may have been quicker. */
+static int numbers_check(struct session *s, const struct thread *t, const char *status)
+{
+	pid_t numbers[DEPTH_MAX + 1];
+	unsigned n = numbers_of(t, numbers), i = 0;
+	const char *p = text_after(status, "NSpid:"), *end = p ? p + strcspn(p, "\n") : NULL;
+
+	for (; p && i < n && end > p; i++) {
+		while (end > p && end[-1] != '\t')
+			end--;
+		if (atoi(end) != numbers[i])
+			break;
+		end--;
+	}
+	return i == n ? 0
+		      : session_fail(s, -EAGAIN,
+				     "task %d: number %d of thread %d is another's meanwhile; restore again, or into a pid namespace",
+				     t->task->vpid, i < n ? numbers[i] : 0, t->vtid);
+}
+
+/*
+ * Calls that clone a task or thread; the number of the clone3() call is returned. user: the user namespace of who
+ * clones, after numbers_prepare().
+ */
+static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t flags, const struct userns *user,
+			   int64_t *pidfd_at)
 {
 	struct clone_args ca = { .flags = flags };
 	pid_t numbers[DEPTH_MAX + 1];
 	unsigned n;
 
-	ca.set_tid_size = numbers_of(t, numbers);
-	ca.set_tid = batch_mem(b, numbers, ca.set_tid_size * sizeof(*numbers), NULL);
+	numbers_of(t, numbers);
+	ca.set_tid_size = n_chosen(t, user);
+	if (ca.set_tid_size)
+		ca.set_tid = batch_mem(b, numbers, ca.set_tid_size * sizeof(*numbers), NULL);
 	if (flags & CLONE_PIDFD) {
 		*pidfd_at = batch_mem(b, NULL, sizeof(int), NULL);
 		ca.pidfd = *pidfd_at;
@@ -234,12 +349,16 @@ int spawn_birthplace(struct session *s, struct task *k)
 static int clone_in(struct session *s, struct task *by, struct task *child, uint64_t flags)
 {
 	struct batch b;
+	own_mem char *status = NULL;
 	int64_t at = 0;
 	unsigned n;
 	int r, num;
 
+	r = numbers_prepare(s, task_leader(child), by->in_user);
+	if (r < 0)
+		return r;
 	batch_start(s, &b, task_leader(by));
-	n = clone_call(&b, task_leader(child), CLONE_PIDFD | flags, &at);
+	n = clone_call(&b, task_leader(child), CLONE_PIDFD | flags, by->in_user, &at);
 	r = batch_run(&b);
 	if (r < 0)
 		return r;
@@ -255,21 +374,44 @@ static int clone_in(struct session *s, struct task *by, struct task *child, uint
 	batch_clear(&b);
 	call1(&b, NULL, SYS_close, num);
 	r = batch_run(&b);
-	return r < 0 ? r : task_opened(s, child);
+	child->in_user = by->in_user;
+	if (r == 0)
+		r = task_opened(s, child);
+	if (r < 0 || !by->in_user)
+		return r;
+	r = text_read(child->proc, "status", &status, NULL);
+	return r < 0 ? session_fail(s, r, "task %d: read its numbers", child->vpid)
+		     : numbers_check(s, task_leader(child), status);
 }
 
 static int group_of_outside(struct session *s, struct task *k);
 
+static int clone_between(struct session *s, struct task *by, struct task *child, uint64_t flags);
+
+/*
+ * A new pid namespace belongs to the user namespace of who clones its first task; and who has left the one that
+ * its own pid namespace belongs to cannot return from another.
+ */
+static bool needs_between(const struct task *by, const struct task *child)
+{
+	if (task_first(child))
+		return by->in_user != child->pidns->user;
+	return birth_ns(child) != by->pidns && !by->helper && !userns_rules(by->in_user, by->pidns ? by->pidns->user : NULL);
+}
+
 static int clone_by(struct session *s, struct task *by, struct task *child, uint64_t flags)
 {
 	struct pidns *in = birth_ns(child);
-	int r = in == by->pidns ? 0 : birthplace(s, task_leader(by), in);
+	int r;
 
+	if (needs_between(by, child))
+		return clone_between(s, by, child, flags);
+	r = in == by->pidns ? 0 : birthplace(s, task_leader(by), in);
 	if (task_first(child))
 		flags |= CLONE_NEWPID;
 	if (r == 0)
 		r = clone_in(s, by, child, flags);
-	if (r == 0 && in != by->pidns)
+	if (r == 0 && in != by->pidns && !by->helper)
 		r = birthplace(s, task_leader(by), by->pidns);
 	return r < 0 || child->helper || child->pidns == child->parent->pidns ? r : group_of_outside(s, child);
 }
@@ -444,6 +586,70 @@ pid_t spawn_spare(const struct tree *tree, pid_t below)
 
 static int helper_end(struct session *s, struct task *h);
 
+/* In every pid namespace in which a child of x gets a number. */
+static bool pid_free_around(struct session *s, struct task *x, pid_t pid)
+{
+	bool is = pid_free(s, x, pid) && pid_free(s, s->tree->root, pid);
+
+	for (const struct pidns *p = x->pidns ? x->pidns->up : NULL; is && p; p = p->up)
+		is = !p->init || p->init->pidfd < 0 || pid_free(s, p->init, pid);
+	return is;
+}
+
+/* A pid that nobody of the tree is to have and nobody uses; 0 none */
+static pid_t spare_for(struct session *s, struct task *x)
+{
+	pid_t pid = spawn_spare(s->tree, PID_SPARE);
+
+	while (pid && !pid_free_around(s, x, pid))
+		pid = spawn_spare(s->tree, pid);
+	return pid;
+}
+
+int spawn_enter_user(struct session *s, struct task *k, struct userns *user)
+{
+	struct batch b;
+	unsigned n;
+	int num, r;
+
+	if (k->in_user == user)
+		return 0;
+	if (!user || user->fd < 0 || !userns_rules(k->in_user, user))
+		return session_fail(s, -ENOTSUP, "task %d: has no way back into its user namespace", k->vpid);
+	r = lend_fd(s, task_leader(k), user->fd, &num);
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(k));
+	n = call2(&b, NULL, SYS_setns, num, CLONE_NEWUSER);
+	call1(&b, NULL, SYS_close, num);
+	call5(&b, "user namespace: stay dumpable", SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+	r = batch_run(&b);
+	if (r == 0 && batch_ret(&b, n) < 0)
+		r = session_fail(s, batch_ret(&b, n), "task %d: enter user namespace %u", k->vpid, user->id);
+	k->in_user = user;
+	return r;
+}
+
+/* A sibling to be goes where by has no way to, or none back from, and bears the child for by's sake. */
+static int clone_between(struct session *s, struct task *by, struct task *child, uint64_t flags)
+{
+	struct task *up = flags & CLONE_PARENT ? by->parent : by, *h = NULL;
+	pid_t pid = spare_for(s, by);
+	int r = pid && up ? 0 : session_fail(s, -EAGAIN, "task %d: no pid is free for a moment", child->vpid);
+
+	if (r == 0) {
+		h = helper_new(s->tree, up, pid, task_leader(by)->area);
+		r = helper_inside(s, h, NULL);
+	}
+	if (r == 0)
+		r = clone_by(s, by, h, flags);
+	if (r == 0 && task_first(child))
+		r = spawn_enter_user(s, h, child->pidns->user);
+	if (r == 0)
+		r = clone_by(s, h, child, flags | CLONE_PARENT);
+	return r < 0 ? r : helper_end(s, h);
+}
+
 /* x's child bears k and ends; the parent, a subreaper meanwhile, gets the orphan. */
 static int clone_orphan(struct session *s, struct tree *tree, struct task *x, struct task *k, uint64_t flags)
 {
@@ -455,9 +661,7 @@ static int clone_orphan(struct session *s, struct tree *tree, struct task *x, st
 	batch_start(s, &b, task_leader(k->parent));
 	call5(&b, "subreaper: set", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	r = batch_run(&b);
-	pid = spawn_spare(tree, PID_SPARE);
-	while (r == 0 && pid && !pid_free(s, x, pid))
-		pid = spawn_spare(tree, pid);
+	pid = r == 0 ? spare_for(s, x) : 0;
 	if (r == 0 && !pid)
 		r = session_fail(s, -EAGAIN, "task %d: no pid is free for a moment", k->vpid);
 	if (r == 0) {
@@ -540,6 +744,7 @@ int spawn_find_threads(struct session *s, struct task *k)
 	char path[64];
 	own_dir DIR *d = NULL;
 	struct dirent *e;
+	int r = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", k->pid);
 	d = opendir(path);
@@ -547,7 +752,7 @@ int spawn_find_threads(struct session *s, struct task *k)
 		return session_fail(s, -errno, "task %d: list its threads", k->vpid);
 	for (unsigned i = 1; i < k->n_threads; i++)
 		map_put(&planned, thread_self(&k->threads[i]), &k->threads[i]);
-	while ((e = readdir(d))) {
+	while (r == 0 && (e = readdir(d))) {
 		own_mem char *status = NULL;
 		struct thread *t;
 		const char *p;
@@ -564,9 +769,10 @@ int spawn_find_threads(struct session *s, struct task *k)
 		t = map_get(&planned, vtid);
 		if (t)
 			t->tid = tid;
+		r = t && k->in_user ? numbers_check(s, t, status) : 0;
 	}
 	map_free(&planned);
-	return 0;
+	return r;
 }
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
@@ -605,15 +811,17 @@ int spawn_threads(struct session *s, struct task *k)
 			list[n++] = &k->threads[i];
 	batch_start(s, &b, task_leader(k));
 	for (unsigned i = 0; r == 0 && i < n; i++) {
-		if (!batch_room(&b, 1, 256)) {
-			r = threads_clone(s, &b, list + from);
-			from = i;
-		}
-		if (r == 0)
-			clone_call(&b, list[i], THREAD_FLAGS | CLONE_FS | CLONE_FILES, NULL);
-	}
-	if (r == 0)
+		bool last = k->in_user || i + 1 == n; /* where numbers are not chosen, one by one */
+
+		r = k->in_user ? numbers_prepare(s, list[i], k->in_user) : 0;
+		if (r < 0)
+			break;
+		clone_call(&b, list[i], THREAD_FLAGS | CLONE_FS | CLONE_FILES, k->in_user, NULL);
+		if (!last && batch_room(&b, 1, 256))
+			continue;
 		r = threads_clone(s, &b, list + from);
+		from = i + 1;
+	}
 	return r;
 }
 
@@ -684,8 +892,11 @@ int spawn_threads_apart(struct session *s, struct task *k,
 			r = session_fail(s, -EBADMSG, "core-%d.img: what the thread shares with others cannot be", t->vtid);
 			break;
 		}
+		r = k->in_user ? numbers_prepare(s, t, k->in_user) : 0;
+		if (r < 0)
+			break;
 		batch_start(s, &b, by);
-		clone_call(&b, t, flags, NULL);
+		clone_call(&b, t, flags, k->in_user, NULL);
 		r = threads_clone(s, &b, &t);
 		if (r == 0)
 			r = born(s, t, by);

@@ -23,6 +23,8 @@ int spawn_root(struct session *s, struct tree *tree, uint64_t flags);
  * spawn_groups().
  */
 int spawn_task(struct session *s, struct tree *tree, struct task *k);
+/** spawn_enter_user - go down into a nested user namespace */
+int spawn_enter_user(struct session *s, struct task *k, struct userns *user);
 /** spawn_check - dump: can everybody who shares something be born so again? */
 int spawn_check(struct session *s, const struct tree *tree);
 /** spawn_spare - a pid, less than below, that nobody of the tree is to have; 0 none */

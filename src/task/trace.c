@@ -45,6 +45,8 @@
 #define PTRACE_O_SUSPEND_SECCOMP (1 << 21)
 #endif
 
+#define PF_IO_WORKER 0x10     /* flags in /proc/PID/stat: threads that the kernel made for io_uring, */
+#define PF_USER_WORKER 0x4000 /* and for others of the kind (Linux 6.4) */
 #define STOP_TICK_MS 5 /* how often a thread that does not stop is looked at */
 
 struct rseq_config { /* struct ptrace_rseq_configuration; not in every libc */
@@ -285,6 +287,18 @@ static int stat_state(pid_t tid, pid_t *ppid)
 	return p[2];
 }
 
+bool trace_is_worker(pid_t tid)
+{
+	own_mem char *text = NULL;
+	unsigned long flags = 0;
+	char *p;
+
+	if (text_readf(AT_FDCWD, &text, "/proc/%d/stat", tid) < 0 || !(p = strrchr(text, ')')) ||
+	    sscanf(p, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
+		return false;
+	return flags & (PF_IO_WORKER | PF_USER_WORKER);
+}
+
 static int seize_refused(struct trace_table *tt, pid_t tid, int r)
 {
 	own_mem char *text = NULL;
@@ -330,7 +344,7 @@ static int trace_take(struct trace_table *tt, pid_t tid, pid_t tgid, pid_t ppid)
 		t->filtered = false;
 		r = do_ptrace(PTRACE_SEIZE, tid, NULL, (void *)opts);
 	}
-	if (r == -ESRCH)
+	if (r == -ESRCH || (r == -EPERM && trace_is_worker(tid)))
 		return 0;
 	if (r < 0)
 		return seize_refused(tt, tid, r);

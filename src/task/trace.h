@@ -47,6 +47,8 @@ struct trace_table {
 struct tracee *trace_row(struct trace_table *tt, pid_t tid);
 void trace_keep(struct trace_table *tt, const struct tracee *t);
 
+/** trace_is_worker - a thread that the kernel made and that never runs the program, as io_uring has them */
+bool trace_is_worker(pid_t tid);
 /** trace_stop - stop the tree of root until it is closed; notes registers. -errno, reason in why */
 int trace_stop(struct trace_table *tt, pid_t root, unsigned timeout_ms);
 /** trace_inject - make the agent's area in every leader's memory that has area_len: t->area */

@@ -55,6 +55,18 @@ struct pidns *pidns_add(struct tree *t, struct pidns *up, uint32_t id)
 	return p;
 }
 
+struct userns *userns_add(struct tree *t, struct userns *up, uint32_t id)
+{
+	struct userns *u = xalloc(sizeof(*u));
+
+	u->next = t->userns;
+	u->up = up;
+	u->id = id;
+	u->fd = -1;
+	t->userns = u;
+	return u;
+}
+
 pid_t task_number(const struct task *k, const struct pidns *in)
 {
 	if (!in)
@@ -106,6 +118,10 @@ void tree_free(struct tree *t)
 		t->pidns = p->next;
 		fd_close(p->fd);
 		free(p);
+	}
+	for (struct userns *u; (u = t->userns);) {
+		t->userns = u->next;
+		free(u);
 	}
 	free(t->all);
 	map_free(&t->by_vpid);

@@ -27,6 +27,15 @@ struct pidns {
 	ino_t ino;	    /* dump */
 	struct task *init;  /* restore: its first task */
 	int fd;		    /* restore: descriptor, when the first task is born; else -1 */
+	struct userns *user; /* restore: whose it is; NULL: the root task's */
+};
+
+/* a user namespace below the root task's */
+struct userns {
+	struct userns *next; /* in the tree */
+	struct userns *up;   /* NULL: a child of the root task's */
+	uint32_t id;	     /* in the image */
+	int fd;		     /* restore: descriptor, when it is made; borrowed; else -1 */
 };
 
 struct thread {
@@ -51,6 +60,8 @@ struct task {
 	bool leader_dead; /* dump: its main thread has ended; pid and proc are those of another, threads[0]
 			     has that one's agent */
 	struct pidns *pidns; /* nested pid namespace it is in; NULL: the root task's */
+	struct userns *user;	/* restore: likewise */
+	struct userns *in_user; /* restore: the one it is in at the moment */
 	pid_t *deep_pgid, *deep_sid; /* likewise, of group and session; NULL not needed. Owned */
 	enum task_state state;
 	int exit_code; /* zombies: wait status */
@@ -79,6 +90,7 @@ struct tree {
 	size_t n, max;
 	unsigned n_threads; /* of all tasks */
 	struct pidns *pidns; /* all nested pid namespaces */
+	struct userns *userns; /* and user namespaces */
 };
 
 /** task_new - append a task to the tree, as last child of parent (NULL: the root) */
@@ -100,6 +112,15 @@ static inline pid_t thread_pid(const struct thread *t)
 struct pidns *pidns_add(struct tree *t, struct pidns *up, uint32_t id);
 /** pidns_sees - are the tasks of in seen from outer? NULL: the root task's */
 static inline bool pidns_sees(const struct pidns *outer, const struct pidns *in)
+{
+	while (in && in != outer)
+		in = in->up;
+	return in == outer;
+}
+/** userns_add - a nested user namespace; owned by the tree */
+struct userns *userns_add(struct tree *t, struct userns *up, uint32_t id);
+/** userns_rules - has root of outer rights in in? NULL: the root task's */
+static inline bool userns_rules(const struct userns *outer, const struct userns *in)
 {
 	while (in && in != outer)
 		in = in->up;

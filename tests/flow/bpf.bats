@@ -1,40 +1,19 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/bpf
-# BPF maps, judged by the program that has them.
-load ../kit/helper
+# Shows: fd/bpf fd/bpfprog cgroup-bpf
+# BPF maps and programs, judged by the program that has them.
+load ../kit/kind
 
-setup() { IMG=$(mktemp -d); mkdir "$IMG/img" "$IMG/d"; W=$IMG/d/verdict; PID=; }
-teardown() { [ -z "$PID" ] || kill -9 "$PID" 2>/dev/null || true; rm -rf "$IMG"; }
+setup() { setup_kind; }
+teardown() { teardown_kind; }
 
-start() { # start CASE
-	"$BUILD/tests/kit/bpf" "$1" "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
-	PID=$!
-	until_true eval 'test -e "$IMG/d/ready" || ! kill -0 "$PID" 2>/dev/null'
-	[ -e "$IMG/d/ready" ] || { PID=; skip "this kernel has none"; }
-}
-refused() { # refused TEXT: and nothing was stopped
-	run dump
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"$1"* ]] || { echo "$output" >&2; return 1; }
-	[ -z "$(ls "$IMG/img")" ]
-	verify
-}
-
+# maps: root of the host
 @test "hash, array, LRU and LPM maps with entries; frozen, shared, read-only descriptors" {
-	start all
-	dump -R
-	dump
-	until_true gone "$PID"
-	restore
-	dump
-	until_true gone "$PID"
-	restore
-	verify
+	AROUND="plain spaces" keeps bpf all
 }
 
 @test "entries that are cut short are refused" {
-	start all
+	start_kind bpf all
 	dump
 	until_true gone "$PID"
 	truncate -s -20 "$IMG/img/bpfmap-data.img"
@@ -43,5 +22,38 @@ refused() { # refused TEXT: and nothing was stopped
 	[[ "$output" == *"cut short"* ]] || { echo "$output" >&2; return 1; }
 }
 
-@test "a map that a program uses: refused" { start used; refused "uses"; }
-@test "a map that is mapped: refused" { start mapped; refused "BPF map mapped"; }
+@test "programs: fields of packets, calls on maps and others, devices; with their maps and who shares them" {
+	AROUND="plain spaces" keeps bpf programs
+}
+
+@test "programs that are cut short are refused" {
+	start_kind bpf programs
+	dump
+	until_true gone "$PID"
+	truncate -s -20 "$IMG/img/bpf-progs.img"
+	run restore
+	[ "$status" -ne 0 ]
+	[[ "$output" == *bpf-progs.img* ]] || { echo "$output" >&2; return 1; }
+}
+
+@test "programs of a cgroup are attached to it again, where it is made anew" {
+	local v2 cg
+	v2=$(awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
+	cg=$v2/stasis-bpf-$$
+	mkdir -p "$cg/a"
+	ln -s "$cg/a" "$D/cg"
+	start_kind bpf attached
+	echo "$PID" >"$cg/a/cgroup.procs"
+	for g in 1 2; do
+		dump
+		until_true gone "$PID"
+		rmdir "$cg/a" "$cg"
+		restore
+	done
+	verify
+	until_true gone "$PID"
+	rmdir "$cg/a" "$cg"
+}
+
+@test "a program of another type: refused" { start_kind bpf other; refused "BPF program some_xdp, which is of a type"; }
+@test "a map that is mapped: refused" { start_kind bpf mapped; refused "BPF map mapped"; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Many descriptors: each is the file it was, after a restore.
-load ../kit/helper
+load ../kit/kind
 
-setup() { IMG=$(mktemp -d); mkdir "$IMG/img"; }
-teardown() { [ -z "${PID:-}" ] || kill -9 "$PID" 2>/dev/null || true; rm -rf "$IMG"; }
+setup() { setup_kind; }
+teardown() { teardown_kind; }
 
 links() { # the files it opened; what bats lent it besides has no name of its own
 	local n

@@ -2,54 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: fd/reg fd/fifo
 # Files without a name, and fifos, judged by the program that has them.
-load ../kit/helper
+load ../kit/kind
 
-setup() { IMG=$(mktemp -d); mkdir "$IMG/img" "$IMG/d"; W=$IMG/d/verdict; }
-teardown() { kill -9 "$PID" 2>/dev/null || true; rm -rf "$IMG"; }
-
-start() { # start WHAT
-	"$BUILD/tests/kit/ghost" "$1" "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
-	PID=$!
-	until_true test -e "$IMG/d/ready"
-}
+setup() { setup_kind; }
+teardown() { teardown_kind; }
 
 # nothing but what the program made
-clean() { ! ls -A "$IMG/d" | grep -E 'ghost|link_remap'; }
+restored() { ! ls -A "$(dir_of)" | grep -E 'ghost|link_remap'; }
+looked() { rm -f "$(dir_of)"/link_remap.*; }
 
-# keeps WHAT [OPTION...]: it runs on as if nothing had been, then two generations
-keeps() {
-	start "$1"
-	dump -R "${@:2}"
-	rm -f "$IMG"/d/link_remap.*
-	dump "${@:2}"
-	until_true gone "$PID"
-	restore
-	dump "${@:2}"
-	until_true gone "$PID"
-	restore
-	clean
-	verify
-}
-
-@test "deleted files, O_TMPFILE, mapped ones, a name used by another" { keeps files; }
-@test "deleted directories, one of them the working directory" { keeps dirs; }
-@test "fifos: ends, flags, size, contents; one without a name" { keeps fifo; }
-@test "a file with another hard link, by --link-remap" { keeps link --link-remap; }
+@test "deleted files, O_TMPFILE, mapped ones, a name used by another" { keeps ghost files; }
+@test "deleted directories, one of them the working directory" { keeps ghost dirs; }
+@test "fifos: ends, flags, size, contents; one without a name" { keeps ghost fifo; }
+@test "a file with another hard link, by --link-remap" { keeps ghost link -- --link-remap; }
 
 @test "without --link-remap it is refused, and nothing is left behind" {
-	start link
-	run dump
-	[ "$status" -ne 0 ]
-	[[ "$output" == *--link-remap* ]]
-	clean
+	start_kind ghost link
+	not_dumped --link-remap
+	restored
 	verify
 }
 
 @test "a large one is refused until --ghost-limit allows it" {
-	start huge
-	run dump
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"--ghost-limit"* ]]
+	start_kind ghost huge
+	not_dumped --ghost-limit
 	dump --ghost-limit 3M
 	until_true gone "$PID"
 	restore
@@ -57,7 +33,7 @@ keeps() {
 }
 
 @test "images of ghosts that are damaged are refused and leave nothing" {
-	start files
+	start_kind ghost files
 	dump
 	until_true gone "$PID"
 	for f in "$IMG"/img/ghost-file-*.img "$IMG/img/remap-fpath.img"; do
@@ -69,7 +45,7 @@ keeps() {
 				until_true gone "$PID"
 			fi
 			cp "$IMG/keep" "$f"
-			clean
+			restored
 		done
 	done
 	restore
@@ -90,7 +66,7 @@ keeps() {
 }
 
 @test "a fifo that stands in its image twice, or whose path is another file, is refused" {
-	start fifo
+	start_kind ghost fifo
 	dump
 	until_true gone "$PID"
 	cp "$IMG/img/fifo-data.img" "$IMG/keep"

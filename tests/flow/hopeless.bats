@@ -19,7 +19,6 @@ refused() { # refused WHAT TEXT
 	kill -0 "$PID"
 }
 
-@test "io_uring" { refused io_uring "run the program without io_uring"; }
 @test "memfd_secret" { refused secret "secret memory"; }
 @test "userfaultfd" { refused userfaultfd "is a userfaultfd"; }
 @test "a perf event" { refused perf "end the measurement first"; }

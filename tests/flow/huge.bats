@@ -2,54 +2,33 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: mem/anon mem/shared
 # Memory of hugetlbfs pages, judged by the program that uses it.
-load ../kit/helper
+load ../kit/kind
 
 setup() {
-	IMG=$(mktemp -d)
-	mkdir "$IMG/img" "$IMG/d"
-	W=$IMG/d/verdict
-	PID=
+	setup_kind
 	HUGE=$(cat /proc/sys/vm/nr_hugepages)
 	echo $((HUGE + 40)) > /proc/sys/vm/nr_hugepages
 	[ "$(cat /proc/sys/vm/nr_hugepages)" -ge $((HUGE + 40)) ] || skip "no 40 huge pages here"
+	WITH=(unshare -i)
+	FREE=0
 }
 teardown() {
-	local pid
-	for pid in $(cat "/proc/$PID/task/$PID/children" 2>/dev/null) $PID; do
-		kill -9 "$pid" 2>/dev/null || true
-	done
-	[ -z "$PID" ] || until_true gone "$PID"
+	end_kind
 	echo "$HUGE" > /proc/sys/vm/nr_hugepages
-	rm -rf "$IMG"
+	teardown_kind
 }
 
-start() {
-	unshare -i "$BUILD/tests/kit/huge" all "$IMG/d" </dev/null >/dev/null 2>"$IMG/err" 3>&- &
-	PID=$!
-	until_true eval 'test -e "$IMG/d/ready" || ! kill -0 "$PID" 2>/dev/null'
-	[ -e "$IMG/d/ready" ] || { cat "$IMG/err" >&2; return 1; }
-}
 pages_free() { awk '/^HugePages_Free/ { print $2 }' /proc/meminfo; }
+looked() { FREE=$(pages_free); }
+restored() { [ "$(pages_free)" -ge "$FREE" ]; } # what was shared by copy-on-write still is
 
-@test "MAP_HUGETLB private, forked, shared, in part; memfd; SHM_HUGETLB" {
-	start
-	before=$(pages_free)
-	dump -R
-	dump
-	until_true gone "$PID"
-	restore
-	[ "$(pages_free)" -ge "$before" ] # what was shared by copy-on-write still is
-	dump
-	until_true gone "$PID"
-	restore
-	verify
-}
+@test "MAP_HUGETLB private, forked, shared, in part; memfd; SHM_HUGETLB" { AROUND="plain spaces" keeps huge all; } # SHM_HUGETLB: root of the host
 
 @test "too few huge pages: the restore says so and leaves nothing" {
-	start
+	start_kind huge all
 	dump
 	until_true gone "$PID"
-	echo "$HUGE" > /proc/sys/vm/nr_hugepages
+	echo 0 > /proc/sys/vm/nr_hugepages # those of others too, as far as they are free
 	run restore
 	[ "$status" -ne 0 ]
 	[[ "$output" == *"vm.nr_hugepages"* ]] || { echo "$output" >&2; return 1; }

@@ -2,52 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: filelock
 # Locks on files, judged by the program that has them.
-load ../kit/helper
+load ../kit/kind
 
-setup() { IMG=$(mktemp -d); mkdir "$IMG/img" "$IMG/d"; W=$IMG/d/verdict; }
-teardown() {
-	local pid
-	for pid in $(cat "/proc/$PID/task/$PID/children" 2>/dev/null) $PID ${OUTER:-}; do
-		kill -9 "$pid" 2>/dev/null || true
-	done
-	rm -rf "$IMG"
-}
+setup() { setup_kind; }
+teardown() { teardown_kind; }
 
-start() { # start CASE
-	"$BUILD/tests/kit/locks" "$1" "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
-	PID=$!
-	until_true test -e "$IMG/d/ready"
-}
-
-refused() { # refused TEXT [OPTION...]
-	local text=$1
-	shift
-	run dump "$@"
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"$text"* ]] || { echo "$output" >&2; return 1; }
-	[ ! -e "$IMG/img/inventory.img" ]
-	verify
-}
-
-@test "POSIX, flock, OFD, a lease; by two tasks; two generations" {
-	start all
-	dump -R -l
-	dump --file-locks
-	until_true gone "$PID"
-	restore -l
-	dump -l
-	until_true gone "$PID"
-	restore --file-locks
-	verify
-}
+@test "POSIX, flock, OFD, a lease; by two tasks; two generations" { keeps locks all -- --file-locks; }
 
 @test "without --file-locks a lock is refused before anything is stopped" {
-	start all
+	start_kind locks all
 	refused "--file-locks"
 }
 
 @test "restore wants --file-locks too, and makes nothing without" {
-	start all
+	start_kind locks all
 	dump -l
 	until_true gone "$PID"
 	run restore
@@ -59,7 +27,7 @@ refused() { # refused TEXT [OPTION...]
 }
 
 @test "a lock that somebody else has meanwhile: the restore says so and leaves nothing" {
-	start all
+	start_kind locks all
 	dump -l
 	until_true gone "$PID"
 	exec 8<>"$IMG/d/ex"
@@ -74,7 +42,7 @@ refused() { # refused TEXT [OPTION...]
 }
 
 @test "a lock taken by a process that is gone, for the tree" {
-	start inherit
+	start_kind locks inherit
 	until_true test -s "$IMG/d/kid"
 	PID=$(cat "$IMG/d/kid")
 	dump -l
@@ -84,25 +52,19 @@ refused() { # refused TEXT [OPTION...]
 }
 
 @test "a lock shared with a process outside is refused" {
-	start inherit-stay
+	start_kind locks inherit-stay
 	until_true test -s "$IMG/d/kid"
 	OUTER=$PID
 	PID=$(cat "$IMG/d/kid")
-	run dump -l
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"is shared with process $OUTER outside"* ]] || { echo "$output" >&2; false; }
+	not_dumped "is shared with process $OUTER outside" -l
+	kill -9 "$OUTER"
 }
 
-@test "a lease that is being broken is refused" { start breaking; refused "breaking the lease" -l; }
-@test "a flock on a file that is only mapped is refused without --file-locks" { start mapped; refused "use --file-locks"; }
-@test "a flock on a file that is only mapped, through two generations" {
-	start mapped
-	dump -R -l
-	for g in 1 2; do
-		dump -l
-		until_true gone "$PID"
-		restore -l
-	done
+@test "a lease that is being broken is refused" { start_kind locks breaking; refused "breaking the lease" -l; }
+@test "a flock on a file that is only mapped is refused without --file-locks" { start_kind locks mapped; refused "use --file-locks"; }
+@test "a flock on a file that is only mapped, through two generations" { keeps locks mapped -- -l; }
+@test "a flock on a file in a socket's queue is refused" {
+	start_kind locks queued
+	not_dumped "is locked, but" -l
 	verify
 }
-@test "a flock on a file in a socket's queue is refused" { start queued; refused "is locked, but" -l; }

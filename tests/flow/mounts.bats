@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Shows: mnt-idmap
 # Mounts. The first is a property test; MOUNTS_SECONDS=600 bats ... tries more trees, a failure prints its seed:
 # tests/kit/mounts.py BUILD DIR SEED repeats it.
 load ../kit/helper
@@ -38,8 +39,9 @@ becomes() { # becomes TEXT CASE...: what mounts.py says of each
 @test "mounts of deleted directories and files are refused" {
 	becomes "was deleted, which cannot be checkpointed yet" deleted_dir deleted_file deleted_tmpfs
 }
-@test "idmapped mounts, detached mounts, binfmt_misc, autofs and fuse are refused" {
-	becomes "is idmapped" idmapped
+@test "idmapped mounts: of several maps, and none, of one directory" { becomes kept idmapped; }
+@test "idmapped mounts of a tmpfs, detached mounts, binfmt_misc, autofs and fuse are refused" {
+	becomes "its files are the container's own" idmapped_tmpfs
 	becomes "descriptor 100 is" detached detached_fs
 	becomes "which is not in the container; declare it" binfmt autofs fuse
 }

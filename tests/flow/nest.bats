@@ -2,40 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: ns/pid ns/ipc
 # Nested namespaces: tasks that are in others than the root task, judged by themselves.
-load ../kit/helper
+load ../kit/kind
 
 setup() {
-	IMG=$(mktemp -d)
-	mkdir "$IMG/img" "$IMG/d"
-	W=$IMG/d/verdict
-	PID=
+	setup_kind
+	WITH=(setsid)
 }
 teardown() {
-	[ -z "$PID" ] || kill -9 "$PID" 2>/dev/null || true
-	umount -R "$IMG/root" 2>/dev/null || true
+	[ ! -d "$IMG/root" ] || { end_kind; umount -R "$IMG/root" 2>/dev/null || true; }
 	rmdir /sys/fs/cgroup/{devices,freezer,pids}/stasis-nest-$$ 2>/dev/null || true
-	rm -rf --one-file-system "$IMG"
-}
-
-start() { # start COMMAND...
-	setsid "$@" </dev/null >"$IMG/out" 2>&1 3>&- &
-	PID=$!
-	until_true test -e "$IMG/d/ready" -o -s "$W"
-	[ ! -s "$W" ] || { cat "$W" >&2; return 1; }
-}
-again() { # again OPTION...: the next generation
-	dump "$@"
-	until_true gone "$PID"
-	rm -f "$IMG/pid"
-	restore --pidfile "$IMG/pid" "$@"
-	PID=$(cat "$IMG/pid")
-}
-keeps() { # keeps CASE [OPTION...]
-	start "$BUILD/tests/kit/nest" "$1" "$IMG/d"
-	dump -R "${@:2}"
-	again "${@:2}"
-	again "${@:2}"
-	verify
+	teardown_kind
 }
 
 contains() { # contains CASE [OPTION...]: in a container
@@ -52,15 +28,17 @@ contains() { # contains CASE [OPTION...]: in a container
 	until_true test -e "$r/d/ready" -o -s "$W"
 	[ ! -s "$W" ] || { cat "$W" >&2; return 1; }
 	dump -R "${@:2}"
-	again --root "$r" "${@:2}"
-	again --root "$r" "${@:2}"
+	OPTS=(--root "$r")
+	cycle "${@:2}"
+	cycle "${@:2}"
 	verify
 }
 
 @test "proc of a nested pid namespace; a root of its own" { contains proc; }
 @test "descriptors of dead tasks and of a nested pid namespace" { contains fds; }
 @test "ipc: equal ids in three namespaces" { contains ipc; }
-@test "pid: two levels; joined from outside, dead, orphans, leaders that are dead; death of its first task" { keeps pid; }
+@test "ipc: the same below a user namespace" { AROUND=user keeps nest ipc; }
+@test "pid: two levels; joined from outside, dead, orphans, leaders that are dead; death of its first task" { keeps nest pid; }
 
 # a container made by runc in another container; cgroups are the host's, so its name is ours alone
 host_container() { # host_container ROOT NAME

@@ -2,58 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: fd/tun fd/reg
 # Odd files, judged by the program that has them.
-load ../kit/helper
+load ../kit/kind
 
-setup() { IMG=$(mktemp -d); mkdir "$IMG/img" "$IMG/d"; W=$IMG/d/verdict; PID=; LOOP=; }
+setup() { setup_kind; }
 teardown() {
-	local pid
-	for pid in $(cat "/proc/$PID/task/$PID/children" 2>/dev/null) $PID; do
-		kill -9 "$pid" 2>/dev/null || true
-	done
-	[ -z "$LOOP" ] || { until_true gone "$PID"; losetup -d "$LOOP"; }
-	rm -rf "$IMG"
+	end_kind
+	[ -z "${LOOP:-}" ] || losetup -d "$LOOP"
+	teardown_kind
 }
 
-start() { # start CASE [ARG]
-	${NET:-} "$BUILD/tests/kit/odd" "$1" "$IMG/d" "${@:2}" </dev/null >/dev/null 2>&1 3>&- &
-	PID=$!
-	until_true eval 'test -e "$IMG/d/ready" || ! kill -0 "$PID" 2>/dev/null'
-	[ -e "$IMG/d/ready" ] || { PID=; skip "there is none here"; }
-}
-keeps() { # keeps CASE [ARG]: a look, then two generations
-	start "$@"
-	dump -R
-	dump
-	until_true gone "$PID"
-	restore
-	dump
-	until_true gone "$PID"
-	restore
-	verify
-}
-refused() { # refused TEXT CASE: before anything is stopped
-	start "${@:2}"
-	run dump
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"$1"* ]] || { echo "$output" >&2; return 1; }
-	[ -z "$(ls "$IMG/img")" ]
-}
-
-@test "POSIX semaphores and shared memory, named and not" { keeps shm; }
-@test "several names of one file, all removed" { keeps links; }
-@test "a deleted file far larger than what is in it" { keeps sparse; }
-@test "files below a deleted directory, which is a working directory" { keeps below; }
-@test "files in /proc of tasks that live" { keeps proc; }
-@test "files in /proc of a task that has ended" { keeps dead; }
+@test "POSIX semaphores and shared memory, named and not" { keeps odd shm; }
+@test "several names of one file, all removed" { keeps odd links; }
+@test "a deleted file far larger than what is in it" { keeps odd sparse; }
+@test "files below a deleted directory, which is a working directory" { keeps odd below; }
+@test "files in /proc of tasks that live" { keeps odd proc; }
+@test "files in /proc of a task that has ended" { keeps odd dead; }
 @test "block devices" {
 	truncate -s 1M "$IMG/disk"
 	LOOP=$(losetup -f --show "$IMG/disk") || skip "no loop devices"
-	keeps block "$LOOP"
+	AROUND=plain keeps odd block "$LOOP"
 }
-@test "/dev/net/tun without a device" { keeps tun; }
+@test "/dev/net/tun without a device" { keeps odd tun; }
 @test "tun and tap devices; one lives on only if it did" {
-	NET="unshare -n"
-	start tun-attached
+	WITH=(unshare -n)
+	start_kind odd tun-attached
 	shape() { sed 's/valid_lft.*//; s/state [A-Z]*//; s/ stable-privacy//' "$1"; }
 	in_net() { nsenter -t "$PID" -n "$@"; }
 	in_net ip addr add 10.77.0.1/24 dev odd-tun0
@@ -61,14 +33,15 @@ refused() { # refused TEXT CASE: before anything is stopped
 	in_net ip addr show > "$IMG/before"
 	dump -R
 	for _ in 1 2; do
-		dump
-		until_true gone "$PID"
-		restore
+		cycle
 		in_net ip addr show > "$IMG/after"
 		diff <(shape "$IMG/before") <(shape "$IMG/after")
 		[ -z "$(in_net ip -d link show odd-tun0 | grep 'persist on')" ]
 	done
 	verify
 }
-@test "a tun device of the host's network namespace: refused" { refused "the host's network namespace" tun-attached; }
-@test "a listener of seccomp notifications: refused" { refused "seccomp notification" listener; }
+@test "a tun device of the host's network namespace: refused" {
+	start_kind odd tun-attached
+	refused "the host's network namespace"
+}
+@test "a listener of seccomp notifications: refused" { start_kind odd listener; refused "seccomp notification"; }

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: fd/pipe
 # Pipes whose ends the caller hands over at the restore (inherit_fd), and damaged pipe images.
-load ../kit/helper
+load ../kit/kind
 
 setup() {
-	IMG=$(mktemp -d)
-	mkdir "$IMG/img"
+	setup_kind
 	W=$IMG/verdict
 	# it reads one pipe to its end, at a signal; in another lies something unread
 	python3 -c '
@@ -30,7 +29,7 @@ while True:
 	dump
 	until_true gone "$PID"
 }
-teardown() { kill -9 "$PID" 2>/dev/null || true; rm -rf "$IMG"; }
+teardown() { teardown_kind; }
 
 # rpc END: restore with that end (0 reading, 1 writing) of a pipe of the caller's
 rpc() {

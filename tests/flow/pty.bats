@@ -2,56 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: fd/tty
 # Terminals, judged by those who have them.
-load ../kit/helper
+load ../kit/kind
 
 setup() {
-	IMG=$(mktemp -d)
-	mkdir "$IMG/img" "$IMG/d"
-	W=$IMG/d/verdict
+	setup_kind
 	export RPC_PB=$IMG PYTHONPATH=$BATS_TEST_DIRNAME/../kit
 }
 teardown() {
-	local pid
-	for pid in $(cat "/proc/$PID/task/$PID/children" 2>/dev/null) $PID ${OUTER:-}; do
-		kill -9 "$pid" 2>/dev/null || true
-	done
-	rm -rf "$IMG"
-}
-
-start() { # start CASE
-	"$BUILD/tests/kit/pty" "$1" "$IMG/d" </dev/null >/dev/null 2>"$IMG/err" 3>&- &
-	PID=$!
-	until_true test -e "$IMG/d/ready"
-}
-
-keeps() {
-	start "$1"
-	dump -R
-	dump
-	until_true gone "$PID"
-	restore
-	dump
-	until_true gone "$PID"
-	restore
-	verify || { cat "$IMG/err"; false; }
+	[ -z "${OUTER:-}" ] || kill -9 "$OUTER" 2>/dev/null || true
+	teardown_kind
 }
 
 outside() { # a task whose terminal is held by another: PID, INDEX
-	start outside
+	start_kind pty outside
 	until_true test -s "$IMG/d/kid"
 	OUTER=$PID
 	read -r PID INDEX <"$IMG/d/kid"
 }
 
-@test "lines and pieces of lines, raw data, modes, size, owner, several open files" { keeps lines; }
-@test "sides that are closed, never were open, locked, hung up" { keeps halves; }
-@test "a session, its foreground group, /dev/tty" { keeps session; }
+@test "lines and pieces of lines, raw data, modes, size, owner, several open files" { AROUND="plain spaces" keeps pty lines; } # locks: root of the host
+@test "sides that are closed, never were open, locked, hung up" { keeps pty halves; }
+@test "a session, its foreground group, /dev/tty" { keeps pty session; }
 
 @test "a terminal whose other side is outside is refused, with the remedies" {
 	outside
-	run dump
-	[ "$status" -ne 0 ]
-	[[ "$output" == *--shell-job* && "$output" == *"--external 'tty["* ]] || { echo "$output"; false; }
+	not_dumped --shell-job
+	[[ "$output" == *"--external 'tty["* ]]
 	verify
 }
 

@@ -2,25 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: task/sched
 # How a task is scheduled comes back: CPUs, policy, nice, I/O priority.
-load ../kit/helper
+load ../kit/kind
 
 setup() {
-	IMG=$(mktemp -d)
-	mkdir "$IMG/img"
+	setup_kind
 	"$BUILD/tests/kit/idle" </dev/null >/dev/null 2>&1 3>&- &
 	PID=$!
 }
-
-teardown() {
-	kill -9 "$PID" 2>/dev/null || true
-	rm -rf "$IMG"
-}
-
-cycle() {
-	dump
-	until_true gone "$PID"
-	restore
-}
+teardown() { teardown_kind; }
 
 @test "bound to one CPU" {
 	[ "$(nproc)" -gt 1 ] || skip "one CPU"

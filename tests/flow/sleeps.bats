@@ -2,19 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: task/sleep task/regs mem/vdso ns/time
 # A task asleep in each blocking system call. The kit's program says what each call returned, and when.
-load ../kit/helper
+load ../kit/kind
 
-setup() { IMG=$(mktemp -d); mkdir "$IMG/img" "$IMG/d"; W=$IMG/d/verdict; }
-teardown() {
-	[ -z "${PID:-}" ] || kill -9 "$PID" 2>/dev/null || true
-	rm -rf "$IMG"
+setup() {
+	setup_kind
+	WITH=(unshare -i)
 }
+teardown() { teardown_kind; }
 
-start() {
-	unshare -i "$BUILD/tests/kit/sleeps" "$1" "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
-	PID=$!
-	until_true test -e "$IMG/d/ready"
-}
 slept() { [ "$(cut -d. -f1 /proc/uptime)" -ge "$1" ]; }
 later() { until_true slept "$(($(cut -d. -f1 /proc/uptime) + $1))"; }
 verify() {
@@ -24,31 +19,22 @@ verify() {
 }
 
 @test "without end: dumps are not seen" {
-	start endless
+	start_kind sleeps endless
 	for i in 1 2 3; do dump -R --file-locks; done
 	verify
 }
 
-@test "without end: a restored one sleeps on, and wakes as it would have" {
-	start endless
-	dump --file-locks
-	until_true gone "$PID"
-	restore --file-locks
-	dump --file-locks
-	until_true gone "$PID"
-	restore --file-locks
-	verify
-}
+@test "without end: a restored one sleeps on, and wakes as it would have" { keeps sleeps endless -- --file-locks; }
 
 @test "six seconds: dumps neither shorten nor lengthen them" {
-	start timed
+	start_kind sleeps timed
 	later 4
 	dump -R
 	verify
 }
 
 @test "six seconds: a restored one sleeps for the rest" {
-	start timed
+	start_kind sleeps timed
 	later 4
 	dump
 	until_true gone "$PID"
@@ -56,13 +42,11 @@ verify() {
 	verify
 }
 
-@test "six seconds, in a time namespace with offsets" {
-	unshare -iT --monotonic 1000 --boottime 5000 "$BUILD/tests/kit/sleeps" timed "$IMG/d" </dev/null >/dev/null 2>&1 3>&- &
-	PID=$!
-	until_true test -e "$IMG/d/ready"
+@test "six seconds, in a user and a time namespace with offsets" {
+	SURROUNDING=user
+	clean_kind
+	start_kind sleeps timed
 	later 2
-	dump
-	until_true gone "$PID"
-	restore
+	cycle
 	verify
 }

@@ -2,73 +2,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: ns/user task/rlimit task/creds
 # An own user namespace: programs of the kit on a tmpfs that belongs to it, judged by themselves.
-load ../kit/helper
+load ../kit/kind
 
 setup() {
-	IMG=$(mktemp -d)
-	mkdir -p "$IMG/img" "$IMG/root"/{bin,proc,d,out,dev/pts}
-	ln -s pts/ptmx "$IMG/root/dev/ptmx"
-	W=
-	PID=
+	setup_kind
+	SURROUNDING=user
+	clean_kind
 }
-teardown() {
-	[ -z "$PID" ] || kill -9 "$PID" 2>/dev/null || true
-	umount "$IMG/root" 2>/dev/null || true
-	rm -rf --one-file-system "$IMG"
-}
+teardown() { teardown_kind; }
 
-start() { # start OUT PROGRAM ARGS...
-	local p=$2
-	W=$IMG/root/out/$1
-	cp "$BUILD/tests/kit/mapped" "$BUILD/tests/kit/$p" "$IMG/root/bin"
-	chown -hR 100000:100000 "$IMG/root"
-	chmod 755 "$IMG"
-	"$BUILD/tests/kit/mapped" "$IMG/pid" "$IMG/root" "$1" "/bin/$p" "${@:3}" </dev/null >/dev/null 2>"$IMG/err" 3>&-
-	PID=$(cat "$IMG/pid")
-	until_true test -e "/proc/$PID/root${!#}/ready" || { cat "$IMG/err" >&2; return 1; }
-	chmod 700 "$IMG" # no way for the tasks' root to images and root directory: only for the supervisor
-	mount --bind "$IMG/root" "$IMG/root"
-	mount --make-private "$IMG/root"
-}
-again() { # again OPTION...: the next generation
-	dump "$@"
-	until_true gone "$PID"
-	rm -f "$IMG/pid"
-	restore --root "$IMG/root" --pidfile "$IMG/pid" "$@"
-	PID=$(cat "$IMG/pid")
-}
-keeps() { # keeps OUT PROGRAM ARGS... [-- OPTION...]
-	local args=()
-	while [ $# -gt 0 ] && [ "$1" != -- ]; do args+=("$1"); shift; done
-	shift || true
-	start "${args[@]}"
-	[ -n "${ONCE:-}" ] || dump -R "$@"
-	again "$@"
-	again "$@"
+@test "a session on a terminal; /dev/tty from outside" {
+	rm "$IMG/root/dev/tty"
+	: > "$IMG/root/dev/tty"
+	start_kind pty session
+	cycle --external 'mnt[/dev/tty]:/dev/tty'
+	cycle --external 'mnt[/dev/tty]:/dev/tty'
 	verify
 }
 
-@test "deleted files on its tmpfs" { keeps verdict ghost files /d; }
-@test "deleted directories" { keeps verdict ghost dirs /d; }
-@test "fifos" { keeps verdict ghost fifo /d; }
-@test "a file with another link" { keeps verdict ghost link /d -- --link-remap; }
-@test "unix sockets" { ONCE=1 keeps result unix /d; } # a look marks empty datagrams: sk-queue.c
-@test "every option of sockets" { keeps verdict sockopts /d -- --tcp-established; }
-@test "multicast groups" { keeps verdict sockets groups /d; }
-@test "SO_REUSEPORT: listeners of two tasks" { keeps verdict sockets reuseport /d; }
-@test "System V IPC" { keeps verdict sysv all /d; }
-@test "POSIX message queues" { keeps verdict mqueue all /d; }
-@test "terminals that are closed, locked, hung up" { keeps verdict pty halves /d; }
-@test "a session on a terminal; /dev/tty from outside" {
-	: > "$IMG/root/dev/tty"
-	keeps verdict pty session /d -- --external 'mnt[/dev/tty]:/dev/tty'
-}
-@test "nested pid namespaces" { keeps verdict nest pid /d; }
-@test "nested ipc namespaces" { keeps verdict nest ipc /d; }
-@test "file locks" { keeps verdict locks all /out -- --file-locks; }
-@test "epoll" { keeps verdict events epoll /d; }
-@test "timers" { keeps verdict events timerfd /d; }
-@test "inotify" { keeps verdict events inotify /d; }
+@test "user namespaces below it" { AROUND=user keeps nsuser levels; }
+@test "pid namespaces of user namespaces below it" { AROUND=user keeps nsuser pids; }
+@test "file locks on the host's file system" { AT=/out; AROUND=user keeps locks all -- --file-locks; }
 
 seen() { # of the program, from outside
 	local p
@@ -84,19 +38,17 @@ seen() { # of the program, from outside
 
 @test "owners of everything, a child with other ids; limits and priorities given from outside" {
 	local p
-	: > "$IMG/root/out/verdict"
-	chmod 666 "$IMG/root/out/verdict"
-	start verdict owners /d
+	start_kind owners all
 	p=$(head -n1 "/proc/$PID/task/$PID/children")
 	p=${p%% *}
 	prlimit --pid "$p" --nofile=500:1000 --memlock=5000000:6000000 --core=1:2
 	echo 500 > "/proc/$p/oom_score_adj"
 	chrt -r -p 7 "$p"
 	seen > "$IMG/before"
-	again
+	cycle
 	seen > "$IMG/after"
 	diff "$IMG/before" "$IMG/after"
-	again
+	cycle
 	seen > "$IMG/after"
 	diff "$IMG/before" "$IMG/after"
 	verify
@@ -108,14 +60,14 @@ is_idle() { # ... and has got as far as main()
 	[ "$(cat "/proc/$1/comm")" = idle ] || [ "$(cat "/proc/${p:-$1}/comm")" = idle ]
 }
 alone() { # alone COMMAND...: a task without other namespaces
+	SURROUNDING=plain
+	clean_kind
 	"$@" </dev/null >/dev/null 2>&1 3>&- &
 	PID=$!
 	until_true is_idle "$PID"
 }
-refused() { # refused TEXT: and it runs on
-	run dump
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"$1"* ]] || { echo "$output" >&2; false; }
+refused_idle() { # refused_idle TEXT: and it runs on
+	not_dumped "$1"
 	kill -0 "$PID"
 }
 
@@ -145,14 +97,14 @@ refused() { # refused TEXT: and it runs on
 
 @test "several tasks without a pid namespace are refused" {
 	alone unshare -r sh -c "'$BUILD/tests/kit/idle' & '$BUILD/tests/kit/idle'; :"
-	refused "no own pid namespace"
+	refused_idle "no own pid namespace"
 	pkill -9 -P "$PID"
 }
-@test "one in another is refused" { alone unshare -r unshare -r "$BUILD/tests/kit/idle"; refused "no child of ours"; }
-@test "one without a root is refused" { alone unshare -U "$BUILD/tests/kit/idle"; refused "maps no root"; }
+@test "one in another is refused" { alone unshare -r unshare -r "$BUILD/tests/kit/idle"; refused_idle "no child of ours"; }
+@test "one without a root is refused" { alone unshare -U "$BUILD/tests/kit/idle"; refused_idle "maps no root"; }
 @test "a namespace that belongs to another is refused" {
 	alone unshare -u unshare -r "$BUILD/tests/kit/idle"
-	refused "its uts namespace does not belong to its user namespace"
+	refused_idle "its uts namespace does not belong to its user namespace"
 }
 
 @test "maps in images that are impossible are refused and leave nothing" {

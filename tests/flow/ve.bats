@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A system container without a runtime: seven namespaces, two veths, a bridge and rules inside, System V IPC between
+# A system container without a runtime: eight namespaces, two veths, a bridge and rules inside, System V IPC between
 # its tasks, limits of cgroups that are reached; a client outside that goes on.
 bats_require_minimum_version 1.5.0
-load ../kit/helper
+load ../kit/kind
 load ../kit/trips
 
 setup() {
-	IMG=$(mktemp -d)
-	mkdir -p "$IMG"/{img,root/proc,root/out,root/bin}
-	W=$IMG/root/out/verdict
+	setup_kind
+	SURROUNDING=user AT=/out
+	clean_kind
 	G=stasis-ve-$$-$RANDOM
 	TOP=$(awk '$(NF-2) == "cgroup" && $NF ~ /(^|,)pids(,|$)/ { print $5; exit }' /proc/self/mountinfo)
 	TOP=${TOP:-$(awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)}
@@ -19,26 +19,20 @@ setup() {
 	NET=$!
 	until_true test -s "$IMG/net"
 	[ "$(readlink "/proc/$NET/ns/net")" != "$(readlink /proc/self/ns/net)" ]
-	cp "$BUILD/tests/kit/ve" "$IMG/root/bin"
-	chown -R 100000:100000 "$IMG/root"
-	chmod 755 "$IMG"
-	here "$BUILD/tests/kit/ve" "$IMG/pid" "$IMG/root" </dev/null >/dev/null 2>"$IMG/err" 3>&-
-	PID=$(cat "$IMG/pid")
+	: >"$IMG/root/out/hold" # until its network is there, and the root of its cgroup namespace is ours
+	launch_kind ve all
 	network
 	echo "$PID" >"$TOP/$G/cgroup.procs"
-	: >"$IMG/root/out/go"
-	until_true test -e "$IMG/root/out/ready" || { cat "$IMG/err" >&2; return 1; }
-	[ ! -e "$TOP/$G/pids.max" ] || echo 4 >"$TOP/$G/pids.max" # all it has
-	mount --bind "$IMG/root" "$IMG/root"
-	mount --make-private "$IMG/root"
+	rm "$IMG/root/out/hold"
+	await_kind
+	[ ! -e "$TOP/$G/pids.max" ] || echo 5 >"$TOP/$G/pids.max" # all it has
 }
 teardown() {
 	local pid
-	for pid in $PID ${CLIENT:-} $NET; do kill -9 "$pid" 2>/dev/null || true; done
-	until_true gone "$PID"
-	rmdir "$TOP/$G"
-	umount "$IMG/root" 2>/dev/null || true
-	rm -rf --one-file-system "$IMG"
+	for pid in ${CLIENT:-} $NET; do kill -9 "$pid" 2>/dev/null || true; done
+	end_kind
+	until_true rmdir "$TOP/$G"
+	teardown_kind
 }
 
 here() { nsenter -t "$NET" -n "$@"; }
@@ -87,13 +81,13 @@ seen() { # what must be as before
 	cat "/proc/$PID/uid_map" "/proc/$PID/gid_map" "/proc/$PID/cgroup"
 	cat "$TOP/$G/pids.max" 2>/dev/null || true
 	inside cat /proc/sys/net/ipv4/ip_forward
-	awk '{ print $5, $6 }' "/proc/$PID/mountinfo"
+	awk '{ print $5, $6 }' "/proc/$PID/mountinfo" | sort
 }
 as_before() { seen >"$IMG/after" && diff -q "$IMG/before" "$IMG/after"; } # the state of links follows in a moment
 without() { ! here ip link show "$1" >/dev/null 2>&1; }
 forwarded() { here ip -o link show master "$1" up | grep -q "$2@"; }
 
-@test "a system container in seven namespaces, three generations, with a client under load" {
+@test "a system container in eight namespaces, three generations, with a client under load" {
 	until_true eval '! inside ip addr | grep -q tentative'
 	load_client "$IMG" 10.91.0.2 7 nsenter -t "$NET" -n
 	seen >"$IMG/before"

@@ -3,7 +3,7 @@
 # Shows: task/seccomp task/itimer task/sigaction task/sigpending task/regs mem/anon mem/shared fd/pipe fd/eventfd
 # A tree with threads, children, a zombie, timers, signals, pipes: dumped and restored, judged by itself.
 bats_require_minimum_version 1.5.0
-load ../kit/helper
+load ../kit/kind
 
 setup() { setup_work; }
 teardown() { teardown_work; }
@@ -34,6 +34,28 @@ teardown() { teardown_work; }
 		until_true beats_on "$was"
 	done
 	verify
+}
+
+@test "two generations, in namespaces too" {
+	teardown_work
+	setup_kind
+	AROUND="spaces user" keeps work all
+	teardown_kind
+}
+
+@test "two generations in own namespaces with the host's files" {
+	local outer
+	teardown_work
+	setup_kind
+	unshare -pmiun --fork --mount-proc "$BUILD/tests/kit/work" all "$D" </dev/null >/dev/null 2>&1 3>&- &
+	outer=$!
+	until_true is_ready "$D"
+	PID=$(tr -d ' ' <"/proc/$outer/task/$outer/children")
+	OPTS=(--root /)
+	cycle
+	cycle
+	verify
+	teardown_kind
 }
 
 @test "what parent and child share by copy-on-write is shared after the restore" {

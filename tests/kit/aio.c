@@ -1,26 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * aio: contexts of io_setup(2) with events that nobody has read yet.
- * Usage: aio DIR. DIR/ready appears when all is set up; on SIGTERM "OK" or the first failure goes into DIR/verdict.
+ * Usage: aio all DIR. DIR/ready appears when all is set up; on SIGTERM "OK" or the first failure goes into DIR/verdict.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "judge.h"
+
 #include <linux/aio_abi.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-static char why[200];
-static volatile sig_atomic_t got_term;
-
-static void on_term(int sig) { got_term = 1; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
 
 static int file;
 static char buf[16];
@@ -66,21 +54,13 @@ static void none(aio_context_t c)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_term };
 	aio_context_t fresh, some, wraps, full, kids;
-	sigset_t term, no;
 	unsigned nr;
 	int st;
 	pid_t kid;
-	FILE *f;
 
-	if (argc != 2 || chdir(argv[1]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigemptyset(&no);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	sigaction(SIGTERM, &sa, NULL);
 	file = open("data", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	CHECK(write(file, "0123456789abcdef", 16) == 16);
 	fresh = make(1);
@@ -103,16 +83,13 @@ int main(int argc, char **argv)
 	if (!kid) { /* the contexts are not inherited */
 		kids = make(5);
 		submit(kids, 2, 7);
-		while (!got_term)
-			sigsuspend(&no);
+		sleep_term();
 		take(kids, 2, 7);
 		none(kids);
 		CHECK(syscall(SYS_io_destroy, kids) == 0);
 		_exit(!!why[0]);
 	}
-	close(open("ready", O_CREAT | O_WRONLY, 0600));
-	while (!got_term)
-		sigsuspend(&no);
+	wait_term();
 	none(fresh);
 	submit(fresh, 20, 3);
 	take(fresh, 20, 3);
@@ -133,9 +110,5 @@ int main(int argc, char **argv)
 	CHECK(syscall(SYS_io_destroy, wraps) == 0 && syscall(SYS_io_destroy, full) == 0);
 	kill(kid, SIGTERM);
 	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
-	f = fopen("verdict.new", "w");
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	return 0;
+	finish();
 }

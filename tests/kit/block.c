@@ -2,7 +2,7 @@
 /*
  * block: a task in every blocking call. What each returns, when, and with which errno is what its manual page
  * allows, whatever was done to it meanwhile.
- * Usage: block DIR. DIR/ready appears when all sleep; on SIGTERM those that wait for something get it, and "OK"
+ * Usage: block all DIR. DIR/ready appears when all sleep; on SIGTERM those that wait for something get it, and "OK"
  * or the first failure goes into DIR/verdict.
  */
 #define _GNU_SOURCE
@@ -310,7 +310,7 @@ int main(int argc, char **argv)
 	sigset_t set;
 	int sig;
 
-	if (argc != 2 || chdir(argv[1]))
+	if (argc != 3 || chdir(argv[2]))
 		return 2;
 	objects();
 	sigemptyset(&set);

@@ -8,6 +8,7 @@
 #include "judge.h"
 
 #include <linux/bpf.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -98,20 +99,106 @@ static void all(void)
 	finish();
 }
 
-/* a program that uses the map, held by nobody of the tree, cannot be made here: it is held by us */
-static void used(void)
+static struct bpf_prog_info prog_info(int fd)
+{
+	struct bpf_prog_info i = { 0 };
+	union bpf_attr a = { .info = { .bpf_fd = fd, .info_len = sizeof(i), .info = (uintptr_t)&i } };
+
+	CHECK(bpf(BPF_OBJ_GET_INFO_BY_FD, &a) == 0);
+	return i;
+}
+
+static int load(unsigned type, const struct bpf_insn *code, size_t n, const char *name)
+{
+	union bpf_attr a = { .prog_type = type, .insn_cnt = n, .insns = (uintptr_t)code, .license = (uintptr_t)"GPL" };
+
+	strcpy(a.prog_name, name);
+	return bpf(BPF_PROG_LOAD, &a);
+}
+
+#define LOAD_MAP(map) { .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map }, { 0 }
+#define SET(reg, value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = reg, .imm = value }
+#define MOVE(to, from) { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = to, .src_reg = from }
+#define ADD(reg, value) { .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = reg, .imm = value }
+#define CALL(helper) { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_##helper }
+#define FIELD(to, name) { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = to, .src_reg = 6, .off = offsetof(struct __sk_buff, name) }
+#define EXIT { .code = BPF_JMP | BPF_EXIT }
+
+/* of each sort that the kernel rewrites: fields of the context, calls that it inlines, redirects or leaves, jumps across */
+static void programs(void)
+{
+	int array = make(BPF_MAP_TYPE_ARRAY, 4, 8, 5, 0, "array"), hash = make(BPF_MAP_TYPE_HASH, 4, 4, 5, 0, "hash");
+	struct bpf_insn packets[] = {
+		MOVE(6, 1), FIELD(7, protocol), FIELD(8, len), FIELD(9, vlan_present),
+		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 7, .off = 14, .imm = 1 },
+		{ .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = 10, .off = -4, .imm = 2 },
+		MOVE(2, 10), ADD(2, -4), LOAD_MAP(array), CALL(map_lookup_elem),
+		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 0, .off = 6 },
+		MOVE(2, 10), ADD(2, -4), LOAD_MAP(hash), CALL(map_lookup_elem),
+		CALL(ktime_get_ns),
+		MOVE(1, 6), CALL(get_socket_cookie), SET(0, 1), EXIT,
+	}, devices[] = {
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 2, .src_reg = 1 },
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 3, .src_reg = 1, .off = 4 },
+		SET(0, 0),
+		{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 3, .off = 1, .imm = 7 },
+		SET(0, 1), EXIT,
+	};
+	int skb = load(BPF_PROG_TYPE_CGROUP_SKB, packets, sizeof(packets) / sizeof(*packets), "packets");
+	int dev = load(BPF_PROG_TYPE_CGROUP_DEVICE, devices, sizeof(devices) / sizeof(*devices), "devices");
+	int twice = dup(dev);
+	struct bpf_prog_info before[2], after[2];
+
+	if (skb < 0 || dev < 0)
+		exit(3);
+	before[0] = prog_info(skb);
+	before[1] = prog_info(dev);
+	wait_term();
+	after[0] = prog_info(skb);
+	after[1] = prog_info(dev);
+	for (int i = 0; i < 2; i++) /* the tag is a hash of what was loaded */
+		CHECK(!memcmp(before[i].tag, after[i].tag, sizeof(before[i].tag)) && !strcmp(before[i].name, after[i].name) &&
+		      before[i].type == after[i].type && before[i].xlated_prog_len == after[i].xlated_prog_len &&
+		      before[i].gpl_compatible == after[i].gpl_compatible);
+	CHECK(after[0].nr_map_ids == 2 && prog_info(twice).id == after[1].id);
+	finish();
+}
+
+/* DIR/cg is a cgroup */
+static void attached(void)
+{
+	static const int types[] = { BPF_CGROUP_DEVICE, BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_EGRESS };
+	const struct bpf_insn yes[] = { SET(0, 1), EXIT }, also[] = { SET(0, 1), SET(1, 3), EXIT };
+	int fd[] = { load(BPF_PROG_TYPE_CGROUP_DEVICE, yes, 2, "one"), load(BPF_PROG_TYPE_CGROUP_SKB, yes, 2, "two"),
+		     load(BPF_PROG_TYPE_CGROUP_SKB, also, 3, "three") };
+	int cg = open("cg", O_RDONLY | O_DIRECTORY);
+	uint32_t ids[8];
+	union bpf_attr a;
+
+	for (int i = 0; i < 3; i++) {
+		a = (union bpf_attr){ .target_fd = cg, .attach_bpf_fd = fd[i], .attach_type = types[i], .attach_flags = BPF_F_ALLOW_MULTI };
+		if (cg < 0 || fd[i] < 0 || bpf(BPF_PROG_ATTACH, &a) < 0)
+			exit(3);
+	}
+	close(cg);
+	close(fd[2]); /* held by its attachment alone */
+	wait_term();
+	cg = open("cg", O_RDONLY | O_DIRECTORY);
+	a = (union bpf_attr){ .query = { .target_fd = cg, .attach_type = BPF_CGROUP_DEVICE, .prog_ids = (uintptr_t)ids, .prog_cnt = 8 } };
+	CHECK(bpf(BPF_PROG_QUERY, &a) == 0 && a.query.prog_cnt == 1 && ids[0] == prog_info(fd[0]).id);
+	a = (union bpf_attr){ .query = { .target_fd = cg, .attach_type = BPF_CGROUP_INET_EGRESS, .prog_ids = (uintptr_t)ids, .prog_cnt = 8 } };
+	CHECK(bpf(BPF_PROG_QUERY, &a) == 0 && a.query.prog_cnt == 2 && ids[0] == prog_info(fd[1]).id);
+	CHECK(a.query.attach_flags == BPF_F_ALLOW_MULTI && ids[1] != ids[0]);
+	finish();
+}
+
+/* of a type that is not kept, with a map */
+static void other(void)
 {
 	int map = make(BPF_MAP_TYPE_ARRAY, 4, 4, 1, 0, "used");
-	struct bpf_insn code[] = {
-		{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map },
-		{ 0 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	union bpf_attr a = { .prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 4, .insns = (uintptr_t)code,
-			     .license = (uintptr_t)"GPL" };
+	const struct bpf_insn code[] = { LOAD_MAP(map), SET(0, 0), EXIT };
 
-	if (map < 0 || bpf(BPF_PROG_LOAD, &a) < 0)
+	if (map < 0 || load(BPF_PROG_TYPE_XDP, code, 4, "some_xdp") < 0)
 		exit(3);
 	wait_term();
 	finish();
@@ -131,10 +218,14 @@ int main(int argc, char **argv)
 {
 	if (judge_begin(argc, argv) < 0)
 		return 2;
-	if (!strcmp(argv[1], "used"))
-		used();
-	else if (!strcmp(argv[1], "mapped"))
+	if (!strcmp(argv[1], "mapped"))
 		mapped();
+	else if (!strcmp(argv[1], "programs"))
+		programs();
+	else if (!strcmp(argv[1], "attached"))
+		attached();
+	else if (!strcmp(argv[1], "other"))
+		other();
 	all();
 	return 0;
 }

@@ -56,5 +56,5 @@ c() { timeout 60 ctr --address "$DIR/sock" --namespace "$NAMESPACE" "$@"; }
 ctr_answers() { c version >/dev/null 2>&1; }
 task_is() { [ "$(c t ls 2>/dev/null | awk -v id="$1" '$1 == id { print $3 }')" = "$2" ]; }
 no_task() { [ -z "$(c t ls 2>/dev/null | awk -v id="$1" '$1 == id')" ]; }
-number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
+number() { local n; n=$(readlink "$1" || true); echo "${n:-0}"; }
 counts_beyond() { [ "$(number "$1")" -gt "$2" ]; }

@@ -40,5 +40,5 @@ teardown_docker() {
 d() { timeout 60 /usr/bin/docker --host "unix://$DIR/sock" "$@"; }
 docker_answers() { d version >/dev/null 2>&1; }
 state_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
-number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
+number() { local n; n=$(readlink "$1" || true); echo "${n:-0}"; }
 counts_beyond() { [ "$(number "$1")" -gt "$2" ]; }

@@ -139,6 +139,33 @@ static void do_epoll(void)
 	check(write(many[599], &(uint64_t){ 1 }, 8) == 8 && has(outer, 1599), "epoll: one of many");
 }
 
+/* Told events are not told again, others are not missed. */
+static void do_epoll_once(void)
+{
+	int quiet = must(epoll_create1(0), "epoll"), busy = must(epoll_create1(0), "epoll");
+	int told = must(eventfd(1, EFD_NONBLOCK), "eventfd"), calm = must(eventfd(0, EFD_NONBLOCK), "eventfd");
+	int hung[2], p[2];
+
+	must(pipe(p), "pipe");
+	must(pipe(hung), "pipe");
+	add(quiet, told, EPOLLIN | EPOLLOUT | EPOLLET, 1);
+	add(quiet, calm, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE, 2);
+	add(quiet, p[1], EPOLLOUT | EPOLLONESHOT, 3);
+	add(quiet, hung[0], EPOLLIN | EPOLLONESHOT, 4);
+	close(hung[1]);
+	check(has(quiet, 1) && !has(quiet, 1), "epoll: edge told");
+	add(busy, told, EPOLLIN | EPOLLET, 5);
+	wait_term();
+	check(!has(quiet, 1), "epoll: an edge is told again");
+	check(!has(quiet, 2) && !has(quiet, 3), "epoll: nothing new");
+	check(!has(quiet, 4), "epoll: a disarmed target tells of a hang-up");
+	check(has(busy, 5) && !has(busy, 5), "epoll: an edge that was not told is missed");
+	check(write(told, &(uint64_t){ 1 }, 8) == 8 && has(quiet, 1), "epoll: a new edge");
+	check(write(calm, &(uint64_t){ 1 }, 8) == 8 && has(quiet, 2) && !has(quiet, 2), "epoll: a first edge");
+	must(epoll_ctl(quiet, EPOLL_CTL_MOD, p[1], &(struct epoll_event){ .events = EPOLLOUT | EPOLLONESHOT, .data.u64 = 6 }), "MOD");
+	check(has(quiet, 6) && !has(quiet, 6), "epoll: rearmed");
+}
+
 static void do_epoll_lost(void) /* watched, closed here, open in a child only */
 {
 	int ep = must(epoll_create1(0), "epoll"), p[2];
@@ -399,7 +426,7 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } all[] = {
-	{ "epoll", do_epoll },	     { "epoll-lost", do_epoll_lost }, { "timerfd", do_timerfd },
+	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };

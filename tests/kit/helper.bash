@@ -46,3 +46,15 @@ dump() { "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
 dump_exec() { exec "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
 restore_exec() { exec "$BUILD/stasis" restore -D "$IMG/img" -d "$@"; }
 restore() { "$BUILD/stasis" restore -D "$IMG/img" -d "$@"; }
+
+# edit_image FILE STATEMENT: of Python, in which e is the list of entries
+edit_image() {
+	crit decode -i "$1" | /usr/bin/python3 -c '
+import json, os, sys
+doc = json.load(sys.stdin)
+e = doc["entries"]
+exec(sys.argv[1])
+json.dump(doc, sys.stdout)' "$2" >"$1.json"
+	crit encode -i "$1.json" -o "$1"
+	rm "$1.json"
+}

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/bpf.h>
-#include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,11 +16,6 @@
 
 static int made(const char *what)
 {
-	if (!strcmp(what, "io_uring")) {
-		struct io_uring_params p = { 0 };
-
-		return syscall(SYS_io_uring_setup, 4, &p);
-	}
 	if (!strcmp(what, "aio")) {
 		aio_context_t ctx = 0;
 

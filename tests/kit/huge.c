@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 	CHECK(own != BAD && cut != BAD && shared != BAD && lazy != BAD && mem != BAD && cow != BAD && seg >= 0 && at != BAD);
 	if (why[0]) {
 		fprintf(stderr, "%s\n", why);
-		return 3;
+		return 1;
 	}
 	fill(own, 'o');
 	fill(own + 2 * H, 'p');

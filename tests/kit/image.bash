@@ -6,7 +6,7 @@ image_rootfs() {
 	local name
 	mkdir -p "$1"/{bin,data,dev,etc,proc,run,sys,tmp,vol}
 	cp "$(command -v busybox)" "$1/bin/busybox"
-	for name in sh cat echo mv sleep test touch rm ls; do
+	for name in sh cat echo mv sleep test top ps touch rm ls; do
 		ln -sf busybox "$1/bin/$name"
 	done
 	echo root:x:0:0::/:/bin/sh > "$1/etc/passwd"

@@ -2,9 +2,9 @@
 /*
  * inet: a tree whose sockets check themselves: listeners, connections in every state that lasts, with data
  * in both queues, between two tasks and to a peer outside, UDP.
- * Usage: inet FILE [PORT [flood]]. PORT: of an echo server outside, on 127.0.0.1, or 0. flood: talk all the
+ * Usage: inet CASE DIR [PORT]. PORT: of an echo server outside, on 127.0.0.1. CASE: quiet, or flood: talk all the
  * time to it, or to the other task.
- * On SIGTERM it writes "OK" or "FAIL why" into FILE and ends. FILE.ready appears when all is set up.
+ * DIR/ready appears when all is set up; on SIGTERM "OK" or "FAIL why" goes into DIR/verdict.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -483,10 +483,11 @@ int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_term };
 	sigset_t term, old;
-	char name[4200];
 	FILE *f;
 	int port;
 
+	if (argc < 3 || chdir(argv[2]) < 0)
+		return 2;
 	setsid();
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
@@ -496,8 +497,8 @@ int main(int argc, char **argv)
 	states();
 	datagrams();
 	odd_ones();
-	if (argc > 2 && atoi(argv[2])) {
-		outside.fd = client(AF_INET, "127.0.0.1", atoi(argv[2]), 0);
+	if (argc > 3) {
+		outside.fd = client(AF_INET, "127.0.0.1", atoi(argv[3]), 0);
 		must(outside.fd >= 0, "outside");
 		put(outside.fd, 0, 100);
 		outside.sent = 100;
@@ -508,20 +509,18 @@ int main(int argc, char **argv)
 	usleep(100000);
 	sigprocmask(SIG_BLOCK, &term, &old);
 	sigaction(SIGTERM, &sa, NULL);
-	snprintf(name, sizeof(name), "%s.ready", argv[1]);
-	fclose(fopen(name, "w"));
-	if (argc > 3)
+	fclose(fopen("ready", "w"));
+	if (!strcmp(argv[1], "flood"))
 		flood(outside.fd >= 0 ? &outside : &child);
 	while (!got_term)
 		sigsuspend(&old);
 	check_all(port);
-	snprintf(name, sizeof(name), "%s.tmp", argv[1]);
-	f = fopen(name, "w");
+	f = fopen("verdict.new", "w");
 	if (why[0])
 		fprintf(f, "FAIL %s\n", why);
 	else
 		fprintf(f, "OK\n");
 	fclose(f);
-	rename(name, argv[1]);
+	rename("verdict.new", "verdict");
 	return 0;
 }

@@ -179,6 +179,8 @@ static void inherit(int stay)
 		inherited(fd);
 	}
 	dprintf(open("kid", O_CREAT | O_WRONLY, 0600), "%d\n", kid);
+	while (access("ready", F_OK) < 0)
+		usleep(1000);
 	if (stay) {
 		signal(SIGTERM, SIG_DFL);
 		pause();

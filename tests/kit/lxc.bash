@@ -64,7 +64,7 @@ stock() {
 	cat >"$root/bin/counter" <<-'END'
 		#!/bin/sh
 		i=0
-		while :; do i=$((i+1)); echo $i > /tmp/n && mv /tmp/n /count; sleep 0.05; done
+		while :; do i=$((i+1)); ln -sfn $i /count; sleep 0.05; done
 	END
 	chmod +x "$root/bin/counter"
 	echo '::respawn:/bin/nc -l -p 7 -e /bin/cat' >>"$root/etc/inittab"
@@ -76,7 +76,7 @@ state() { lxc info "$1" -sH; }
 is() { [ "$(state "$1")" = "$2" ]; }
 pid_of() { lxc info "$1" -pH; }
 inside() { lxc attach "$1" -- "${@:2}" </dev/null; }
-count() { local n; n=$(cat "$P/$1/rootfs/count" 2>/dev/null || true); echo "${n:-0}"; }
+count() { local n; n=$(readlink "$P/$1/rootfs/count" || true); echo "${n:-0}"; }
 counts_beyond() { [ "$(count "$1")" -gt "$2" ]; }
 again() { local n; n=$(count "$1"); until_true counts_beyond "$1" "$((n + 3))"; } # it counts on
 has_proc() { inside "$1" ps | grep -q "$2"; }

@@ -401,7 +401,7 @@ class Maker:
         os.dup2(call(libc.syscall(432, fs, 0, 0)), 100)
         os.close(fs)
 
-    def case_idmapped(self):
+    def idmap(self, source, to, ids):
         up, down = os.pipe(), os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -412,17 +412,34 @@ class Maker:
         os.read(up[0], 1)
         for f in "uid_map", "gid_map":
             fd = os.open("%d/%s" % (pid, f), os.O_WRONLY, dir_fd=self.proc)
-            os.write(fd, b"0 100000 1000")
+            os.write(fd, ids)
             os.close(fd)
         ns = self.at("%d/ns/user" % pid)
-        tree = call(libc.syscall(428, -100, b"/a", 1))
+        tree = call(libc.syscall(428, -100, source, 1))
         attr = (ctypes.c_uint64 * 4)(0x100000, 0, 0, ns)
         call(libc.syscall(442, tree, b"", 0x1000, attr, 32))
-        call(libc.syscall(429, tree, b"", -100, b"/b", 4))
+        call(libc.syscall(429, tree, b"", -100, to, 4))
         os.write(down[1], b"x")
         os.waitpid(pid, 0)
         for fd in ns, tree, *up, *down:
             os.close(fd)
+
+    def case_idmapped(self):
+        """with other maps, the same map, and none, of one directory"""
+        for n in "x", "y":
+            open("/a/" + n, "w").close()
+        os.chown("/a/y", 7, 8)
+        for n in "b/one", "b/two", "b/none":
+            os.makedirs("/" + n)
+        self.idmap(b"/a", b"/b/one", b"0 100000 1000")
+        self.idmap(b"/a", b"/b/two", b"0 200000 5\n5 300000 10")
+        mount("/b/one", "/c", None, 4096)
+        mount("/a", "/b/none", None, 4096)
+        assert os.stat("/b/two/y").st_uid == 300002 and os.stat("/c/y").st_gid == 100008 and os.stat("/b/none/y").st_uid == 7
+
+    def case_idmapped_tmpfs(self):
+        mount("t", "/a", "tmpfs", 0)
+        self.idmap(b"/a", b"/b", b"0 100000 1000")
 
     def case_files(self):
         """all that a tmpfs can hold"""

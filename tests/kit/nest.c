@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "contain.h"
+
 static struct shared {
 	volatile int n, checked, go;
 	char why[200];
@@ -443,38 +445,12 @@ static const struct {
 	{ "ipc", ipc_setup, ipc_check },
 };
 
-/* container ROOT PIDFILE CASE DIR: in namespaces of its own, below ROOT, which has bin/nest */
-static int container(const char *root, const char *pidfile, char **args)
-{
-	char *argv[] = { args[2] ? args[2] : "/bin/nest", args[0], args[1], NULL };
-	FILE *f = fopen(pidfile, "w"); /* before the child turns our root, too */
-	pid_t p;
-
-	if (!f || unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0)
-		return 4;
-	p = fork();
-	if (p) {
-		fprintf(f, "%d\n", p);
-		fclose(f);
-		_exit(0);
-	}
-	setsid();
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(root, root, NULL, MS_BIND, NULL) < 0 ||
-	    chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
-	    mount("proc", "/proc", "proc", 0, NULL) < 0)
-		return 5;
-	close_range(0, ~0U, 0);
-	open("/dev/null", O_RDWR);
-	execv(argv[0], argv);
-	return 6;
-}
-
 int main(int argc, char **argv)
 {
 	size_t i = 0;
 
-	if ((argc == 6 || argc == 7) && !strcmp(argv[1], "-c"))
-		return container(argv[2], argv[3], argv + 4);
+	if (argc == 6 && !strcmp(argv[1], "-c"))
+		return contain("/bin/nest", 0, argv + 2);
 	if (argc != 3)
 		return 2;
 	dir = argv[2];

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * odd: files that are not what a name leads to at any time.
- * Usage: odd CASE DIR. DIR/ready appears when all is set up; on SIGTERM "OK" or the first failure goes into
+ * Usage: odd CASE DIR [DEVICE]. DIR/ready appears when all is set up; on SIGTERM "OK" or the first failure goes into
  * DIR/verdict. Exit status 3: there is none here.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "judge.h"
+
 #include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -24,24 +20,6 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-static char why[200];
-static volatile sig_atomic_t got_term;
-
-static void on_term(int sig) { got_term = 1; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
-
-static void wait_term(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	close(open("ready", O_CREAT | O_WRONLY, 0600));
-	while (!got_term)
-		sigsuspend(&none);
-}
 
 static int holds(int fd, off_t at, const char *text)
 {
@@ -192,9 +170,11 @@ static void dead(void)
 	CHECK(openat(dir, "stat", O_RDONLY) < 0);
 }
 
-static void block(const char *path)
+static const char *device;
+
+static void block(void)
 {
-	int fd = open(path, O_RDONLY), rw = open(path, O_RDWR | O_EXCL), place = open(path, O_PATH);
+	int fd = open(device, O_RDONLY), rw = open(device, O_RDWR | O_EXCL), place = open(device, O_PATH);
 	struct stat was, now;
 	char buf[512], again[512];
 
@@ -204,10 +184,10 @@ static void block(const char *path)
 	wait_term();
 	CHECK(fstat(fd, &now) == 0 && S_ISBLK(now.st_mode) && now.st_rdev == was.st_rdev && lseek(fd, 0, SEEK_CUR) == 1024);
 	CHECK(pread(fd, again, 512, 512) == 512 && !memcmp(buf, again, 512));
-	CHECK(pwrite(rw, "written", 7, 512) == 7 && !strcmp(link_of(place), path));
+	CHECK(pwrite(rw, "written", 7, 512) == 7 && !strcmp(link_of(place), device));
 }
 
-static void tun(int attach)
+static void tun_device(int attach)
 {
 	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
@@ -224,6 +204,9 @@ static void tun(int attach)
 	else
 		CHECK(ioctl(fd, TUNGETIFF, &r) < 0 && errno == EBADFD);
 }
+
+static void tun(void) { tun_device(0); }
+static void tun_attached(void) { tun_device(1); }
 
 static void listener(void)
 {
@@ -256,8 +239,7 @@ static void below(void)
 	if (!kid) {
 		CHECK(chdir("gone/deep") == 0);
 		close(open("../../kid", O_CREAT | O_WRONLY, 0600));
-		while (!got_term)
-			usleep(1000);
+		sleep_term();
 		CHECK(getcwd(buf, sizeof(buf)) == NULL && errno == ENOENT);
 		CHECK(open("new", O_CREAT | O_WRONLY, 0600) < 0 && errno == ENOENT);
 		_exit(!!why[0]);
@@ -275,42 +257,14 @@ static void below(void)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_term };
-	sigset_t term;
-	FILE *f;
+	static const struct judge_case cases[] = {
+		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
+		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
+		{ "tun-attached", tun_attached, NULL }, { "listener", listener, NULL }, { NULL, NULL, NULL },
+	};
 
-	if (argc < 3 || chdir(argv[2]) < 0)
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigaction(SIGTERM, &sa, NULL);
-	if (strcmp(argv[1], "below"))
-		sigprocmask(SIG_BLOCK, &term, NULL);
-	if (!strcmp(argv[1], "shm"))
-		shm();
-	else if (!strcmp(argv[1], "links"))
-		links();
-	else if (!strcmp(argv[1], "sparse"))
-		sparse();
-	else if (!strcmp(argv[1], "proc"))
-		proc();
-	else if (!strcmp(argv[1], "dead"))
-		dead();
-	else if (!strcmp(argv[1], "block"))
-		block(argv[3]);
-	else if (!strcmp(argv[1], "tun"))
-		tun(0);
-	else if (!strcmp(argv[1], "tun-attached"))
-		tun(1);
-	else if (!strcmp(argv[1], "listener"))
-		listener();
-	else if (!strcmp(argv[1], "below"))
-		below();
-	else
-		return 2;
-	f = fopen("verdict.new", "w");
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	return 0;
+	device = argv[3];
+	return judge_case(cases, argv[1]);
 }

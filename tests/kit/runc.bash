@@ -59,7 +59,8 @@ resume() { # resume BUNDLE ID IMAGES OPTIONS...
 	r restore -d --bundle "$DIR/$b" --image-path "$img" "$@" "$id" </dev/null >"$DIR/out" 2>"$DIR/err" 3>&- ||
 		{ cat "$DIR/err" >&2; grep -m1 Error "$img/restore.log" >&2; return 1; }
 }
-number() { local n; n=$(cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
+# a link named so, or a file: counters that are restored after they ran on make links, and have no file open
+number() { local n; n=$(readlink "$1" || cat "$1" 2>/dev/null || true); echo "${n:-0}"; }
 counts_beyond() { [ "$(number "$1")" -gt "$2" ]; }
 
 # kill_criu: end the criu that does the job as soon as it is there and some milliseconds old

@@ -6,33 +6,23 @@
  * DIR/verdict.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "judge.h"
+
 #include <linux/kcmp.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #define MAX 32
 #define STACK 65536
 
-static char why[200];
-static volatile sig_atomic_t got_term;
 static volatile int private_word[MAX]; /* seen by those who have our memory */
 static int *shared_word;
 
-static void on_term(int sig) { got_term = 1; }
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
 #define CHECK_AT(c, n) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s at %d (errno %d)", __LINE__, #c, n, errno); } while (0)
 
 struct child {
@@ -237,6 +227,11 @@ static void orphan_check(void)
 /* vfork: the parent sleeps in the kernel until its child ends; that passes soon, or it does not. */
 static void vforked(int seconds)
 {
+	sigset_t none;
+
+	sigemptyset(&none);
+	signal(SIGTERM, on_term); /* which restarts waitpid() */
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	close(open("ready", O_CREAT | O_WRONLY, 0600));
 	do {
 		pid_t p = vfork();
@@ -251,57 +246,19 @@ static void vforked(int seconds)
 	} while (!got_term);
 }
 
-static void wait_term(void)
-{
-	sigset_t none;
-
-	close(open("ready", O_CREAT | O_WRONLY, 0600));
-	sigemptyset(&none);
-	while (!got_term)
-		sigsuspend(&none);
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
-}
+static void vfork_short(void) { vforked(0); }
+static void vfork_long(void) { vforked(30); }
 
 int main(int argc, char **argv)
 {
-	const char *what = argc == 3 ? argv[1] : "";
-	sigset_t term;
+	static const struct judge_case cases[] = {
+		{ "all", all, all_check }, { "siblings", siblings, siblings_check }, { "orphan", orphan, orphan_check },
+		{ "vfork", vfork_short, NULL }, { "vfork-long", vfork_long, NULL }, { NULL, NULL, NULL },
+	};
 
-	if (argc != 3 || chdir(argv[2]))
+	if (judge_begin(argc, argv) < 0)
 		return 2;
 	mkdir("sub", 0700);
-	signal(SIGTERM, on_term);
 	signal(SIGUSR1, SIG_IGN);
-	if (!strcmp(what, "vfork") || !strcmp(what, "vfork-long")) {
-		vforked(strcmp(what, "vfork") ? 30 : 0);
-		finish();
-	}
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	if (!strcmp(what, "all"))
-		all();
-	else if (!strcmp(what, "siblings"))
-		siblings();
-	else if (!strcmp(what, "orphan"))
-		orphan();
-	else
-		return 2;
-	wait_term();
-	if (!strcmp(what, "all"))
-		all_check();
-	else if (!strcmp(what, "siblings"))
-		siblings_check();
-	else
-		orphan_check();
-	finish();
+	return judge_case(cases, argv[1]);
 }

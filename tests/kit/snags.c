@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * snags: what is easily broken by stopping a task anywhere: restartable sequences, sleeps, queued signals, signals
- * of one thread, timers that expire meanwhile, system calls in the middle. Usage: snags FILE. On SIGTERM it writes
+ * of one thread, timers that expire meanwhile, system calls in the middle. Usage: snags FILE, or snags all DIR: FILE is DIR/verdict. On SIGTERM it writes
  * "OK" or "FAIL why" into FILE; FILE.ready appears when all is set up, FILE.beat holds a number that grows.
  */
 #define _GNU_SOURCE
@@ -188,9 +188,9 @@ int main(int argc, char **argv)
 	char text[300];
 	int status, last = 0;
 
-	if (argc != 2)
+	if (argc < 2 || argc > 3 || (argc == 3 && chdir(argv[2]) < 0))
 		return 99;
-	file = argv[1];
+	file = argc == 3 ? "verdict" : argv[1];
 	sigaction(SIGALRM, &sa, NULL);
 	sa.sa_handler = on_term;
 	sigaction(SIGTERM, &sa, NULL);

@@ -2,7 +2,7 @@
 /*
  * sockopts: finds every option that a socket lets set and read back, has a socket of each kind for each of
  * them, and compares all their options when it gets SIGTERM.
- * Usage: sockopts DIR. DIR/ready appears when all is set up; DIR/verdict says OK or what has changed.
+ * Usage: sockopts all DIR. DIR/ready appears when all is set up; DIR/verdict says OK or what has changed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -242,16 +242,16 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n_socks; i++)
 		printf("%s %d/%d\n", socks[i].kind->name, socks[i].level, socks[i].name);
 	fflush(stdout);
-	snprintf(name, sizeof(name), "%s/ready", argv[1]);
+	snprintf(name, sizeof(name), "%s/ready", argv[2]);
 	fclose(fopen(name, "w"));
 	sigwait(&term, &sig);
 	for (int i = 0; i < n_socks; i++)
 		differ(&socks[i], look(&socks[i]));
-	snprintf(name, sizeof(name), "%s/verdict.tmp", argv[1]);
+	snprintf(name, sizeof(name), "%s/verdict.tmp", argv[2]);
 	f = fopen(name, "w");
 	fputs(wrong[0] ? wrong : "OK\n", f);
 	fclose(f);
-	snprintf(to, sizeof(to), "%s/verdict", argv[1]);
+	snprintf(to, sizeof(to), "%s/verdict", argv[2]);
 	rename(name, to);
 	return 0;
 }

@@ -250,10 +250,6 @@ static bool keyring_check(void)
 	return syscall(SYS_keyctl, KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING, text, sizeof(text) - 1) > 0 &&
 	       strstr(text, ";stasis states");
 }
-static bool key_set(void)
-{
-	return keyring_set() && syscall(SYS_add_key, "user", "k", "v", 1, KEY_SPEC_SESSION_KEYRING) > 0;
-}
 static char stack[3 * 8192];
 static bool altstack_set(void)
 {
@@ -497,7 +493,6 @@ static const struct state {
 	{ "vma-name", name_set, name_check, 1 },
 	{ "personality", persona_set, persona_check, 0 },
 	{ "keyring", keyring_set, keyring_check, 0 },
-	{ "key", key_set, keyring_check, 1 },
 	{ "altstack", altstack_set, altstack_check, 0 },
 	{ "dumpable", dumpable_set, dumpable_check, 1 },
 	{ "memfd", memfd_set, memfd_check, 1 },

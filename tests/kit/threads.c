@@ -5,48 +5,18 @@
  * into DIR/verdict.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "judge.h"
+
 #include <linux/kcmp.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-static char why[200];
 static pid_t tid[4];
 static pthread_barrier_t barrier;
 static pid_t kid;
-
-#define CHECK(c) do { if (!(c) && !why[0]) snprintf(why, sizeof(why), "line %d: %s (errno %d)", __LINE__, #c, errno); } while (0)
-
-static void ready(void) { close(open("ready", O_CREAT | O_WRONLY, 0600)); }
-
-static void wait_term(void)
-{
-	sigset_t term;
-	int sig;
-
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigwait(&term, &sig);
-}
-
-static void finish(void)
-{
-	FILE *f = fopen("verdict.new", "w");
-
-	fputs(why[0] ? why : "OK", f);
-	fclose(f);
-	rename("verdict.new", "verdict");
-	exit(0);
-}
 
 static char state_of(pid_t t)
 {
@@ -80,7 +50,6 @@ static void *heir(void *arg)
 	if (kid == 0)
 		for (;;)
 			pause();
-	ready();
 	wait_term();
 	for (n = 0; state_of(getpid()) != 'Z' && n < 1000; n++)
 		usleep(10000);
@@ -150,7 +119,6 @@ static void unshared(void)
 	for (long n = 1; n < 4; n++)
 		pthread_create(&t[n], NULL, apart, (void *)n);
 	pthread_barrier_wait(&barrier);
-	ready();
 	wait_term();
 	for (int n = 1; n < 4; n++) {
 		CHECK((syscall(SYS_kcmp, getpid(), tid[n], KCMP_FS, 0, 0) == 0) == !(n & 1));
@@ -165,13 +133,8 @@ static void unshared(void)
 
 int main(int argc, char **argv)
 {
-	sigset_t term;
-
-	if (argc != 3 || chdir(argv[2]))
+	if (judge_begin(argc, argv) < 0)
 		return 2;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
 	if (!strcmp(argv[1], "leader"))
 		leader_ends();
 	else if (!strcmp(argv[1], "unshared"))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * unix: a process with a child that hold unix sockets of every sort; on SIGTERM both check that all is as
- * it was. Usage: unix DIR; writes DIR/ready, then "OK" or what is wrong to DIR/result.
+ * it was. Usage: unix all DIR; writes DIR/ready, then "OK" or what is wrong to DIR/verdict.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -376,7 +376,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 	int sig, status, fd;
 
-	MUST(argc > 1 && chdir(argv[1]) == 0);
+	MUST(argc > 2 && chdir(argv[2]) == 0);
 	signal(SIGIO, on_sigio);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -405,11 +405,11 @@ int main(int argc, char **argv)
 	CHECK(gives(keep, "by the child") && fcntl(fd, F_GETFD) == 0, "shared socket");
 	pairs_check();
 	names_check();
-	fd = open("result.tmp", O_CREAT | O_WRONLY | O_TRUNC, 0644);
+	fd = open("verdict.tmp", O_CREAT | O_WRONLY | O_TRUNC, 0644);
 	if (!wrong[0])
 		strcpy(wrong, "OK");
 	MUST(write(fd, wrong, strlen(wrong)) > 0);
 	close(fd);
-	rename("result.tmp", "result");
+	rename("verdict.tmp", "verdict");
 	return 0;
 }

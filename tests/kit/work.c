@@ -2,7 +2,7 @@
 /*
  * work: a tree of tasks that checks itself while it runs: threads with counters, registers and flags
  * under test, children that share memory, one of them confined by seccomp, a pipe with data, a zombie, a queued signal, an alarm.
- * Usage: work FILE. On SIGTERM it writes "OK" or "FAIL why" into FILE and ends the tree. FILE.ready
+ * Usage: work FILE, or work all DIR: FILE is DIR/verdict. On SIGTERM it writes "OK" or "FAIL why" into FILE and ends the tree. FILE.ready
  * appears when all is set up; FILE.beat holds a number that grows.
  */
 #define _GNU_SOURCE
@@ -183,9 +183,9 @@ int main(int argc, char **argv)
 	sigset_t block;
 	long beat = 0;
 
-	if (argc != 2 || pipe(p) < 0)
+	if (argc < 2 || argc > 3 || pipe(p) < 0 || (argc == 3 && chdir(argv[2]) < 0))
 		return 99;
-	file = argv[1];
+	file = argc == 3 ? "verdict" : argv[1];
 	setsid();
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	memset(mem, 7, BIG);

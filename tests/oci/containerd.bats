@@ -7,7 +7,7 @@ load ../kit/containerd
 setup() { setup_containerd; mkdir "$DIR/data"; FILE=$DIR/data/count; }
 teardown() { teardown_containerd; }
 
-COUNT='i=0; while :; do i=$((i+1)); echo $i > /tmp/n && mv /tmp/n /data/count; sleep 0.02; done'
+COUNT='i=0; while :; do i=$((i+1)); ln -sfn $i /data/count; sleep 0.02; done'
 counter() { # counter ID: runs in the background and counts in $FILE, on a bind mount
 	c run -d --mount "type=bind,src=$DIR/data,dst=/data,options=rbind:rw" "$IMAGE" "$1" sh -c "$COUNT" \
 		</dev/null >/dev/null 3>&-

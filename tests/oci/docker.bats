@@ -7,7 +7,7 @@ load ../kit/docker
 setup() { setup_docker; mkdir "$DIR/data"; FILE=$DIR/data/count; }
 teardown() { teardown_docker; }
 
-COUNT='i=0; while :; do i=$((i+1)); echo $i > /tmp/n && mv /tmp/n /data/count; sleep 0.02; done'
+COUNT='i=0; while :; do i=$((i+1)); ln -sfn $i /data/count; sleep 0.02; done'
 counter() { # counter NAME [OPTION...]: counts in $FILE
 	local name=$1
 	shift

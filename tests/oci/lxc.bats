@@ -38,7 +38,7 @@ begin() { # begin NAME: a stock container that has come up
 	again "$N"
 	lxc stop "$N" -k
 	is "$N" STOPPED
-	echo 0 >"$P/$N/rootfs/count"
+	ln -sfn 0 "$P/$N/rootfs/count"
 	resume "$N" "$DIR/img" -d
 	again "$N"
 	is "$N" RUNNING
@@ -209,4 +209,21 @@ groups() { awk '{ print $5, $4, $6; for (i = 7; $i != "-"; i++) printf "%s ", su
 	trips_end
 	[ "$(stat -c %u "/proc/$(pid_of "$N")")" = 100000 ]
 	grep -q '0 *100000 *65536' "/proc/$(pid_of "$N")/uid_map"
+}
+
+@test "stasis finds it by its name, wherever lxcpath is; with its terminals passed in, checkpoints it while it runs on" {
+	begin "$N"
+	[ "$(stasis list --json | jq -r --arg n "$N" '.[] | select(.name == $n) | "\(.runtime) \(.pid) \(.status)"')" = "lxc $(pid_of "$N") running" ]
+	ttys=()
+	for i in 1 2 3 4 5 6; do # one after the other, as the error says
+		if stasis checkpoint "$N" -R "${ttys[@]}" -D "$DIR/img" > "$DIR/out" 2>&1; then break; fi
+		cat "$DIR/out" >&2
+		ttys+=(--external "$(grep -o 'tty\[[0-9a-f:]*\]' "$DIR/out")")
+		is "$N" RUNNING
+	done
+	grep -q 'only lxc itself restores' "$DIR/out"
+	stasis check "$DIR/img"
+	stasis show "$DIR/img" | grep -q getty
+	is "$N" RUNNING
+	again "$N"
 }

@@ -171,3 +171,108 @@ in volume" ]
 	p container restore --name two localhost/cp >/dev/null
 	onward two "$n"
 }
+
+@test "--pre-checkpoint and --with-previous: refused, the log says so in one sentence, and the container runs on" {
+	counter one
+	run ! p container checkpoint --pre-checkpoint one
+	state_is one running
+	run ! p container checkpoint --with-previous --export "$DIR/one.tar" one
+	[ "$(grep -h Error "$(find "$DIR/root" -name dump.log)" | wc -l)" = 2 ] # the sentence, and "Dumping FAILED."
+	[ ! -e "$DIR/one.tar" ]
+	onward one "$(last one)"
+	p container checkpoint one >/dev/null
+	n=$(last one)
+	p container restore one >/dev/null
+	onward one "$n"
+}
+
+@test "--ignore-rootfs, --ignore-volumes: what was changed in them stays out of the archive" {
+	counter one -v vol:/vol
+	p exec one sh -c 'echo kept > /kept; echo in volume > /vol/file'
+	p container checkpoint --ignore-rootfs --ignore-volumes --export "$DIR/one.tar" one >/dev/null
+	! tar -tf "$DIR/one.tar" | grep -E 'rootfs-diff|volumes'
+	n=$(last one)
+	p rm one >/dev/null
+	p volume rm vol >/dev/null
+	p container restore --ignore-rootfs --ignore-volumes --import "$DIR/one.tar" >/dev/null
+	onward one "$n"
+	run ! p exec one cat /kept
+	run ! p exec one cat /vol/file
+}
+
+@test "--rm: only with --export, after which it is gone, and back by --import" {
+	counter one --rm
+	run ! p container checkpoint one
+	[[ $output == *--export* ]]
+	state_is one running
+	p container checkpoint --export "$DIR/one.tar" one >/dev/null
+	run ! p container exists one
+	p container restore --import "$DIR/one.tar" >/dev/null
+	until_true beyond one 3
+	state_is one running
+}
+
+@test "a static address and MAC come back; with --ignore-static-ip and -mac there are new ones; --publish another port" {
+	net=stasis-$$-$BATS_TEST_NUMBER
+	p network create --subnet 10.97.3.0/24 "$net" >/dev/null
+	own() { p inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.MacAddress}}{{end}}' "$1"; }
+	was='10.97.3.9 92:d0:c6:0a:29:35'
+	NET="--network $net --ip ${was% *} --mac-address ${was#* }" counter one
+	[ "$(own one)" = "$was" ]
+	p container checkpoint --export "$DIR/one.tar" one >/dev/null
+	n=$(last one)
+	p container restore --import "$DIR/one.tar" --name two --ignore-static-ip --ignore-static-mac --publish 8097:80 >/dev/null
+	onward two "$n"
+	[[ $(own two) == 10.97.3.* ]] && [ "$(own two | cut -d' ' -f1)" != "${was% *}" ] && [[ $(own two) != *"${was#* }" ]]
+	p exec two sh -c 'echo hello > /data/index.html; exec busybox httpd -p 80 -h /data'
+	hello() { [ "$(busybox wget -qO- http://127.0.0.1:8097/index.html)" = hello ]; }
+	until_true hello
+	p container restore one >/dev/null
+	onward one "$n"
+	[ "$(own one)" = "$was" ]
+	p rm -fa -t 0 >/dev/null
+	p network rm "$net" >/dev/null
+}
+
+@test "several containers of a pod, at once" {
+	p pod create --name a --network none >/dev/null
+	NET= counter one --pod a
+	NET= counter two --pod a
+	p container checkpoint one two >/dev/null
+	a=$(last one) b=$(last two)
+	p container restore one two >/dev/null
+	onward one "$a"
+	onward two "$b"
+	pid() { p inspect -f '{{.State.Pid}}' "$1"; }
+	[ "$(readlink "/proc/$(pid one)/ns/ipc")" = "$(readlink "/proc/$(pid two)/ns/ipc")" ]
+}
+
+@test "rootless: Podman itself says that it takes root" {
+	chmod 755 "$DIR"
+	install -d -o nobody "$DIR/home" "$DIR/home/run"
+	run ! timeout 60 runuser -u nobody -- env -u CONTAINERS_CONF HOME="$DIR/home" XDG_RUNTIME_DIR="$DIR/home/run" \
+		podman container checkpoint -l
+	[[ $output == *"requires root"* ]]
+}
+
+@test "stasis checkpoint --export: an archive that podman container restore --import takes" {
+	counter one --tmpfs /own
+	p exec one sh -c 'echo kept > /kept; rm /etc/group; echo own > /own/file'
+	stasis checkpoint one --export "$DIR/one.tar" --leave-running > "$DIR/said" || why
+	grep -q "podman container restore --import $DIR/one.tar" "$DIR/said"
+	run ! stasis restore --import "$DIR/one.tar"
+	[[ $output == *"podman container restore --import"* ]]
+	onward one "$(last one)"
+	stasis checkpoint "$(p inspect -f '{{.Id}}' one)" --export "$DIR/two.tar.zst"
+	n=$(last one)
+	p container restore --import "$DIR/one.tar" --name two >/dev/null
+	until_true beyond two 3
+	p rm -f -t 0 one >/dev/null
+	p container restore --import "$DIR/two.tar.zst" >/dev/null
+	onward one "$n"
+	[ "$(p exec one cat /kept /own/file)" = "kept
+own" ]
+	run ! p exec one cat /etc/group
+	p container checkpoint one >/dev/null
+	p container restore one >/dev/null
+}

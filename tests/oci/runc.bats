@@ -296,3 +296,27 @@ no_counter() { ! pgrep -f /data/count >/dev/null; }
 	resume b "$ID" "$DIR/img"
 	again b
 }
+
+@test "a cgroup namespace with mounts of cgroups: they show the container's own, under a new id too" {
+	counter b '.linux.namespaces += [{"type": "cgroup"}] | '"$OWN_DATA"
+	start b "$ID"
+	count_inside
+	until_true counts_beyond "$FILE" 3
+	seen() { r exec "$1" /bin/busybox sh -c 'busybox cat /proc/self/cgroup; busybox grep cgroup /proc/self/mountinfo' |
+		sed 's/^[0-9: ]*//; s/master:.*//' | cut -d' ' -f2- | sort; }
+	seen "$ID" > "$DIR/before"
+	grep -q '^/sys/fs/cgroup/' "$DIR/before"
+	checkpoint "$ID" "$DIR/img"
+	resume b "$ID-new" "$DIR/img"
+	IDS="$IDS $ID-new"
+	ID=$ID-new
+	seen "$ID" > "$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+	count_inside
+	n=$(number "$FILE")
+	until_true counts_beyond "$FILE" "$n"
+	# tasks of the container stand in what it shows
+	for f in /proc/"$(pid_of "$ID")"/root/sys/fs/cgroup/{pids/,}cgroup.procs; do
+		[ ! -e "$f" ] || grep -qx "$(pid_of "$ID")" "$f"
+	done
+}

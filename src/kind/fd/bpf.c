@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * bpf: BPF maps; programs and links are refused.
+ * bpf: BPF maps; links are refused.
  *
- * Kept:   hash, array, LRU and LPM maps that no program uses: sizes, flags, name, contents, whether frozen; who
- *         shares one.
+ * Kept:   hash, array, LRU and LPM maps that no program outside of the tree uses: sizes, flags, name, contents,
+ *         whether frozen; who shares one.
  * Lost:   the map's id; in an LRU map, what was used last. Refused before anything is stopped: other sorts, maps
- *         with type information (BTF), of a device, mapped ones, those that may not be read or written, and
- *         programs, which the kernel shows as they were rewritten for it, as none would load them again.
+ *         with type information (BTF), of a device, mapped ones, those that may not be read or written.
  * Kernel: kernel/bpf/syscall.c; "map_id", "frozen" in fdinfo.
  */
+#include "kind/bpf-prog.h"
 #include "kind/fd.h"
 
 #include "base/res.h"
@@ -17,26 +17,16 @@
 #include "images/bpfmap-data.pb-c.h"
 
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #define BYTES_MAX (1ULL << 30)	/* of keys, of values */
 #define FLAGS_KEPT                                                                                  \
 	(BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | BPF_F_RDONLY_PROG | \
 	 BPF_F_WRONLY_PROG | BPF_F_MMAPABLE)
 
-static int bpf(int cmd, union bpf_attr *a)
-{
-	int r = syscall(SYS_bpf, cmd, a, sizeof(*a));
-
-	return r < 0 ? -errno : r;
-}
-
 static bool bpf_is(const struct fd_view *v)
 {
-	return text_starts(v->link, "anon_inode:bpf-prog") || text_starts(v->link, "anon_inode:bpf-map") ||
-	       text_starts(v->link, "anon_inode:bpf_link");
+	return text_starts(v->link, "anon_inode:bpf-map") || text_starts(v->link, "anon_inode:bpf_link");
 }
 
 static bool info_get(int fd, void *info, size_t n)
@@ -44,7 +34,7 @@ static bool info_get(int fd, void *info, size_t n)
 	union bpf_attr a = { .info = { .bpf_fd = fd, .info_len = n, .info = (uintptr_t)info } };
 
 	memset(info, 0, n);
-	return bpf(BPF_OBJ_GET_INFO_BY_FD, &a) == 0;
+	return bpf_call(BPF_OBJ_GET_INFO_BY_FD, &a) == 0;
 }
 
 static bool type_kept(uint32_t type)
@@ -59,14 +49,14 @@ static bool type_kept(uint32_t type)
 static bool uses(uint32_t id, uint32_t map)
 {
 	union bpf_attr a = { .prog_id = id };
-	own_fd int fd = bpf(BPF_PROG_GET_FD_BY_ID, &a);
+	own_fd int fd = bpf_call(BPF_PROG_GET_FD_BY_ID, &a);
 	union bpf_attr get = { .info = { .bpf_fd = fd } };
 	uint32_t maps[64];
 	struct bpf_prog_info i = { .nr_map_ids = ARRAY_SIZE(maps), .map_ids = (uintptr_t)maps };
 
 	get.info.info_len = sizeof(i);
 	get.info.info = (uintptr_t)&i;
-	if (fd < 0 || bpf(BPF_OBJ_GET_INFO_BY_FD, &get) < 0)
+	if (fd < 0 || bpf_call(BPF_OBJ_GET_INFO_BY_FD, &get) < 0)
 		return false;
 	for (uint32_t n = 0; n < i.nr_map_ids && n < ARRAY_SIZE(maps); n++)
 		if (maps[n] == map)
@@ -74,13 +64,13 @@ static bool uses(uint32_t id, uint32_t map)
 	return i.nr_map_ids > ARRAY_SIZE(maps); /* maybe */
 }
 
-/* The program that uses the map, or 0. */
-static uint32_t user_of(uint32_t map)
+/* A program that uses the map and that no task of the tree has open, or 0. */
+static uint32_t user_of(struct session *s, uint32_t map)
 {
 	union bpf_attr a = { 0 };
 
-	while (bpf(BPF_PROG_GET_NEXT_ID, &a) == 0) {
-		if (uses(a.next_id, map))
+	while (bpf_call(BPF_PROG_GET_NEXT_ID, &a) == 0) {
+		if (uses(a.next_id, map) && !bpf_prog_held(s, a.next_id))
 			return a.next_id;
 		a = (union bpf_attr){ .start_id = a.next_id };
 	}
@@ -105,27 +95,22 @@ static int map_check(struct session *s, const struct fd_view *v, struct bpf_map_
 	if (why)
 		return session_fail(s, -ENOTSUP, "task %d: descriptor %d is the BPF map %.16s of type %u, which %s; let the program close it first",
 				    v->task->vpid, v->num, i->name, i->type, why);
-	user = user_of(i->id);
+	user = user_of(s, i->id);
 	return !user ? 0
 		     : session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is the BPF map %.16s, which the BPF program %u uses, and that cannot be checkpointed; have it unloaded",
+				    "task %d: descriptor %d is the BPF map %.16s, which the BPF program %u uses, and of that no task here has a descriptor; have it unloaded",
 				    v->task->vpid, v->num, i->name, user);
 }
 
 static int bpf_preflight(struct session *s, const struct fd_view *v)
 {
-	struct bpf_prog_info p;
 	struct bpf_map_info m;
 
 	if (text_starts(v->link, "anon_inode:bpf-map"))
 		return map_check(s, v, &m);
-	if (!text_starts(v->link, "anon_inode:bpf-prog"))
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is %s, which cannot be checkpointed yet; have it closed",
-				    v->task->vpid, v->num, v->link);
 	return session_fail(s, -ENOTSUP,
-			    "task %d: descriptor %d is the BPF program %.16s, which the kernel does not give back; have it unloaded (with systemd: a drop-in with IPAddressDeny= and IPAccounting=no for the units that have them)",
-			    v->task->vpid, v->num, info_get(v->fd, &p, sizeof(p)) && p.name[0] ? p.name : "?");
+			    "task %d: descriptor %d is %s, which cannot be checkpointed yet; have it closed",
+			    v->task->vpid, v->num, v->link);
 }
 
 /* ---- dump ---- */
@@ -145,7 +130,7 @@ static int64_t entries_get(int fd, const struct bpf_map_info *i, char *keys, cha
 		a.batch.out_batch = (uintptr_t)out;
 		a.batch.keys = (uintptr_t)(keys + have * i->key_size);
 		a.batch.values = (uintptr_t)(values + have * i->value_size);
-		r = bpf(BPF_MAP_LOOKUP_BATCH, &a);
+		r = bpf_call(BPF_MAP_LOOKUP_BATCH, &a);
 		if (r < 0 && r != -ENOENT)
 			return r;
 		have += a.batch.count;
@@ -158,7 +143,7 @@ static int64_t entries_get(int fd, const struct bpf_map_info *i, char *keys, cha
 static int entries_dump(struct session *s, int fd, const struct bpf_map_info *i)
 {
 	union bpf_attr a = { .map_id = i->id, .open_flags = BPF_F_RDONLY };
-	own_fd int again = fd_high(bpf(BPF_MAP_GET_FD_BY_ID, &a)); /* theirs may be for writing only */
+	own_fd int again = fd_high(bpf_call(BPF_MAP_GET_FD_BY_ID, &a)); /* theirs may be for writing only */
 	struct image *img = image_shared(s, MAGIC_BPFMAP_DATA, "bpfmap-data.img");
 	own_mem char *keys = xalloc((uint64_t)i->max_entries * i->key_size + 8);
 	own_mem char *values = xalloc((uint64_t)i->max_entries * i->value_size + 8);
@@ -237,7 +222,7 @@ static int entries_set(struct session *s, struct image *img, const BpfmapFileEnt
 	a.batch.values = (uintptr_t)values;
 	if (r < 0 || !d->count)
 		return r;
-	r = bpf(BPF_MAP_UPDATE_BATCH, &a);
+	r = bpf_call(BPF_MAP_UPDATE_BATCH, &a);
 	return r < 0 ? session_fail(s, r, "BPF map %.16s: put its entries back", e->map_name) : 0;
 }
 
@@ -282,14 +267,14 @@ static int map_make(struct session *s, const BpfmapFileEntry *e)
 				    e->map_name, e->map_type);
 	strcpy(a.map_name, e->map_name);
 	a.map_extra = e->has_map_extra ? e->map_extra : 0;
-	fd = bpf(BPF_MAP_CREATE, &a);
+	fd = bpf_call(BPF_MAP_CREATE, &a);
 	if (fd < 0)
 		return session_fail(s, fd, "BPF map %s: make it", e->map_name);
 	fd = fd_high(fd);
 	r = map_fill(s, e, fd);
 	freeze.map_fd = fd;
 	if (r == 0 && e->frozen)
-		r = bpf(BPF_MAP_FREEZE, &freeze);
+		r = bpf_call(BPF_MAP_FREEZE, &freeze);
 	return r < 0 ? session_fail(s, r, "BPF map %s: fill and freeze it", e->map_name) : fd;
 }
 
@@ -321,7 +306,7 @@ static int bpf_restore(struct session *s, struct fd_obj *o)
 		return session_fail(s, -errno, "BPF map 0x%x: look at it", o->id);
 	a.map_id = i.id;
 	a.open_flags = (e->flags & O_ACCMODE) == O_RDONLY ? BPF_F_RDONLY : (e->flags & O_ACCMODE) == O_WRONLY ? BPF_F_WRONLY : 0;
-	o->fd = fd_high(bpf(BPF_MAP_GET_FD_BY_ID, &a));
+	o->fd = fd_high(bpf_call(BPF_MAP_GET_FD_BY_ID, &a));
 	return o->fd < 0 ? session_fail(s, -errno, "BPF map %s: open it", e->map_name) : 0;
 }
 

@@ -2,9 +2,11 @@
 /*
  * eventpoll: epoll instances and what they watch.
  *
- * Kept:   targets by descriptor number, events, data; nested instances.
- * Lost:   an EPOLLONESHOT target that had fired hides errors and hang-ups too, until it is rearmed: not
- *         so after a restore; busy-poll parameters.
+ * Kept:   targets by descriptor number, events, data; nested instances; which events of EPOLLET and EPOLLONESHOT
+ *         targets had been told already, in an instance that had none to tell. In another those that still hold are
+ *         told once more, so that none is missed.
+ * Lost:   an EPOLLONESHOT target that had fired hides errors and hang-ups too, until it is rearmed: those that
+ *         come after a restore it does not hide; busy-poll parameters.
  * Kernel: fs/eventpoll.c, ep_show_fdinfo(); kcmp(KCMP_EPOLL_TFD).
  *
  * A target is known by the number it had when it was added. That number may mean another file by now
@@ -18,9 +20,13 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+
+#define WAIT_MAX 512 /* events taken at once */
+#define ONCE (EPOLLET | EPOLLONESHOT) /* targets whose events are told once, not as long as they last */
 
 struct target {
 	EventpollTfdEntry e; /* e.tfd: the number in use now */
@@ -121,6 +127,29 @@ static int targets_read(struct session *s, const struct fd_view *v, struct targe
 	return r;
 }
 
+static uint32_t ready(int fd, uint32_t events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, 0) == 1 ? (uint16_t)p.revents : 0;
+}
+
+/* An instance that has nothing to tell has told all that is ready. */
+static void targets_seen(const struct fd_view *v, struct targets *t)
+{
+	if (ready(v->fd, POLLIN))
+		return;
+	for (size_t i = 0; i < t->n; i++) {
+		EventpollTfdEntry *e = &t->v[i].e;
+		own_fd int fd = e->events & ONCE ? fd_high(syscall(SYS_pidfd_getfd, v->task->pidfd, e->tfd, 0)) : -1;
+
+		if (fd < 0)
+			continue;
+		e->seen = ready(fd, e->events & 0xffff);
+		e->has_seen = e->seen;
+	}
+}
+
 static int eventpoll_dump(struct session *s, const struct fd_view *v)
 {
 	EventpollFileEntry e = EVENTPOLL_FILE_ENTRY__INIT;
@@ -128,6 +157,8 @@ static int eventpoll_dump(struct session *s, const struct fd_view *v)
 	struct targets t = { 0 };
 	int r = targets_read(s, v, &t);
 
+	if (r == 0)
+		targets_seen(v, &t);
 	list = xalloc((t.n + 1) * sizeof(*list));
 	for (size_t i = 0; i < t.n; i++)
 		list[i] = &t.v[i].e;
@@ -168,6 +199,59 @@ static int targets_run(struct session *s, struct fd_obj *o, struct batch *b, siz
 	return r;
 }
 
+/* What comes from a target is new, unless all of it had been told. */
+static bool told_anew(const EventpollTfdEntry *t, const struct epoll_event *e, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (e[i].data.u64 == t->data && (e[i].events & ~t->seen))
+			return true;
+	return false;
+}
+
+static int target_rearm(struct batch *b, int num, const EventpollTfdEntry *t)
+{
+	struct epoll_event ev = { .events = t->events, .data.u64 = t->data };
+	int64_t at;
+	int r = 0;
+
+	if (!batch_room(b, 2, sizeof(ev) + 16)) {
+		r = batch_run(b);
+		batch_clear(b);
+	}
+	at = batch_mem(b, &ev, sizeof(ev), NULL);
+	if (t->events & EPOLLEXCLUSIVE) /* may not be modified */
+		call4(b, NULL, SYS_epoll_ctl, num, EPOLL_CTL_DEL, t->tfd, at);
+	call4(b, NULL, SYS_epoll_ctl, num, t->events & EPOLLEXCLUSIVE ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, t->tfd, at);
+	return r;
+}
+
+/* Take what the new instance has to tell; what the old one had not told is put back. */
+static int targets_quiet(struct session *s, const EventpollFileEntry *e, struct batch *b, int num)
+{
+	struct epoll_event got[WAIT_MAX];
+	size_t seen = 0;
+	int64_t at;
+	int n = WAIT_MAX, r = 0;
+
+	for (size_t i = 0; i < e->n_tfd; i++)
+		seen += e->tfd[i]->seen != 0;
+	for (size_t taken = 0; r == 0 && seen && n == WAIT_MAX && taken < e->n_tfd; taken += n) {
+		at = batch_mem(b, NULL, sizeof(got), NULL);
+		call4(b, "epoll: take what had been told", SYS_epoll_wait, num, at, WAIT_MAX, 0);
+		r = batch_run(b);
+		n = r < 0 ? 0 : batch_ret(b, 0);
+		memcpy(got, batch_local(b, at), sizeof(got));
+		batch_clear(b);
+		for (size_t i = 0; r == 0 && i < e->n_tfd; i++)
+			if ((e->tfd[i]->events & ONCE) && told_anew(e->tfd[i], got, n))
+				r = target_rearm(b, num, e->tfd[i]);
+		if (r == 0)
+			r = batch_run(b);
+		batch_clear(b);
+	}
+	return r;
+}
+
 /*
  * By the owner, as the numbers are those of its table; and late, as what repair mode puts into a TCP
  * connection's queue wakes nobody: only who begins to watch afterwards sees it.
@@ -188,7 +272,9 @@ static int eventpoll_watch(struct session *s, struct fd_obj *o, struct batch *b,
 		call4(b, NULL, SYS_epoll_ctl, num, EPOLL_CTL_ADD, e->tfd[i]->tfd,
 		      batch_mem(b, &ev, sizeof(ev), NULL));
 	}
-	return r < 0 ? r : targets_run(s, o, b, first);
+	if (r == 0)
+		r = targets_run(s, o, b, first);
+	return r < 0 ? r : targets_quiet(s, e, b, num);
 }
 
 const struct fd_kind fd_kind_eventpoll = {

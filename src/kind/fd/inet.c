@@ -3,9 +3,8 @@
  * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6, listeners of MPTCP. TCP connections: kind/inet-tcp.c.
  *
  * Kept:   addresses, peers, listening and its backlog, v6only, options of images, shutdown.
- * Lost:   datagrams that were not read yet (said), connections not accepted yet (refused, or dropped
- *         with --skip-in-flight), the user who made a socket (SO_REUSEPORT groups are root's then);
- *         see also kind/inet-opts.c, inet-more.c, sock-opts.c.
+ * Lost:   datagrams in ping and raw sockets (said), the user who made a socket (SO_REUSEPORT groups are root's
+ *         then); see also kind/inet-opts.c, inet-more.c, sock-opts.c, inet-queue.c, inet-pending.c.
  * Kernel: net/ipv4/af_inet.c; TCP_INFO of a listener: tcpi_unacked waiting, tcpi_sacked backlog.
  *         What UDP has shut down for sending is shown by sock_diag only.
  */
@@ -17,8 +16,11 @@
 #include "kind/inet-map.h"
 #include "kind/inet-more.h"
 #include "kind/inet-opts.h"
+#include "kind/inet-pending.h"
+#include "kind/inet-queue.h"
 #include "kind/inet-tcp.h"
 #include "kind/ns.h"
+#include "kind/sk-queue.h"
 #include "kind/sock-opts.h"
 
 #include <arpa/inet.h>
@@ -41,6 +43,7 @@
 #endif
 #define UDP_CORK_OPT 1
 #define BACKLOG_MAX INT32_MAX
+#define PATIENCE 32 /* stops that hit connections not accepted yet, if these can be kept */
 
 static bool inet_is(const struct fd_view *v)
 {
@@ -68,13 +71,19 @@ static bool is_udp(int protocol)
 
 /* ---- dump ---- */
 
+/* Those whose clients are in the tree are kept, where connections are. */
+static bool pending_kept(const struct session *s)
+{
+	return s->opts->tcp_established && !s->opts->tcp_close && !s->opts->tcp_skip_in_flight;
+}
+
 static int listener_check(struct session *s, const struct fd_view *v, const struct tcp_info *ti)
 {
-	if (!ti->tcpi_unacked)
+	if (!ti->tcpi_unacked || pending_kept(s))
 		return 0;
 	if (!s->opts->tcp_skip_in_flight)
 		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d listens and %u connections wait to be accepted; let it accept them, or drop them with --skip-in-flight",
+				    "task %d: descriptor %d listens and %u connections wait to be accepted; let it accept them, keep them with --tcp-established, or drop them with --skip-in-flight",
 				    v->task->vpid, v->num, ti->tcpi_unacked);
 	session_warn(s, "task %d: descriptor %d: %u connections that wait to be accepted are dropped",
 		     v->task->vpid, v->num, ti->tcpi_unacked);
@@ -84,29 +93,18 @@ static int listener_check(struct session *s, const struct fd_view *v, const stru
 /* Connections that wait to be accepted: a server at work takes them soon. */
 static int inet_passing(struct session *s, const struct fd_view *v)
 {
+	struct map *seen = session_map(s, "inet passing");
+	uintptr_t times = (uintptr_t)map_get(seen, v->st.st_ino);
 	struct tcp_info ti = { 0 };
 	socklen_t n = sizeof(ti);
 
 	if (s->opts->tcp_skip_in_flight || inet_opt(v->fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
 	    getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0 || ti.tcpi_state != TCP_LISTEN)
 		return -1;
-	return ti.tcpi_unacked > 0;
-}
-
-/* TCP tells the bytes before urgent data only, sock_diag all; an end counts as one. */
-static int urgent_check(struct session *s, const struct fd_view *v, const InetSkEntry *e)
-{
-	const struct inet_tcp_seen *seen = e ? inet_diag_tcp(s, e) : NULL;
-	struct pollfd p = { .fd = v->fd, .events = POLLPRI | POLLRDHUP };
-	int in = 0, ready = poll(&p, 1, 0);
-
-	if (ready == 1 && p.revents & POLLPRI)
-		in = -1;
-	else if (!seen || ioctl(v->fd, SIOCINQ, &in) < 0 || in + !!(ready && p.revents & POLLRDHUP) >= (int)seen->unread)
+	if (!ti.tcpi_unacked)
 		return 0;
-	return session_fail(s, -ENOTSUP,
-			    "task %d: descriptor %d is a TCP connection with urgent data (MSG_OOB) %s, which cannot be checkpointed; let the program read on first",
-			    v->task->vpid, v->num, in < 0 ? "in its queue" : "that its queue still tells of");
+	map_put(seen, v->st.st_ino, (void *)(times + 1));
+	return !pending_kept(s) || times < PATIENCE;
 }
 
 static int tcp_check(struct session *s, const struct fd_view *v)
@@ -134,8 +132,6 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection; keep it with --tcp-established, or have it closed at restore with --tcp-close",
 				    v->task->vpid, v->num);
-	if (urgent_check(s, v, NULL) < 0)
-		return -ENOTSUP;
 	n = sizeof(ulp) - 1;
 	if (getsockopt(v->fd, IPPROTO_TCP, TCP_ULP, ulp, &n) == 0 && n && ulp[0])
 		return session_fail(s, -ENOTSUP,
@@ -159,21 +155,6 @@ static int udp_check(struct session *s, const struct fd_view *v)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a UDP socket that is corked or still sending; let the program finish its datagram first",
 				    v->task->vpid, v->num);
-	return 0;
-}
-
-static int making_check(struct session *s, const struct fd_view *v, const InetSkEntry *e)
-{
-	size_t n = inet_diag_making(s, e);
-
-	if (!n)
-		return 0;
-	if (!s->opts->tcp_skip_in_flight && inet_opt(v->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT))
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d listens with TCP_DEFER_ACCEPT and %zu clients are connected that have not sent anything yet; let them, or drop them with --skip-in-flight",
-				    v->task->vpid, v->num, n);
-	session_warn(s, "task %d: descriptor %d: %zu connections that are just being made are dropped; their clients may have to try again",
-		     v->task->vpid, v->num, n);
 	return 0;
 }
 
@@ -301,6 +282,16 @@ static void note_tcp(const struct fd_view *v, struct inet_note *n)
 		note_dead(n);
 }
 
+/* An error that waits would be taken away by looking at the datagrams behind it. Ping and raw sockets show none. */
+static int note_datagrams(struct session *s, const struct fd_view *v, const struct inet_note *n, bool error)
+{
+	if (is_udp(n->e.proto) && n->e.type == SOCK_DGRAM && !error)
+		return sk_queue_dump(s, v->task, v->fd, v->id, SOCK_DGRAM, true);
+	session_warn(s, "task %d: descriptor %d: datagrams that were not read yet are not kept",
+		     v->task->vpid, v->num);
+	return 0;
+}
+
 static int note_udp(struct session *s, const struct fd_view *v, struct inet_note *n)
 {
 	struct pollfd p = { .fd = v->fd, .events = POLLIN | POLLRDHUP };
@@ -310,9 +301,10 @@ static int note_udp(struct session *s, const struct fd_view *v, struct inet_note
 	n->e.state = n->e.dst_port ? TCP_ESTABLISHED : TCP_CLOSE;
 	if (ready == 1 && p.revents & POLLRDHUP)
 		n->e.shutdown = SK_SHUTDOWN__READ;
-	else if (ready == 1 && p.revents & POLLIN)
-		session_warn(s, "task %d: descriptor %d: datagrams that were not read yet are not kept",
-			     v->task->vpid, v->num);
+	if (ready == 1 && p.revents & POLLIN)
+		r = note_datagrams(s, v, n, p.revents & POLLERR);
+	if (r < 0)
+		return r;
 	if (is_udp(n->e.proto) && n->e.src_port) {
 		r = inet_diag(s, &n->e, &m);
 		if (r == 0)
@@ -352,6 +344,16 @@ static void note_closed(struct session *s, const InetSkEntry *e)
 			     e->ns_id, n);
 }
 
+static int note_listener(struct session *s, const struct fd_view *v, const InetSkEntry *e)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t n = sizeof(ti);
+
+	if (getsockopt(v->fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0)
+		return session_fail(s, -errno, "socket 0x%x: read TCP_INFO", v->id);
+	return inet_pending_note(s, v, e, pending_kept(s) ? ti.tcpi_unacked : 0);
+}
+
 static int note_fill(struct session *s, const struct fd_view *v, struct inet_note *n)
 {
 	int r = sock_opts_get(s, v->fd, &n->opts);
@@ -368,9 +370,14 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 	if (n->e.type != SOCK_STREAM)
 		return note_udp(s, v, n);
 	note_closed(s, &n->e);
-	if (n->e.state == TCP_LISTEN)
-		return making_check(s, v, &n->e);
-	return n->e.proto == IPPROTO_TCP ? urgent_check(s, v, &n->e) : 0;
+	return n->e.state == TCP_LISTEN ? note_listener(s, v, &n->e) : 0;
+}
+
+static int inet_dump_end(struct session *s)
+{
+	int r = inet_tcp_dump_end(s);
+
+	return r < 0 ? r : inet_pending_dump_end(s);
 }
 
 static int inet_dump(struct session *s, const struct fd_view *v)
@@ -455,7 +462,7 @@ static int inet_options(struct session *s, int fd, const InetSkEntry *e)
 static int inet_bind(struct session *s, int fd, const InetSkEntry *e)
 {
 	struct sockaddr_storage a;
-	socklen_t n = inet_addr_get(fd, e, false, &a);
+	socklen_t n = inet_bind_get(s, fd, e, &a);
 	bool any = true, lent;
 	int r;
 
@@ -478,14 +485,22 @@ static int inet_connect(struct session *s, int fd, const InetSkEntry *e)
 	struct sockaddr_storage a;
 	socklen_t n = inet_addr_get(fd, e, true, &a);
 
-	if (!e->dst_port || e->type == SOCK_STREAM)
+	if (!e->dst_port)
 		return 0;
 	return connect(fd, (void *)&a, n) < 0 ? inet_fail(s, -errno, e, "set its peer") : 0;
+}
+
+/* also raw and ping sockets */
+static bool is_datagram(const InetSkEntry *e)
+{
+	return e->type != SOCK_STREAM;
 }
 
 /* With --tcp-close a connection is a socket whose peer has gone away. */
 static int inet_make_connection(struct session *s, struct fd_obj *o, const InetSkEntry *e)
 {
+	int pending;
+
 	if (s->opts->tcp_close)
 		return shutdown(o->fd, SHUT_RDWR) < 0 && errno != ENOTCONN
 			       ? inet_fail(s, -errno, e, "close it")
@@ -493,12 +508,15 @@ static int inet_make_connection(struct session *s, struct fd_obj *o, const InetS
 	if (!s->opts->tcp_established)
 		return inet_fail(s, -EINVAL, e,
 				 "is a TCP connection; restore it with --tcp-established, or closed with --tcp-close");
-	if (e->state == TCP_SYN_SENT) {
+	pending = inet_pending_is_client(s, e->id);
+	if (pending < 0)
+		return pending;
+	if (e->state == TCP_SYN_SENT || pending) {
 		int r = inet_bind(s, o->fd, e);
 
 		if (r == 0)
 			r = inet_more_keys(s, o->fd, e);
-		return r < 0 ? r : inet_tcp_anew(s, o);
+		return r < 0 ? r : pending ? inet_tcp_again(s, o) : inet_tcp_anew(s, o);
 	}
 	if (e->state == TCP_SYN_RECV || e->state > TCP_CLOSING)
 		return inet_fail(s, -ENOTSUP, e,
@@ -539,11 +557,10 @@ static int inet_restore(struct session *s, struct fd_obj *o)
 		return inet_shut(s, o->fd, e);
 	if (inet_tcp_is_connection(e))
 		return inet_make_connection(s, o, e);
+	if (is_datagram(e))
+		return 0; /* the rest is done by inet_datagrams() */
 	r = inet_more_keys(s, o->fd, e);
-	if (r < 0)
-		return r;
-	r = inet_bind(s, o->fd, e);
-	return r < 0 ? r : inet_connect(s, o->fd, e);
+	return r < 0 ? r : inet_bind(s, o->fd, e);
 }
 
 /* All are bound and listen: flags that shared ports get their values, and nothing comes in before. */
@@ -552,7 +569,8 @@ static int inet_settle(struct session *s, const struct fd_obj *o)
 	const InetSkEntry *e = o->entry->isk;
 	int reuse = e->opts->reuseaddr;
 
-	if (inet_tcp_is_connection(e) && !s->opts->tcp_close && !inet_gone(s, e->id))
+	if (inet_tcp_is_connection(e) && !s->opts->tcp_close && !inet_gone(s, e->id) &&
+	    inet_pending_is_client(s, e->id) != 1)
 		return 0; /* done by inet_tcp_unlock() */
 	if (setsockopt(o->fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0)
 		return inet_fail(s, -errno, e, "set SO_REUSEADDR");
@@ -560,6 +578,92 @@ static int inet_settle(struct session *s, const struct fd_obj *o)
 	    shutdown(o->fd, e->shutdown - 1) < 0 && errno != ENOTCONN)
 		return inet_fail(s, -errno, e, "shut it down");
 	return sock_opts_set(s, o->fd, e->opts);
+}
+
+static bool is_bound_to_any(const InetSkEntry *e)
+{
+	for (size_t i = 0; i < e->n_src_addr; i++)
+		if (e->src_addr[i])
+			return false;
+	return true;
+}
+
+/* Those that datagrams wait in are filled before others share their ports, and before any has a peer. */
+static int inet_bind_datagrams(struct session *s, bool waiting, bool any)
+{
+	struct inet_made *m = made(s);
+	struct sk_packet *p;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->all.n; i++) {
+		const struct fd_obj *o = m->all.v[i];
+		const InetSkEntry *e = o->entry->isk;
+
+		if (!is_datagram(e) || inet_gone(s, e->id))
+			continue;
+		r = sk_queue_get(s, e->id, &p);
+		if (r < 0 || (p != NULL) != waiting || (waiting && is_bound_to_any(e) != any))
+			continue;
+		r = inet_bind(s, o->fd, e);
+		if (r == 0 && waiting)
+			r = inet_queue_fill(s, o->fd, e);
+	}
+	return r;
+}
+
+/* One that is bound to an address would be preferred to one that is bound to none: these are filled first. */
+static int inet_datagrams(struct session *s)
+{
+	struct inet_made *m = made(s);
+	int r = inet_bind_datagrams(s, true, true);
+
+	if (r == 0)
+		r = inet_bind_datagrams(s, true, false);
+	if (r == 0)
+		r = inet_bind_datagrams(s, false, false);
+	for (size_t i = 0; r == 0 && i < m->all.n; i++)
+		if (is_datagram(m->all.v[i]->entry->isk) && !inet_gone(s, m->all.v[i]->id))
+			r = inet_connect(s, m->all.v[i]->fd, m->all.v[i]->entry->isk);
+	return r;
+}
+
+static bool is_listener(struct session *s, const InetSkEntry *e)
+{
+	return e->state == TCP_LISTEN && e->type == SOCK_STREAM && !inet_gone(s, e->id);
+}
+
+/* Its place among those of the tree that share its port and listen already; -1: it shares none. */
+static int place_in_group(struct session *s, const struct inet_made *m, size_t me)
+{
+	const InetSkEntry *e = m->all.v[me]->entry->isk;
+	int place = 0;
+
+	if (!e->opts->so_reuseport)
+		return -1;
+	for (size_t i = 0; i < me; i++) {
+		const InetSkEntry *o = m->all.v[i]->entry->isk;
+
+		place += is_listener(s, o) && o->opts->so_reuseport && o->family == e->family && o->ns_id == e->ns_id &&
+			 o->src_port == e->src_port && o->v6only == e->v6only && o->n_src_addr == e->n_src_addr &&
+			 !memcmp(o->src_addr, e->src_addr, e->n_src_addr * sizeof(*e->src_addr));
+	}
+	return place;
+}
+
+/* As many as waited before may be more than its queue takes, if some had come when it was shorter. */
+static int inet_listen(struct session *s, struct inet_made *m, size_t i)
+{
+	const struct fd_obj *o = m->all.v[i];
+	const InetSkEntry *e = o->entry->isk;
+	size_t waiting = s->opts->tcp_close ? 0 : inet_pending_count(s, e->id);
+	int r = 0;
+
+	if (listen(o->fd, e->backlog + (waiting < 65536 ? waiting : 0)) < 0)
+		return inet_fail(s, -errno, e, "listen");
+	if (!waiting)
+		return 0;
+	r = inet_pending_fill(s, o, place_in_group(s, m, i));
+	return r == 0 && listen(o->fd, e->backlog) < 0 ? inet_fail(s, -errno, e, "listen") : r;
 }
 
 /* For all sockets at the first call: what one is depends on what others are bound to. */
@@ -571,14 +675,12 @@ static int inet_link(struct session *s, struct fd_obj *first)
 	if (m->linked)
 		return 0;
 	m->linked = true;
-	for (size_t i = 0; i < m->all.n; i++) {
-		const InetSkEntry *e = m->all.v[i]->entry->isk;
-
-		if (e->state == TCP_LISTEN && e->type == SOCK_STREAM && !inet_gone(s, e->id) &&
-		    listen(m->all.v[i]->fd, e->backlog) < 0)
-			return inet_fail(s, -errno, e, "listen");
-	}
-	r = inet_tcp_fill(s);
+	r = inet_datagrams(s);
+	for (size_t i = 0; r == 0 && i < m->all.n; i++)
+		if (is_listener(s, m->all.v[i]->entry->isk))
+			r = inet_listen(s, m, i);
+	if (r == 0)
+		r = inet_tcp_fill(s);
 	for (size_t i = 0; r == 0 && i < m->all.n; i++)
 		r = inet_settle(s, m->all.v[i]);
 	return r;
@@ -591,7 +693,7 @@ const struct fd_kind fd_kind_inet = {
 	.dump = inet_dump,
 	.restore = inet_restore,
 	.link = inet_link,
-	.dump_end = inet_tcp_dump_end,
+	.dump_end = inet_dump_end,
 	.preflight = inet_preflight,
 	.passing = inet_passing,
 };

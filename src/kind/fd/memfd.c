@@ -88,6 +88,18 @@ static int memfd_dump_end(struct session *s)
 
 /* ---- restore ---- */
 
+/* Another one in its place, with what is in that: --inherit-fd fd[N]:/memfd:NAME */
+static int inherited(struct session *s, const char *name)
+{
+	own_mem char *key = xprintf("/memfd:%s", name);
+	int fd = inherit_find(s, key);
+
+	if (fd < 0)
+		return fd;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? session_fail(s, -errno, "%s: take the caller's", key) : fd;
+}
+
 static int inode_make(struct session *s, const MemfdInodeEntry *e)
 {
 	uint32_t uid = e->uid, gid = e->gid, huge = e->has_hugetlb_flag ? e->hugetlb_flag : 0;
@@ -99,6 +111,9 @@ static int inode_make(struct session *s, const MemfdInodeEntry *e)
 		shmem_anon_size(s, e->shmid, e->size);
 		return shmem_anon(s, e->shmid, e->size, huge ? MAP_HUGETLB | (huge & ~MFD_HUGETLB) : 0);
 	}
+	fd = inherited(s, e->name);
+	if (fd != -ENOENT)
+		return fd;
 	fd = fd_high(memfd_create(e->name, MFD_CLOEXEC | huge | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING)));
 	if (fd < 0 || ftruncate(fd, e->size) < 0)
 		return session_fail(s, -errno, "memfd %s: make", e->name);

@@ -2,8 +2,9 @@
 /*
  * nsfile: descriptors of namespaces (/proc/PID/ns/...).
  *
- * Kept:   which namespace of the tasks, or of the dumper, it is.
- * Lost:   namespaces that no task of the tree is in, and not the dumper either: refused.
+ * Kept:   which namespace of the tasks, or of the dumper, it is; also network and uts namespaces that no task is
+ *         in (kind/ns-held.c).
+ * Lost:   namespaces of other kinds that no task of the tree is in, and not the dumper either: refused.
  * Kernel: nsfs; ioctl NS_GET_NSTYPE.
  */
 #include "kind/fd.h"
@@ -20,8 +21,10 @@
 
 static bool nsfile_is(const struct fd_view *v)
 {
-	return v->link[0] != '/' && strstr(v->link, ":[") && v->fd >= 0 &&
-	       ioctl(v->fd, NS_GET_NSTYPE) > 0;
+	/* opened by a mount of it, it bears that name */
+	bool may = v->link[0] == '/' ? v->st.st_mode == (S_IFREG | 0444) && !v->st.st_size : strstr(v->link, ":[") != NULL;
+
+	return may && v->fd >= 0 && ioctl(v->fd, NS_GET_NSTYPE) > 0;
 }
 
 static int nsfile_dump(struct session *s, const struct fd_view *v)

@@ -4,9 +4,10 @@
  *
  * Kept:   path, position, access mode and status flags; size and mode are checked at restore, of a block device
  *         its number and size.
- * Lost:   whether a block device was opened exclusively (O_EXCL), which does not show: reported. Files without a name (deleted, O_TMPFILE) are carried in the image, see ghost.h. A file
- *         outside of the tasks' root (standard output, say) is known by its name only: whoever restores
- *         passes one in.
+ * Lost:   whether a block device was opened exclusively (O_EXCL), which does not show: reported. Files without a
+ *         name (deleted, O_TMPFILE) are carried in the image, see ghost.h. Of an external file (--external
+ *         file[MOUNT:INODE]) all but the key, by which whoever restores passes one in. A file outside of the
+ *         tasks' root (standard output, say) is known by its name only, and is passed in, too.
  * Kernel: /proc/PID/fd, fdinfo.
  */
 #include "kind/fd.h"
@@ -44,8 +45,8 @@ static bool reg_is(const struct fd_view *v)
 
 int fd_path_check(struct session *s, const struct fd_view *v)
 {
-	own_mem char *name = NULL;
-	int r = ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
+	own_mem char *name = NULL, *external = fd_external(s, v);
+	int r = external ? 0 : ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
 
 	return r < 0 ? r : 0;
 }
@@ -97,8 +98,26 @@ static int reg_put_open(struct session *s, const struct fd_view *v, uint32_t id)
 	return reg_put(s, v->task, &e, v->fd, &v->st, v->link, v->num);
 }
 
+/* Nothing but the key: the restore is given the file. */
+static int reg_put_external(struct session *s, const struct fd_view *v, char *key)
+{
+	RegFileEntry e = REG_FILE_ENTRY__INIT;
+
+	e.id = v->id;
+	e.flags = v->flags;
+	e.pos = v->pos;
+	e.fown = v->fown;
+	e.name = key;
+	e.has_ext = e.ext = true;
+	return fd_put(s, v, &e.base);
+}
+
 static int reg_dump(struct session *s, const struct fd_view *v)
 {
+	own_mem char *external = fd_external(s, v);
+
+	if (external)
+		return reg_put_external(s, v, external);
 	if (S_ISBLK(v->st.st_mode) && !(v->flags & O_PATH))
 		session_warn(s, "task %d: descriptor %d is the block device %s: if it was opened for nobody else (O_EXCL), that is not kept",
 			     v->task->vpid, v->num, v->link);
@@ -184,7 +203,9 @@ static int reg_open(struct session *s, uint32_t id, const RegFileEntry *e, int f
 	int fd, r;
 
 	if (e->has_ext && e->ext)
-		return session_fail(s, -ENOTSUP, "file %s: external files are not supported yet", e->name);
+		return session_fail(s, -EINVAL,
+				    "file 0x%x: was declared external at the checkpoint; pass it in with --inherit-fd 'fd[N]:%s'",
+				    id, e->name);
 	if (e->name[0] != '/')
 		return session_fail(s, -EBADMSG, "files.img: the name \"%.100s\" is not absolute", e->name);
 	if ((flags & O_TMPFILE) == O_TMPFILE)
@@ -239,9 +260,13 @@ static int device_allowed(struct session *s, const struct fd_obj *o)
 static int reg_restore(struct session *s, struct fd_obj *o)
 {
 	const RegFileEntry *e = o->entry->reg;
+	int r;
 
 	if (!e)
 		return session_fail(s, -EBADMSG, "files.img: file 0x%x has no reg part", o->id);
+	r = fd_inherit(s, o, e->has_ext && e->ext ? e->name : e->name + (*e->name == '/'), e->flags);
+	if (r)
+		return r < 0 ? r : 0;
 	if (e->has_outside && e->outside && e->name[0])
 		return fd_from_caller(s, o, e->name, e->flags);
 	o->fd = reg_open(s, o->id, e, e->flags);

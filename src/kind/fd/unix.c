@@ -293,7 +293,7 @@ static int queues_drain(struct session *s, struct unix_dumping *u)
 		struct note *n = u->notes.v[u->queues];
 
 		if (n->e.state != SK_LISTEN)
-			r = sk_queue_dump(s, n->v.task, n->v.fd, n->e.id, n->e.type);
+			r = sk_queue_dump(s, n->v.task, n->v.fd, n->e.id, n->e.type, false);
 		fd_close(n->v.fd);
 		n->v.fd = -1;
 	}

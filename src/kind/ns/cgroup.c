@@ -3,7 +3,7 @@
  * cgroup: the namespace in which a cgroup is seen as "/".
  *
  * Kept:   where it begins in each hierarchy: cgroup.img, the members' cgns_prefix. The root task is
- *         there when it makes the namespace, see cgroup_enter().
+ *         there when it makes the namespace, see cgroup_enter(); nested ones: cgroup_begin().
  * Lost:   with --manage-cgroups=ignore, where it began.
  * Kernel: cgroup_namespaces(7).
  */

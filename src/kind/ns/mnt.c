@@ -15,7 +15,9 @@
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-build.h"
+#include "kind/mnt-cgroup.h"
 #include "kind/mnt-files.h"
+#include "kind/mnt-idmap.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -109,12 +111,23 @@ static void proc_note(struct session *s, const struct ns *ns, int root, MntEntry
 	e->pid_ns_id = own->id;
 }
 
+/* "net:[4026531840]" of nsfs: a namespace of the tasks */
+static const struct ns *shown_ns(struct session *s, const MntEntry *e)
+{
+	unsigned long long ino;
+	const char *p = strchr(e->root, '[');
+	const struct ns *ns = *e->root != '/' && p && sscanf(p, "[%llu]", &ino) == 1 ? ns_by_ino(s, ino) : NULL;
+
+	return ns && ns->own && ns->kind->flag & (CLONE_NEWNET | CLONE_NEWUTS) ? ns : NULL;
+}
+
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
 static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, const struct mnt_list *main)
 {
 	own_mem char *text = NULL;
 	own_fd int fd = session_openat(s, ns->task->proc, "mountinfo", O_RDONLY, 0);
 	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+	own_fd int its = session_openat(s, ns->task->proc, "ns/mnt", O_RDONLY, 0);
 	int r = fd < 0 ? fd : text_read_fd(fd, &text, NULL), proc = ns_proc(s);
 
 	if (r < 0)
@@ -123,11 +136,22 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		return proc;
 	r = mnt_parse(s, text, l);
 	if (r == 0)
+		r = mnt_cgroup_roots(s, ns, l);
+	if (r == 0)
 		mnt_keep(s, l, kept);
+	if (r == 0 && !ids_mapped(s) && its >= 0)
+		mnt_idmap_note(its, l);
 	for (size_t i = 0; r == 0 && i < l->n; i++) {
 		MntEntry *e = l->v[i]->e;
+		const struct ns *shown = shown_ns(s, e);
 		const char *key = main || l->v[i] == l->root ? NULL : external_find(s, "mnt", e->mountpoint);
 
+		if (shown) {
+			e->has_shown_ns_id = true;
+			e->shown_ns_id = shown->id;
+			free(e->root);
+			e->root = xstrdup("/");
+		}
 		if (root >= 0)
 			proc_note(s, ns, root, e);
 		if (key)
@@ -255,25 +279,30 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 	int r = 0;
 
 	if ((m == l->root && !main) || e->ext_key) {
-		if (m->idmapped && m != l->root)
+		if (m->idmapped && m != l->root && !e->uid_map)
 			session_warn(s, "mount %s: is idmapped; its source at the restore has to be so too", e->mountpoint);
 		return 0;
 	}
-	if (m->idmapped)
+	if (m->idmapped && (!e->uid_map || mnt_has_contents(e)))
 		r = session_fail(s, -ENOTSUP,
-				 "mount %s: is idmapped, which cannot be checkpointed yet; give it from outside, from an idmapped mount: --external 'mnt[%s]:KEY'",
-				 e->mountpoint, e->mountpoint);
+				 "mount %s: is idmapped, %s; give it from outside, from an idmapped mount: --external 'mnt[%s]:KEY'",
+				 e->mountpoint, e->uid_map ? "and its files are the container's own, which cannot be checkpointed yet"
+							 : "and how is not to be found out here (in a user namespace, or before Linux 6.15)",
+				 e->mountpoint);
 	else if (e->has_deleted && e->deleted)
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
 				 e->mountpoint, e->root);
-	else if (main && mnt_shown_by(main, m))
+	else if (e->has_shown_ns_id || (main && mnt_shown_by(main, m)))
 		return 0;
 	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
 		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
-				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s",
-				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint);
+				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s%s",
+				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint,
+				 !strcmp(e->root, "/") && text_starts(e->source, "/dev/")
+					 ? ", or have it mounted anew from that device with --enable-fs TYPE"
+					 : "");
 	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
 		r = check_overlay(s, all->where.v[at], e);
 	else if (!strcmp(e->root, "/"))
@@ -351,6 +380,8 @@ static int mnt_prepare(struct session *s, const struct ns *ns)
 
 	map_put(session_map(s, "mnt"), ns->id, l);
 	r = mnt_read(s, ns->id, l);
+	if (r == 0)
+		r = mnt_idmap_prepare(s, l);
 	return r < 0 ? r : mnt_sources(s, l, ns == top ? NULL : map_get(session_map(s, "mnt"), top->id));
 }
 

@@ -3,7 +3,8 @@
  * time: offsets of the monotonic and the boot clock.
  *
  * Kept:   what the clocks showed; they go on from there. Tasks that had no time namespace get one, so
- *         that theirs go on too (timens-0.img, written by ns-dump.c).
+ *         that theirs go on too (timens-0.img, written by ns-dump.c). Nested ones, also one that only children will
+ *         be in.
  * Lost:   nothing.
  * Kernel: /proc/PID/timens_offsets: offsets against the clocks of the first time namespace, of the
  *         namespace that children are born in; writable until somebody is in it. Linux 5.6.
@@ -73,29 +74,27 @@ static char *offset_line(const char *clock, int64_t v)
 	return xprintf("%s %" PRId64 " %" PRId64 "\n", clock, sec, ns);
 }
 
-/* Source: the file shows the offsets of the namespace that children will be born in. */
-static int time_set(struct session *s, const struct ns *ns, const TimensEntry *e,
-		    const struct task *root)
+/* Source: the file shows the offsets of the namespace that children will be born in, or of our own if there is none. */
+static int time_lines(struct session *s, const struct ns *ns, const TimensEntry *e, char **ret)
 {
-	own_mem char *old = NULL, *mono = NULL, *boot = NULL, *both = NULL;
+	own_mem char *old = NULL, *mono = NULL, *boot = NULL;
 	int r;
 
 	if (e->monotonic->tv_sec > CLOCK_MAX || e->boottime->tv_sec > CLOCK_MAX ||
 	    e->monotonic->tv_nsec >= SECOND || e->boottime->tv_nsec >= SECOND)
 		return session_fail(s, -EBADMSG, "timens-%u.img: a clock is out of range", ns->id);
-	r = text_read(AT_FDCWD, "/proc/self/timens_offsets", &old, NULL);
+	r = text_read(ns_proc(s), "self/timens_offsets", &old, NULL);
 	if (r < 0)
 		return session_fail(s, r, "time namespace %u: read our offsets", ns->id);
 	mono = offset_line("monotonic", offset_for(e->monotonic, CLOCK_MONOTONIC,
 						   offset_of(old, "monotonic")));
 	boot = offset_line("boottime", offset_for(e->boottime, CLOCK_BOOTTIME,
 						  offset_of(old, "boottime")));
-	both = xprintf("%s%s", mono, boot);
-	r = text_write(root->proc, "timens_offsets", both);
-	return r < 0 ? session_fail(s, r, "time namespace %u: set its offsets", ns->id) : 0;
+	*ret = xprintf("%s%s", mono, boot);
+	return 0;
 }
 
-static int time_made(struct session *s, const struct ns *ns, const struct task *root)
+static int time_offsets(struct session *s, const struct ns *ns, char **ret)
 {
 	TimensEntry *e = NULL;
 	int r = image_read_one(s, MAGIC_TIMENS, &timens_entry__descriptor, (ProtobufCMessage **)&e,
@@ -103,14 +102,26 @@ static int time_made(struct session *s, const struct ns *ns, const struct task *
 
 	if (r < 0)
 		return r;
-	r = time_set(s, ns, e, root);
+	r = time_lines(s, ns, e, ret);
 	timens_entry__free_unpacked(e, NULL);
 	return r;
+}
+
+static int time_made(struct session *s, const struct ns *ns, const struct task *k)
+{
+	own_mem char *lines = NULL;
+	int r = time_offsets(s, ns, &lines);
+
+	if (r < 0)
+		return r;
+	r = text_write(k->proc, "timens_offsets", lines);
+	return r < 0 ? session_fail(s, r, "time namespace %u: set its offsets", ns->id) : 0;
 }
 
 const struct ns_kind ns_kind_time = {
 	.name = "time",
 	.flag = CLONE_NEWTIME,
 	.dump = time_dump,
+	.offsets = time_offsets,
 	.made = time_made,
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * user: whose numbers of users and groups the tasks use. One level: a child of our own user namespace.
+ * user: whose numbers of users and groups the tasks use. The root task's is our own or a child of that; others
+ * may be below it (kind/ns-user.c).
  *
- * Kept:   both maps, literally; whether groups may be set. All numbers in other images are inside ones
- *         (kind/ids.h).
+ * Kept:   both maps, literally; whether groups may be set; of nested ones who made them, and whose the other
+ *         namespaces are. All numbers in other images are those inside the root task's (kind/ids.h).
  * Lost:   limits of the namespace (/proc/sys/user): reported.
  * Kernel: /proc/PID/{uid_map,gid_map,setgroups}: written once, by who is outside; ioctl_ns(2).
  */
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "kind/ids.h"
+#include "kind/ns-user.h"
 #include "task/batch.h"
 
 #include <fcntl.h>
@@ -29,11 +31,11 @@
 
 /* ---- dump ---- */
 
-static int read_map(const struct task *k, const char *name, size_t *n, UidGidExtent ***ret)
+static int read_map(int proc, const char *name, size_t *n, UidGidExtent ***ret)
 {
 	own_mem char *text = NULL;
 	uint32_t in, out, count;
-	int r = text_read(k->proc, name, &text, NULL);
+	int r = text_read(proc, name, &text, NULL);
 
 	for (const char *p = text; r == 0 && *p && *n < EXTENTS_MAX; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : "") {
 		if (sscanf(p, "%u %u %u", &in, &out, &count) != 3)
@@ -48,23 +50,28 @@ static int read_map(const struct task *k, const char *name, size_t *n, UidGidExt
 	return r;
 }
 
+int userns_read_maps(int proc, UsernsEntry *e)
+{
+	own_mem char *groups = NULL;
+	int r = read_map(proc, "uid_map", &e->n_uid_map, &e->uid_map);
+
+	if (r == 0)
+		r = read_map(proc, "gid_map", &e->n_gid_map, &e->gid_map);
+	if (r == 0 && text_read(proc, "setgroups", &groups, NULL) == 0 && text_starts(groups, "deny"))
+		e->has_setgroups_denied = e->setgroups_denied = true;
+	return r;
+}
+
 /* From the namespace of a task: owned. */
 static int read_maps(struct session *s, const struct ns *ns, UsernsEntry **ret)
 {
 	UsernsEntry *e = xalloc(sizeof(*e));
-	own_mem char *groups = NULL;
 	int r;
 
 	userns_entry__init(e);
 	*ret = e;
-	r = read_map(ns->task, "uid_map", &e->n_uid_map, &e->uid_map);
-	if (r == 0)
-		r = read_map(ns->task, "gid_map", &e->n_gid_map, &e->gid_map);
-	if (r < 0)
-		return session_fail(s, r, "task %d: read the maps of its user namespace", ns->task->vpid);
-	if (text_read(ns->task->proc, "setgroups", &groups, NULL) == 0 && text_starts(groups, "deny"))
-		e->has_setgroups_denied = e->setgroups_denied = true;
-	return 0;
+	r = userns_read_maps(ns->task->proc, e);
+	return r < 0 ? session_fail(s, r, "task %d: read the maps of its user namespace", ns->task->vpid) : 0;
 }
 
 static int user_note(struct session *s, const struct ns *ns)
@@ -79,7 +86,7 @@ static int user_note(struct session *s, const struct ns *ns)
 }
 
 /* Of a fresh one all are INT_MAX. Source: /proc/sys/user shows those of the reader's namespace. */
-static void report_limits(struct session *s, const struct ns *ns)
+void userns_report_limits(struct session *s, const struct ns *ns)
 {
 	own_fd int at = openat(ns_proc(s), "sys/user", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own_dir DIR *d = at < 0 ? NULL : fdopendir(at);
@@ -106,7 +113,7 @@ static int user_dump(struct session *s, const struct ns *ns)
 	if (r == 0)
 		r = image_write_one(s, MAGIC_USERNS, &e->base, "userns-%u.img", ns->id);
 	userns_entry__free_unpacked(e, NULL);
-	report_limits(s, ns);
+	userns_report_limits(s, ns);
 	return r;
 }
 
@@ -161,6 +168,8 @@ static int user_preflight(struct session *s, const struct ns *ns)
 	struct stat own;
 	int r = 0;
 
+	if (ns != ns_of(s, CLONE_NEWUSER))
+		return 0;
 	if (stat("/proc/self/ns/user", &own) < 0)
 		return session_fail(s, -errno, "read our own user namespace");
 	if (ino_of(ns->task->proc, "ns/user", NS_GET_PARENT) != own.st_ino)
@@ -178,9 +187,9 @@ static int user_preflight(struct session *s, const struct ns *ns)
 
 /* ---- restore ---- */
 
-static int check_map(struct session *s, uint32_t id, const char *what, size_t n, UidGidExtent *const *v)
+static int check_map(struct session *s, uint32_t id, const char *what, size_t n, UidGidExtent *const *v, bool nested)
 {
-	bool bad = n > EXTENTS_MAX, root = false;
+	bool bad = n > EXTENTS_MAX, root = nested;
 
 	for (size_t i = 0; i < n; i++) {
 		bad |= !v[i]->count || v[i]->first + v[i]->count < v[i]->first ||
@@ -193,39 +202,52 @@ static int check_map(struct session *s, uint32_t id, const char *what, size_t n,
 	return 0;
 }
 
-static int read_image(struct session *s, const struct ns *ns, UsernsEntry **e)
+static int read_image(struct session *s, uint32_t id, UsernsEntry **e, bool nested)
 {
 	int r = image_read_one(s, MAGIC_USERNS, &userns_entry__descriptor, (ProtobufCMessage **)e,
-			       "userns-%u.img", ns->id);
+			       "userns-%u.img", id);
 
 	if (r == 0)
-		r = check_map(s, ns->id, "users", (*e)->n_uid_map, (*e)->uid_map);
-	return r < 0 ? r : check_map(s, ns->id, "groups", (*e)->n_gid_map, (*e)->gid_map);
+		r = check_map(s, id, "users", (*e)->n_uid_map, (*e)->uid_map, nested);
+	return r < 0 ? r : check_map(s, id, "groups", (*e)->n_gid_map, (*e)->gid_map, nested);
+}
+
+int userns_read_image(struct session *s, uint32_t id, UsernsEntry **ret)
+{
+	return read_image(s, id, ret, true);
 }
 
 static int user_prepare(struct session *s, const struct ns *ns)
 {
 	UsernsEntry *e = NULL;
-	int r = read_image(s, ns, &e);
+	int r = ns == ns_of(s, CLONE_NEWUSER) ? read_image(s, ns->id, &e, false) : 0;
+
+	if (!e)
+		return r;
 
 	if (r == 0)
 		ids_use(s, e);
-	if (e)
-		userns_entry__free_unpacked(e, NULL);
+	userns_entry__free_unpacked(e, NULL);
 	return r;
 }
 
-static int write_map(struct session *s, const struct task *root, const char *name, size_t n,
-		     UidGidExtent *const *v)
+static int write_map(int proc, const char *name, size_t n, UidGidExtent *const *v)
 {
 	own_mem char *text = xalloc(n * 36 + 1);
 	char *at = text;
-	int r;
 
 	for (size_t i = 0; i < n; i++)
 		at += sprintf(at, "%u %u %u\n", v[i]->first, v[i]->lower_first, v[i]->count);
-	r = text_write(root->proc, name, text);
-	return r < 0 ? session_fail(s, r, "user namespace: set %s", name) : 0;
+	return n ? text_write(proc, name, text) : 0;
+}
+
+int userns_write_maps(int proc, const UsernsEntry *e)
+{
+	int r = e->has_setgroups_denied && e->setgroups_denied ? text_write(proc, "setgroups", "deny") : 0;
+
+	if (r == 0)
+		r = write_map(proc, "uid_map", e->n_uid_map, e->uid_map);
+	return r < 0 ? r : write_map(proc, "gid_map", e->n_gid_map, e->gid_map);
 }
 
 /*
@@ -269,15 +291,10 @@ static int become_root(struct session *s, const struct task *root, bool denied)
 static int set_maps(struct session *s, const struct task *root, const UsernsEntry *e)
 {
 	bool denied = e->has_setgroups_denied && e->setgroups_denied;
-	int r = denied ? text_write(root->proc, "setgroups", "deny") : 0;
+	int r = userns_write_maps(root->proc, e);
 
 	if (r < 0)
-		return session_fail(s, r, "user namespace: forbid setgroups");
-	r = write_map(s, root, "uid_map", e->n_uid_map, e->uid_map);
-	if (r == 0)
-		r = write_map(s, root, "gid_map", e->n_gid_map, e->gid_map);
-	if (r < 0)
-		return r;
+		return session_fail(s, r, "user namespace: set its maps");
 	lift_limits(s, root);
 	return become_root(s, root, denied);
 }
@@ -285,7 +302,7 @@ static int set_maps(struct session *s, const struct task *root, const UsernsEntr
 static int user_made(struct session *s, const struct ns *ns, const struct task *root)
 {
 	UsernsEntry *e = NULL;
-	int r = read_image(s, ns, &e);
+	int r = read_image(s, ns->id, &e, false);
 
 	if (r == 0)
 		r = set_maps(s, root, e);

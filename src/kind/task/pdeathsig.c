@@ -3,7 +3,7 @@
  * pdeathsig: the signal a thread gets when its parent dies.
  *
  * Kept:   the signal. Set after the credentials, whose change clears it.
- *         The root's parent is the restorer, at whose end it gets the signal, unless restored as a sibling.
+ *         The root's parent is the restorer, at whose end it gets the signal, unless restored as a sibling: reported.
  * Kernel: prctl(2) PR_SET_PDEATHSIG; commit_creds().
  */
 #include "kind/task.h"
@@ -31,8 +31,14 @@ static int pdeathsig_dump(struct session *s, struct thread *t, struct batch *b, 
 
 static int pdeathsig_restore(struct session *s, struct thread *t, struct batch *b)
 {
-	if (t->core->thread_core->has_pdeath_sig)
-		call2(b, "set it", SYS_prctl, PR_SET_PDEATHSIG, t->core->thread_core->pdeath_sig);
+	uint32_t sig = t->core->thread_core->pdeath_sig;
+
+	if (!t->core->thread_core->has_pdeath_sig)
+		return 0;
+	call2(b, "set it", SYS_prctl, PR_SET_PDEATHSIG, sig);
+	if (sig && !t->task->parent && !s->opts->rst_sibling)
+		session_warn(s, "thread %d: gets signal %u when the restorer ends, which is its parent (PR_SET_PDEATHSIG); "
+			     "restored as a sibling (--restore-sibling), the caller is", t->vtid, sig);
 	return 0;
 }
 

@@ -13,9 +13,11 @@
 #include "base/text.h"
 #include "image/record.h"
 #include "images/seccomp.pb-c.h"
+#include "kind/ids.h"
 #include "task/warden.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <string.h>
@@ -192,6 +194,15 @@ static const SeccompEntry *entry_read(struct session *s)
 	return e;
 }
 
+static int seccomp_check(struct session *s, const struct thread *t)
+{
+	const ThreadCoreEntry *c = t->core->thread_core;
+
+	if (c->has_seccomp_mode && c->seccomp_mode && !ids_capable(CAP_SYS_ADMIN))
+		return session_fail(s, -EPERM, "thread %d: has seccomp filters, which only who has CAP_SYS_ADMIN can restore", t->vtid);
+	return 0;
+}
+
 static int install(struct session *s, struct thread *t, struct batch *b, const SeccompFilter *f)
 {
 	const uint32_t known = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG |
@@ -242,5 +253,6 @@ const struct task_kind task_kind_seccomp = {
 	.note = seccomp_note,
 	.dump = seccomp_dump,
 	.dump_end = seccomp_dump_end,
+	.check = seccomp_check,
 	.restore = seccomp_restore,
 };

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Idmapped mounts.
+ *
+ * Kept:   the maps, of mounts whose files are not in the images, where the tasks have no user namespace of their own.
+ * Lost:   which user namespace the map came from: the restore makes one for it.
+ * Kernel: statmount(2) with STATMOUNT_MNT_UIDMAP, open_tree_attr(2): Linux 6.15. A clone of an idmapped mount is so,
+ *         too: every mount gets its own map, or none, when it is cloned.
+ */
+#include "kind/mnt-idmap.h"
+
+#include "base/res.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, uint64_t)
+#define NR_STATMOUNT 457
+#define NR_LISTMOUNT 458
+#define NR_OPEN_TREE_ATTR 467
+#define ALL_MOUNTS UINT64_MAX /* LSMT_ROOT */
+#define WANTED (0x2 | 0x2000 | 0x4000) /* STATMOUNT_MNT_BASIC, _UIDMAP, _GIDMAP */
+#define MAP_MAX 4096
+
+struct id_req {
+	uint32_t size, spare;
+	uint64_t mnt, param, ns;
+};
+
+/* struct statmount of Linux 6.15 */
+struct stat_mount {
+	uint32_t size, opts;
+	uint64_t mask;
+	uint32_t other1[6];
+	uint64_t id, parent;
+	uint32_t id_old, parent_old;
+	uint64_t other2[5];
+	uint32_t root, point;
+	uint64_t ns;
+	uint32_t other3[6];
+	uint64_t supported;
+	uint32_t n_uid, uid, n_gid, gid;
+	uint64_t spare[43];
+	char text[8192];
+};
+
+/* ---- dump ---- */
+
+/* n strings behind each other, as lines */
+static char *lines(const struct stat_mount *m, uint32_t n, uint32_t at)
+{
+	char *ret = xalloc(sizeof(m->text) + 1);
+	size_t left = at < sizeof(m->text) ? sizeof(m->text) - at : 0;
+	const char *p = m->text + at;
+
+	for (uint32_t i = 0; i < n; i++) {
+		size_t len = strnlen(p, left);
+
+		if (len == left)
+			break;
+		strcat(strcat(ret, p), "\n");
+		p += len + 1;
+		left -= len + 1;
+	}
+	return ret;
+}
+
+static void note_one(uint64_t ns, uint64_t id, struct mnt_list *l)
+{
+	own_mem struct stat_mount *m = xalloc(sizeof(*m));
+	struct id_req q = { .size = sizeof(q), .mnt = id, .param = WANTED, .ns = ns };
+	struct mnt *of;
+
+	if (syscall(NR_STATMOUNT, &q, m, sizeof(*m), 0) < 0 || (m->mask & WANTED) != WANTED)
+		return;
+	of = map_get(&l->by_id, m->id_old);
+	if (!of || !of->idmapped || of->e->uid_map)
+		return;
+	of->e->uid_map = lines(m, m->n_uid, m->uid);
+	of->e->gid_map = lines(m, m->n_gid, m->gid);
+}
+
+void mnt_idmap_note(int ns, struct mnt_list *l)
+{
+	uint64_t ids[128], ns_id = 0;
+	struct id_req q = { .size = sizeof(q), .mnt = ALL_MOUNTS };
+	bool any = false;
+	long n;
+
+	for (size_t i = 0; i < l->n; i++)
+		any |= l->v[i]->idmapped;
+	if (!any || ioctl(ns, NS_GET_MNTNS_ID, &ns_id) < 0)
+		return;
+	q.ns = ns_id;
+	while ((n = syscall(NR_LISTMOUNT, &q, ids, ARRAY_SIZE(ids), 0)) > 0) {
+		for (long i = 0; i < n; i++)
+			note_one(ns_id, ids[i], l);
+		q.param = ids[n - 1];
+	}
+}
+
+/* ---- restore ---- */
+
+static int write_map(pid_t pid, const char *name, const char *text)
+{
+	own_mem char *path = xprintf("/proc/%d/%s", pid, name);
+
+	return text_write(AT_FDCWD, path, text);
+}
+
+/* A user namespace lives by a process in it, or by what holds it open. */
+static int userns_of(const MntEntry *e)
+{
+	own_mem char *path = NULL;
+	int sync[2], r, fd = -1;
+	char c = 0;
+	pid_t pid;
+
+	if (pipe2(sync, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		c = unshare(CLONE_NEWUSER) == 0;
+		if (write(sync[1], &c, 1) == 1)
+			pause();
+		_exit(0);
+	}
+	r = pid < 0 ? -errno : 0;
+	if (r == 0 && (read(sync[0], &c, 1) != 1 || !c))
+		r = -EPERM;
+	if (r == 0)
+		r = write_map(pid, "uid_map", e->uid_map);
+	if (r == 0)
+		r = write_map(pid, "gid_map", e->gid_map);
+	path = xprintf("/proc/%d/ns/user", pid);
+	if (r == 0 && (fd = fd_high(open(path, O_RDONLY | O_CLOEXEC))) < 0)
+		r = -errno;
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	close(sync[0]);
+	close(sync[1]);
+	return r < 0 ? r : fd;
+}
+
+int mnt_idmap_prepare(struct session *s, struct mnt_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct mnt *m = l->v[i];
+
+		if (!m->e->uid_map || !m->e->gid_map)
+			continue;
+		if (strlen(m->e->uid_map) >= MAP_MAX || strlen(m->e->gid_map) >= MAP_MAX)
+			return session_fail(s, -EBADMSG, "mount %s: its id map is out of range", m->e->mountpoint);
+		m->userns = userns_of(m->e);
+		if (m->userns < 0)
+			return session_fail(s, m->userns, "mount %s: make a user namespace with its id map", m->e->mountpoint);
+		l->idmaps = true;
+	}
+	return 0;
+}
+
+int mnt_idmap_set(struct session *s, const struct mnt_list *l, const struct mnt *m, int fd)
+{
+	struct mount_attr a = { .attr_clr = MOUNT_ATTR_IDMAP };
+	int mapped;
+
+	if (!l->idmaps || fd < 0)
+		return fd;
+	if (m->userns >= 0) {
+		a.attr_set = MOUNT_ATTR_IDMAP;
+		a.userns_fd = m->userns;
+	}
+	mapped = syscall(NR_OPEN_TREE_ATTR, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, &a, sizeof(a));
+	if (mapped < 0 && m->userns < 0) /* it has none */
+		return fd;
+	fd_close(fd);
+	return mapped < 0 ? session_fail(s, -errno, "mount %s: give it its id map", m->e->mountpoint) : fd_high(mapped);
+}
