@@ -182,8 +182,10 @@ static int flow_threads(struct session *s, struct task *k)
 	int r = spawn_threads(s, k);
 
 	if (r == 0)
-		r = spawn_threads_apart(s, k, ns_enter_thread);
-	return r < 0 ? r : spawn_check_threads(s, k);
+		r = spawn_threads_apart(s, k, ns_enter_mnt);
+	if (r == 0)
+		r = spawn_check_threads(s, k);
+	return r < 0 ? r : ns_enter_threads(s, k);
 }
 
 static int flow_tree(struct session *s)

@@ -1021,30 +1021,27 @@ static int nested_mount(struct session *s, const struct ns *ns, struct mnt_list 
 	return r;
 }
 
-/*
- * The copy of the root task's, descriptor of it. Where that one's new root is stacked on the old one, it would come
- * between: see root_in().
- */
-static int nested_begin(struct session *s, const struct ns *ns)
+/* A copy of the root task's. Where that one's new root is stacked on the old one, it would come between: see root_in(). */
+static int nested_copy(struct session *s, const struct ns *ns)
 {
-	int fd;
-
+	if (unshare(CLONE_NEWNS) < 0)
+		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
 	if (ids_mapped(s) && umount2("/", MNT_DETACH) < 0)
 		return session_fail(s, -errno, "mnt namespace %u: leave the root task's behind", ns->id);
-	fd = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
-	return fd < 0 ? session_fail(s, -errno, "mnt namespace %u: open it", ns->id) : fd;
+	return 0;
 }
 
 /* It begins as a copy of the root task's, which is left behind. */
 static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int r, fd;
+	int r = nested_copy(s, ns), fd;
 
-	if (unshare(CLONE_NEWNS) < 0)
-		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < l->n; i++)
 		l->v[i]->in = ns->owner ? ns : NULL;
-	fd = ns->owner ? owned_stage(s, ns, l) : nested_begin(s, ns);
+	fd = ns->owner ? owned_stage(s, ns, l)
+		       : fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
 	if (fd < 0)
 		return fd;
 	for (size_t i = 0; i < l->n; i++)

@@ -705,9 +705,9 @@ static bool is_there(const struct thread *t, unsigned row, uint32_t id, const Ta
 	return from && !elsewhere && id == ns_id_get(&ns_rows[row], from);
 }
 
-/* From where ids from say to where ids to say; all: also where it is already. */
+/* From where ids from say to where ids to say, in those kinds; all: also where it is already. */
 static int enter_own(struct session *s, struct thread *t, const TaskKobjIdsEntry *to, const TaskKobjIdsEntry *from,
-		     bool all)
+		     uint64_t kinds, bool all)
 {
 	const struct ns *which[NS_KINDS];
 	size_t n = 0;
@@ -719,7 +719,8 @@ static int enter_own(struct session *s, struct thread *t, const TaskKobjIdsEntry
 		bool as_root = id == ns_id_get(row, s->tree->root->ids);
 		struct ns *ns = as_root ? ns_set(s)->root[order[i]] : ns_find(s, id);
 
-		if (!ns_nested(s, row->bare.flag, 0) || !ns || (!all && is_there(t, order[i], id, from)))
+		if (!(kinds & row->bare.flag) || !ns_nested(s, row->bare.flag, 0) || !ns ||
+		    (!all && is_there(t, order[i], id, from)))
 			continue;
 		if (ns->fd < 0 && as_root)
 			r = open_of_root(s, ns, s->tree->root);
@@ -735,12 +736,21 @@ static int enter_own(struct session *s, struct thread *t, const TaskKobjIdsEntry
 
 int ns_enter_task(struct session *s, struct task *k, bool foreign)
 {
-	return enter_own(s, task_leader(k), k->ids, k->parent->ids, foreign);
+	return enter_own(s, task_leader(k), k->ids, k->parent->ids, ~0ULL, foreign);
 }
 
-int ns_enter_thread(struct session *s, struct thread *t, const struct thread *by)
+int ns_enter_mnt(struct session *s, struct thread *t, const struct thread *by)
 {
-	return enter_own(s, t, thread_ids(t), thread_ids(by), false);
+	return enter_own(s, t, thread_ids(t), thread_ids(by), CLONE_NEWNS, false);
+}
+
+int ns_enter_threads(struct session *s, struct task *k)
+{
+	int r = 0;
+
+	for (unsigned n = 1; r == 0 && n < k->n_threads; n++)
+		r = enter_own(s, &k->threads[n], k->threads[n].core->ids, k->ids, ~(uint64_t)CLONE_NEWNS, false);
+	return r;
 }
 
 static struct userns *user_of(struct session *s, const struct ns *ns)

@@ -120,8 +120,16 @@ int ns_root_fd(struct session *s);
 int ns_root_of(struct session *s, uint32_t mnt_id);
 /** ns_enter_task - restore: a task that was just born goes from its parent's namespaces to its own */
 int ns_enter_task(struct session *s, struct task *k, bool foreign);
-/** ns_enter_thread - restore: the same of a thread; by: the thread that it was born by */
-int ns_enter_thread(struct session *s, struct thread *t, const struct thread *by);
+/**
+ * ns_enter_mnt - restore: a thread that was just born goes from the mount namespace of by, who bore it, to its own:
+ * once others have their directory in common with it, it may not
+ */
+int ns_enter_mnt(struct session *s, struct thread *t, const struct thread *by);
+/**
+ * ns_enter_threads - restore: all threads of a process exist and go to their other namespaces. Not before: in a user
+ * namespace there may be no way back for those that they bear
+ */
+int ns_enter_threads(struct session *s, struct task *k);
 /**
  * ns_enter_user - at last into its user namespace: its rights over what is outside are gone then; it makes the time
  * namespace of its children

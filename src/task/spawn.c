@@ -860,13 +860,29 @@ static struct thread *kin_cloner(const struct kin_threads *kin, const struct thr
 	return files ? files : fs ? fs : task_leader(t->task);
 }
 
-/* The next to be born: one that shares something with those who are there, if possible. */
+static bool is_kin(const struct kin_threads *kin, const struct thread *t)
+{
+	return map_get(&kin->files, t->files_id) || map_get(&kin->fs, t->fs_id);
+}
+
+/* From its process's mount namespace there is a way to all others. */
+static bool is_home(const struct thread *t)
+{
+	return !t->core->ids || !t->task->ids || t->core->ids->mnt_ns_id == t->task->ids->mnt_ns_id;
+}
+
+/* The next to be born: one that shares something with those who are there, if possible; at home, if possible. */
 static unsigned kin_next(const struct kin_threads *kin, struct thread *const *list, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (map_get(&kin->files, list[i]->files_id) || map_get(&kin->fs, list[i]->fs_id))
-			return i;
-	return 0;
+	unsigned best = 0, best_rank = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned rank = is_kin(kin, list[i]) * 2 + is_home(list[i]);
+
+		if (rank > best_rank)
+			best = i, best_rank = rank;
+	}
+	return best;
 }
 
 int spawn_threads_apart(struct session *s, struct task *k,

@@ -13,6 +13,15 @@ teardown() { teardown_kind; }
 @test "threads that share descriptors or directories with some others" { keeps clones groups; }
 @test "threads in network, uts, ipc namespaces of their own" { keeps clones net; }
 @test "threads in mount namespaces of their own" { AROUND="spaces user" keeps clones mounts; }
+@test "... in a user namespace below the tree's, or of one below that" { keeps clones below; }
+@test "... of a user namespace below the tree's, with mounts" { AROUND="spaces user" keeps clones mounts-below; }
+@test "threads where their process could not send them again are refused" {
+	start_kind clones stays
+	refused "nor to one below"
+	clean_kind
+	start_kind clones birth
+	refused "another time namespace"
+}
 @test "attributes that each thread has alone" { keeps clones attributes; }
 @test "tasks in one memory, with threads and namespaces of their own" { keeps clones tasks; }
 
@@ -45,6 +54,7 @@ killed() { # killed CASE: kill -9 of dumps at random moments, then of supervisor
 @test "kill -9 of the supervisor: threads in namespaces of their own" { killed net; }
 @test "kill -9 of the supervisor: tasks in one memory" { killed tasks; }
 
+all_gone() { [ -z "$(pgrep -x clones)" ]; }
 @test "kill -9 of a restore leaves nothing behind, or all of it" {
 	start_kind clones tasks
 	dump
@@ -56,8 +66,7 @@ killed() { # killed CASE: kill -9 of dumps at random moments, then of supervisor
 		kill -9 "$d" 2>/dev/null || true
 		wait "$d" || true
 		until_true settled
-		gone "$PID" || break # it was quick enough
-		[ -z "$(pgrep -x clones)" ]
+		until_true all_gone || break # it was quick enough
 	done
 	! gone "$PID" || restore
 	verify

@@ -27,6 +27,9 @@
 
 #define MAX 32
 #define STACK 65536
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 #define THREAD (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 #define ALL (THREAD | CLONE_FS | CLONE_FILES)
 #define OP_CLONE -1
@@ -114,7 +117,7 @@ static struct worker *born(struct worker *by, int flags)
 /* ---- what they see ---- */
 
 struct view {
-	char same[MAX + 1][MAX + 1]; /* bits: what two of them share */
+	short same[MAX + 1][MAX + 1]; /* bits: what two of them share */
 	struct look {
 		char cwd[256], host[70], status[1600], links, lo;
 		long mode, file, queue, nice, slack, policy, io, keep;
@@ -155,16 +158,16 @@ static ino_t link_of(pid_t tid, const char *name)
 	return st.st_ino;
 }
 
-static char same(pid_t a, pid_t b)
+static short same(pid_t a, pid_t b)
 {
-	static const char *const names[] = { "net", "uts", "ipc", "mnt" };
-	char bits = 0, ns = 0;
+	static const char *const names[] = { "net", "uts", "ipc", "mnt", "cgroup", "user", "pid", "time" };
+	short bits = 0;
 
 	for (int i = 0; i < 5; i++)
 		bits |= (syscall(SYS_kcmp, a, b, types[i], 0, 0) == 0) << i;
-	for (int i = 0; i < 4; i++)
-		ns |= (link_of(a, names[i]) == link_of(b, names[i])) << i;
-	return bits ^ ns << 4 ^ ns >> 4; /* any change of one shows */
+	for (int i = 0; i < 8; i++)
+		bits |= (link_of(a, names[i]) == link_of(b, names[i])) << (5 + i);
+	return bits;
 }
 
 static void look(struct worker *w, pid_t tid, struct look *l)
@@ -323,6 +326,72 @@ static void mounts_check(void)
 	CHECK(IN(&worker[0], SYS_rmdir, "../here") == 0);
 }
 
+/* A task in a user namespace of its own, below by's. */
+static struct worker *born_below(struct worker *by)
+{
+	static const char *const files[] = { "uid_map", "gid_map" };
+	struct worker *w = born(by, CLONE_VM | CLONE_NEWUSER | SIGCHLD);
+
+	for (int i = 0; i < 2; i++) {
+		char path[64];
+		long fd;
+
+		snprintf(path, sizeof(path), "/proc/%d/%s", w->tid, files[i]);
+		fd = IN(by, SYS_openat, AT_FDCWD, path, O_WRONLY, 0);
+		CHECK(fd >= 0 && IN(by, SYS_write, fd, "0 0 5000", 8) == 8 && IN(by, SYS_close, fd) == 0);
+	}
+	return w;
+}
+
+/* Threads of such a task, in namespaces that belong to its user namespace or to one below that. */
+static void below(void)
+{
+	struct worker *a = born_below(NULL), *b = born_below(a), *net = born(a, ALL), *guest = born(a, THREAD | CLONE_FS);
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	char path[64];
+	long fd;
+
+	CHECK(IN(net, SYS_unshare, CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWCGROUP) == 0);
+	CHECK(IN(net, SYS_sethostname, "below", 5) == 0);
+	fd = IN(net, SYS_socket, AF_INET, SOCK_DGRAM, 0);
+	CHECK(fd >= 0 && IN(net, SYS_ioctl, fd, SIOCSIFFLAGS, &lo) == 0);
+	born(net, CLONE_VM | CLONE_FILES | SIGCHLD);
+	CHECK(IN(b, SYS_unshare, CLONE_NEWNET | CLONE_NEWIPC) == 0 && IN(b, SYS_msgget, 4711, IPC_CREAT | 0600) >= 0);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", b->tid);
+	fd = IN(guest, SYS_openat, AT_FDCWD, path, O_RDONLY, 0);
+	CHECK(fd >= 0 && IN(guest, SYS_setns, fd, CLONE_NEWNET) == 0 && IN(guest, SYS_close, fd) == 0);
+	guest = born(guest, ALL);
+	CHECK(IN(guest, SYS_unshare, CLONE_NEWIPC) == 0);
+}
+
+/* The same with mounts. */
+static void mounts_below(void)
+{
+	struct worker *a = born_below(NULL), *b;
+
+	mkdir("m", 0755);
+	b = born(a, THREAD | CLONE_FILES);
+	CHECK(IN(b, SYS_unshare, CLONE_NEWNS) == 0);
+	CHECK(IN(b, SYS_mount, "inside", "m", "tmpfs", 0, "size=1m") == 0);
+	CHECK(IN(b, SYS_mkdir, "m/here", 0755) == 0 && IN(b, SYS_chdir, "m/here") == 0);
+	CHECK(access("m/here", F_OK) < 0);
+}
+
+/* One that has stayed where its process was before that had a user namespace. */
+static void stays(void)
+{
+	struct worker *a = born_below(NULL);
+
+	born(a, ALL);
+	CHECK(IN(a, SYS_unshare, CLONE_NEWUTS) == 0);
+}
+
+/* Children of a thread would be born in another time namespace. */
+static void birth(void)
+{
+	CHECK(IN(born(NULL, ALL), SYS_unshare, CLONE_NEWTIME) == 0);
+}
+
 /* What each thread may have alone. */
 static void attributes(void)
 {
@@ -376,6 +445,10 @@ static const struct {
 	{ "groups", groups, groups_check },
 	{ "net", net_and_names, NULL },
 	{ "mounts", mounts, mounts_check },
+	{ "below", below, NULL },
+	{ "mounts-below", mounts_below, NULL },
+	{ "stays", stays, NULL },
+	{ "birth", birth, NULL },
 	{ "attributes", attributes, NULL },
 	{ "tasks", tasks, tasks_check },
 };
