@@ -22,6 +22,11 @@ teardown() { teardown_kind; }
 	start_kind clones birth
 	refused "another time namespace"
 }
+@test "sockets of a network namespace that no task is in" { keeps clones lone-socket; }
+@test "... nor a descriptor: refused" {
+	start_kind clones nothing-else
+	refused "that nothing else in the tree holds"
+}
 @test "attributes that each thread has alone" { keeps clones attributes; }
 @test "tasks in one memory, with threads and namespaces of their own" { keeps clones tasks; }
 

@@ -12,6 +12,7 @@
 #include <linux/kcmp.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
@@ -392,6 +394,49 @@ static void birth(void)
 	CHECK(IN(born(NULL, ALL), SYS_unshare, CLONE_NEWTIME) == 0);
 }
 
+/* Sockets of a network namespace that no task is in: a descriptor holds it. */
+static int net, udp, name;
+
+static void lone_socket(void)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(5000), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "\0there" };
+	struct ip_mreqn group = { .imr_multiaddr.s_addr = htonl(0xe0010203), .imr_ifindex = 1 };
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
+	CHECK(unshare(CLONE_NEWNET) == 0);
+	net = open("/proc/thread-self/ns/net", O_RDONLY);
+	udp = socket(AF_INET, SOCK_DGRAM, 0);
+	name = socket(AF_UNIX, SOCK_DGRAM, 0);
+	CHECK(ioctl(udp, SIOCSIFFLAGS, &lo) == 0 && bind(udp, (void *)&in, sizeof(in)) == 0);
+	CHECK(setsockopt(udp, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)) == 0);
+	CHECK(bind(name, (void *)&un, sizeof(sa_family_t) + 6) == 0);
+	CHECK(setns(home, CLONE_NEWNET) == 0 && close(home) == 0);
+}
+
+static void nothing_else(void)
+{
+	lone_socket();
+	close(net);
+}
+
+/* Only from there they can be reached. */
+static void lone_check(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(5000), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "\0there" };
+	struct ip_mreqn group = { .imr_multiaddr.s_addr = htonl(0xe0010203), .imr_ifindex = 1 };
+	char text[4] = "";
+
+	CHECK(setsockopt(udp, IPPROTO_IP, IP_DROP_MEMBERSHIP, &group, sizeof(group)) == 0);
+	CHECK(setns(net, CLONE_NEWNET) == 0);
+	CHECK(sendto(socket(AF_INET, SOCK_DGRAM, 0), "abc", 3, 0, (void *)&in, sizeof(in)) == 3);
+	CHECK(recv(udp, text, 3, 0) == 3 && !strcmp(text, "abc"));
+	CHECK(sendto(socket(AF_UNIX, SOCK_DGRAM, 0), "def", 3, 0, (void *)&un, sizeof(sa_family_t) + 6) == 3);
+	CHECK(recv(name, text, 3, 0) == 3 && !strcmp(text, "def"));
+}
+
 /* What each thread may have alone. */
 static void attributes(void)
 {
@@ -449,6 +494,8 @@ static const struct {
 	{ "mounts-below", mounts_below, NULL },
 	{ "stays", stays, NULL },
 	{ "birth", birth, NULL },
+	{ "lone-socket", lone_socket, lone_check },
+	{ "nothing-else", nothing_else, NULL },
 	{ "attributes", attributes, NULL },
 	{ "tasks", tasks, tasks_check },
 };
