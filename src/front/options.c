@@ -412,9 +412,13 @@ static int take_pre_dump_mode(struct take *t)
 
 static int take_file_validation(struct take *t)
 {
-	return strcmp(t->arg, "filesize") && strcmp(t->arg, "buildid") ?
-		       wrong_usage(t, "is neither filesize nor buildid") :
-		       0;
+	bool size_only = !strcmp(t->arg, "filesize");
+
+	if (!size_only && strcmp(t->arg, "buildid"))
+		return wrong_usage(t, "is neither filesize nor buildid");
+	t->q->opts->has_file_size_only = true;
+	t->q->opts->file_size_only = size_only;
+	return 0;
 }
 
 static int take_empty_ns(struct take *t)
