@@ -115,9 +115,8 @@ int help_run(const char *command)
 		fputs(overview, stdout);
 		return 0;
 	}
-	if (strcmp(command, "help") && strcmp(command, "dump") && strcmp(command, "criu") && strcmp(command, "swrk") &&
-	    strcmp(command, "service"))
-		return term_fail("help: there is no command %s; stasis help lists them", command);
+	if (strcmp(command, "help") && strcmp(command, "criu") && !cli_has(command))
+		return people_unknown(command);
 	if (!strcmp(command, "help")) {
 		fputs(overview, stdout);
 		return 0;

@@ -7,6 +7,8 @@
 
 /** people_wants - is this command line ours? "restore DIR" is, "restore -D DIR" is criu's */
 bool people_wants(int argc, char **argv);
+/** people_unknown - there is no such command; is another one meant? Exit status */
+int people_unknown(const char *command);
 /** people_main - carry it out; exit status */
 int people_main(int argc, char **argv);
 
