@@ -34,7 +34,7 @@ static const struct own {
 	{ "--format", "checkpoint", offsetof(struct people, format), 0 },
 	{ "--runtime-root", "checkpoint restore list", offsetof(struct people, roots), 0 },
 	{ "--bundle", "restore", offsetof(struct people, bundle), 0 },
-	{ "--json", "list show check", 0, offsetof(struct people, json) },
+	{ "--json", "checkpoint restore list show check", 0, offsetof(struct people, json) },
 	{ "--all", "list", 0, offsetof(struct people, all) },
 	{ "--whole-rootfs", "checkpoint", 0, offsetof(struct people, whole_rootfs) },
 };
@@ -163,6 +163,10 @@ static int parse(struct people *p, const struct command *c, int argc, char **arg
 		p->what = argv[first++];
 	if (first < argc)
 		return term_fail("%s: is one word too many (stasis help %s)", argv[first], c->name);
+	if (p->json && p->req.opts->log_file && !strcmp(p->req.opts->log_file, "-"))
+		return term_fail("--json: goes to standard output; give the log another place than -");
+	if (p->json)
+		p->req.opts->display_stats = false; /* is in the answer */
 	if (c->operand && !p->what && !p->import)
 		return term_fail("%s: which %s? (stasis help %s)", c->name, c->operand, c->name);
 	return 0;

@@ -37,6 +37,8 @@ struct request {
 	/* a caller in this process: told every step before the scripts; negative fails the job */
 	int (*watch)(void *arg, const char *step);
 	void *watch_arg;
+	struct stats stats; /* of the job that was done */
+	bool logged;	    /* its log was begun */
 	/* a restore succeeded and the caller is to be told: until it returns our death ends the tasks */
 	void (*done)(void *arg, pid_t root);
 	void *done_arg;
@@ -50,6 +52,8 @@ struct request {
 };
 
 #define WHY_MAX 1000 /* a reason, with its NUL; cr_errmsg may have 1023 bytes */
+
+void texts_free(struct texts *t);
 
 void request_init(struct request *q);
 void request_close(struct request *q);
