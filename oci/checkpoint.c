@@ -108,6 +108,40 @@ static int open_export(struct job *j)
 	return q->images < 0 || q->work < 0 ? fail(j, j->dir, strerror(errno)) : 0;
 }
 
+/* A named volume of Podman is a directory of the host that its configuration mounts. */
+static const char *volume_source(yajl_val spec, const char *dest)
+{
+	yajl_val mounts = json_get(spec, "mounts");
+
+	for (size_t i = 0; dest && i < json_n(mounts); i++) {
+		const char *at = json_text(json_at(mounts, i), "destination");
+
+		if (at && !strcmp(at, dest))
+			return json_text(json_at(mounts, i), "source");
+	}
+	return NULL;
+}
+
+/* Podman wants each of a container's volumes in the archive, and fills the one that it makes from it. */
+static int volumes_write(struct job *j)
+{
+	own_json yajl_val config = json_read(j->top, "config.dump");
+	own_json yajl_val spec = j->c->config ? json_read(AT_FDCWD, j->c->config) : NULL;
+	yajl_val list = json_get(config, "namedVolumes");
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < json_n(list) && !j->p->ignore_volumes; i++) {
+		const char *name = json_text(json_at(list, i), "volumeName");
+		const char *source = volume_source(spec, json_text(json_at(list, i), "dest"));
+
+		if (!name || strchr(name, '/') || !source)
+			continue;
+		term_note("reading the volume %s", name);
+		r = diff_volume(source, j->top, name, j->why, sizeof(j->why));
+	}
+	return r;
+}
+
 /* The tasks stand still after post-dump's memory: the files are of the same moment. */
 static int watch(void *arg, const char *step)
 {
@@ -121,7 +155,7 @@ static int watch(void *arg, const char *step)
 	term_note("comparing its files with those of its image");
 	r = diff_write(j->c, j->top, j->p->whole_rootfs, j->why, sizeof(j->why));
 	j->no_layers = r == 1 && *j->c->runtime;
-	return r < 0 ? r : 0;
+	return r < 0 ? r : volumes_write(j);
 }
 
 static int prepare(struct job *j)
@@ -236,8 +270,9 @@ static int run(struct job *j)
 
 	if (p->req.opts->has_pid)
 		return fail(j, "--tree", "the container says which tasks are meant; leave -t out");
-	if (!p->exp && (p->compress || p->format || p->whole_rootfs))
-		return fail(j, p->compress ? "--compress" : p->format ? "--format" : "--whole-rootfs", "needs --export");
+	if (!p->exp && (p->compress || p->format || p->whole_rootfs || p->ignore_volumes))
+		return fail(j, p->compress ? "--compress" : p->format ? "--format" : p->whole_rootfs ? "--whole-rootfs" : "--ignore-volumes",
+			    "needs --export");
 	if (!j->c->pid)
 		return fail(j, "has no task that runs; start it first", NULL);
 	if (!*j->c->runtime && p->whole_rootfs)

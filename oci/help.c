@@ -47,6 +47,8 @@ static const struct topic {
 	  "      --compress HOW        none, gzip or zstd, whatever the name ends in\n"
 	  "      --format HOW          plain, or oci: an OCI image of it, as skopeo copies it (oci-archive:FILE)\n"
 	  "      --whole-rootfs        all files of the root, not only those that differ from its image\n"
+	  "      --ignore-volumes      without the contents of Podman's volumes; podman container restore wants to be\n"
+	  "                            told the same\n"
 	  "      --runtime-root DIR    look for the runtime's state there first (several: DIR:DIR);\n"
 	  "                            $STASIS_RUNTIME_ROOT says the same\n"
 	  "      --tcp-established     keep TCP connections (to other hosts, too)\n"

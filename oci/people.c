@@ -37,6 +37,7 @@ static const struct own {
 	{ "--json", "checkpoint restore list show check", 0, offsetof(struct people, json) },
 	{ "--all", "list", 0, offsetof(struct people, all) },
 	{ "--whole-rootfs", "checkpoint", 0, offsetof(struct people, whole_rootfs) },
+	{ "--ignore-volumes", "checkpoint", 0, offsetof(struct people, ignore_volumes) },
 };
 _Static_assert(ARRAY_SIZE(owns) == ARRAY_SIZE(((struct people *)0)->taken), "a row each");
 

@@ -18,8 +18,8 @@ struct people {
 	const char *what; /* the operand: container, directory or archive; NULL if none */
 	/* our options; borrowed from argv, NULL if not given */
 	const char *exp, *import, *compress, *format, *roots, *bundle;
-	bool json, all, whole_rootfs;
-	bool taken[9]; /* which of our options were given, by their row in people.c */
+	bool json, all, whole_rootfs, ignore_volumes;
+	bool taken[10]; /* which of our options were given, by their row in people.c */
 };
 
 int checkpoint_run(struct people *p);

@@ -255,6 +255,28 @@ in volume" ]
 	[[ $output == *"requires root"* ]]
 }
 
+@test "stasis checkpoint --export: volumes with all that is in them, or without" {
+	counter one -v vol:/vol -v "empty:/own/empty"
+	p exec one sh -c 'echo in volume > /vol/file; busybox ln /vol/file /vol/same; mkdir -m 700 /vol/dir; busybox chown 12:34 /vol/dir'
+	stasis checkpoint one --export "$DIR/bare.tar" --ignore-volumes --leave-running
+	! tar -tf "$DIR/bare.tar" | grep volumes
+	stasis checkpoint one --export "$DIR/one.tar.zst"
+	n=$(last one)
+	p rm one >/dev/null
+	p volume rm vol empty >/dev/null
+	p container restore --import "$DIR/one.tar.zst" >/dev/null || why
+	onward one "$n"
+	p exec one sh -c 'cat /vol/same; busybox stat -c "%u:%g %a" /vol/dir; busybox stat -c %h /vol/file; ls /own/empty' >"$DIR/seen" 2>&1 || true; cat "$DIR/seen"
+	[ "$(cat "$DIR/seen")" = "in volume
+12:34 700
+2" ]
+	p rm -f -t 0 one >/dev/null
+	p volume rm vol empty >/dev/null
+	run ! p container restore --import "$DIR/bare.tar"
+	p container restore --ignore-volumes --import "$DIR/bare.tar" >/dev/null || why
+	until_true beyond one 3
+}
+
 @test "stasis checkpoint --export: an archive that podman container restore --import takes" {
 	counter one --tmpfs /own
 	p exec one sh -c 'echo kept > /kept; rm /etc/group; echo own > /own/file'
