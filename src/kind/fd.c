@@ -203,8 +203,6 @@ static const struct {
 } hopeless[] = {
 	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
 	  "let the program close and unmap it first" },
-	{ "anon_inode:[userfaultfd]", "a userfaultfd, whose registrations and waiting faults the kernel does not show",
-	  "let the program close it first" },
 	{ "anon_inode:[perf_event]", "a performance event, whose counts cannot be set again",
 	  "end the measurement first" },
 	{ "anon_inode:bpf-prog", "a BPF program, which the kernel does not give back as it was loaded",
