@@ -2,10 +2,10 @@
 /*
  * semundo: what the kernel will add to semaphores when a process ends, as it used SEM_UNDO (semop(2)).
  *
- * Kept:   the adjustment of every semaphore of the container's ipc namespaces, of every process.
- * Lost:   that processes share their adjustments (CLONE_SYSVSEM without CLONE_THREAD: the first has them); those of a
- *         thread apart from its process's. Reported: those of sets that the process may not change any more, and of
- *         sets of the host's ipc namespace, which are made when the dump ends the process.
+ * Kept:   the adjustment of every semaphore of the container's ipc namespaces, of every process, and of a thread that
+ *         has its own; who shares them (CLONE_SYSVSEM) is pstree.c's.
+ * Lost:   reported: those of sets that the process may not change any more, and of sets of the host's ipc namespace,
+ *         which are made when the dump ends the process.
  * Kernel: ipc/sem.c shows adjustments to nobody. But an operation that would take one out of its range fails with
  *         ERANGE, and one that would have to wait fails with EAGAIN (IPC_NOWAIT), and both change nothing: so the
  *         process tries, and how far it is to the end of the range tells the adjustment.
@@ -15,6 +15,7 @@
 #include "base/list.h"
 
 #include <linux/kcmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
@@ -152,7 +153,7 @@ static bool answer_beyond(struct batch *b, struct semaphore *e, int sign)
 	return e->low > 0 && !*e->untold;
 }
 
-static void undo_put(TaskCoreEntry *tc, const struct semaphore *e, int sign)
+static void undo_put(ThreadCoreEntry *tc, const struct semaphore *e, int sign)
 {
 	SemUndoEntry *u = xalloc(sizeof(*u));
 
@@ -178,7 +179,7 @@ static int undo_find(struct session *s, struct thread *t, const struct semaphore
 	for (int width = far; r == 0 && left.n && width; width /= 2)
 		r = each(s, t, &left, ask_beyond, answer_beyond, sign);
 	for (size_t i = 0; r == 0 && i < left.n; i++)
-		undo_put(t->core->tc, &left.v[i], sign);
+		undo_put(t->core->thread_core, &left.v[i], sign);
 	free(left.v);
 	return r;
 }
@@ -208,9 +209,13 @@ static int semaphores_list(struct session *s, struct thread *t, bool *untold, st
 	return r < 0 ? r : each(s, t, ret, ask_value, answer_value, 0);
 }
 
-/* An earlier task of the tree has the same list, or there is none, as we have none to compare with. */
+/* Its process, or an earlier one, has the same list, or there is none, as we have none to compare with. */
 static bool has_none(struct session *s, const struct thread *t)
 {
+	const struct thread *leader = task_leader(t->task);
+
+	if (t != leader && syscall(SYS_kcmp, leader->tid, t->tid, KCMP_SYSVSEM, 0, 0) == 0)
+		return true;
 	for (size_t i = 0; s->tree->all[i] != t->task; i++)
 		if (s->tree->all[i]->state != TASK_DEAD &&
 		    syscall(SYS_kcmp, task_leader(s->tree->all[i])->tid, t->tid, KCMP_SYSVSEM, 0, 0) == 0)
@@ -218,11 +223,13 @@ static bool has_none(struct session *s, const struct thread *t)
 	return syscall(SYS_kcmp, getpid(), t->tid, KCMP_SYSVSEM, 0, 0) == 0;
 }
 
-static bool of_host(const struct task *k)
+static bool of_host(const struct thread *t)
 {
 	struct stat its, ours;
+	char path[48];
 
-	return fstatat(k->proc, "ns/ipc", &its, 0) == 0 && stat("/proc/self/ns/ipc", &ours) == 0 && its.st_ino == ours.st_ino;
+	snprintf(path, sizeof(path), "task/%d/ns/ipc", t->tid);
+	return fstatat(t->task->proc, path, &its, 0) == 0 && stat("/proc/self/ns/ipc", &ours) == 0 && its.st_ino == ours.st_ino;
 }
 
 static int semundo_more(struct session *s, struct thread *t)
@@ -240,13 +247,13 @@ static int semundo_more(struct session *s, struct thread *t)
 	if (untold)
 		session_warn(s, "task %d: may have semaphores to be undone at its end (SEM_UNDO) that it may not change now; that is not kept",
 			     t->task->vpid);
-	if (r < 0 || !of_host(t->task) || !t->core->tc->n_sem_undo)
+	if (r < 0 || !of_host(t) || !t->core->thread_core->n_sem_undo)
 		return r;
 	session_warn(s, "task %d: has semaphores of the host's ipc namespace to be undone at its end (SEM_UNDO): that is done when it is ended now",
 		     t->task->vpid);
-	for (size_t i = 0; i < t->core->tc->n_sem_undo; i++)
-		free(t->core->tc->sem_undo[i]);
-	t->core->tc->n_sem_undo = 0;
+	for (size_t i = 0; i < t->core->thread_core->n_sem_undo; i++)
+		free(t->core->thread_core->sem_undo[i]);
+	t->core->thread_core->n_sem_undo = 0;
 	return 0;
 }
 
@@ -254,7 +261,7 @@ static int semundo_more(struct session *s, struct thread *t)
 
 static int semundo_check(struct session *s, const struct thread *t)
 {
-	const TaskCoreEntry *tc = t->core->tc;
+	const ThreadCoreEntry *tc = t->core->thread_core;
 
 	for (size_t i = 0; i < tc->n_sem_undo; i++)
 		if (tc->sem_undo[i]->adjust > VALUE_MAX || tc->sem_undo[i]->adjust < -VALUE_MAX - 1 || tc->sem_undo[i]->num > UINT16_MAX)
@@ -265,7 +272,7 @@ static int semundo_check(struct session *s, const struct thread *t)
 
 static int semundo_restore(struct session *s, struct thread *t, struct batch *b)
 {
-	const TaskCoreEntry *tc = t->core->tc;
+	const ThreadCoreEntry *tc = t->core->thread_core;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < tc->n_sem_undo; i++) {
@@ -289,6 +296,7 @@ static int semundo_restore(struct session *s, struct thread *t, struct batch *b)
 const struct task_kind task_kind_semundo = {
 	.name = "semaphore adjustments",
 	.stage = STAGE_ATTR,
+	.per_thread = true,
 	.more = semundo_more,
 	.check = semundo_check,
 	.restore = semundo_restore,
