@@ -16,6 +16,7 @@
 #include "kind/ids.h"
 #include "kind/lsm.h"
 #include "kind/mnt-auto.h"
+#include "kind/mnt-deleted.h"
 #include "kind/mnt-owned.h"
 #include "kind/mnt-tar.h"
 #include "kind/ns.h"
@@ -380,6 +381,13 @@ static int bind_of(struct session *s, const struct mnt *m, struct mnt *of)
 	return at < 0 ? at : bind_from(at);
 }
 
+static int bind_deleted(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	own_fd int fd = mnt_deleted_make(s, m, of, seen_fd(of));
+
+	return fd < 0 ? fd : bind_from(fd);
+}
+
 /* From a mount of l, made already. Return: a clone, -ENOENT: there is none, or -errno with the reason */
 static int bind_in(struct session *s, const struct mnt_list *l, const struct mnt *m)
 {
@@ -402,6 +410,37 @@ static int bind_in(struct session *s, const struct mnt_list *l, const struct mnt
 
 #define SUPERS "mnt super" /* superblock to descriptor + 1, of those whose root is mounted nowhere */
 
+/* What was deleted is made in any mount that shows its file system; likewise bind_in() */
+static int bind_deleted_in(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	for mnt_each_same (o, l, m->e->root_dev) {
+		int ns = o->ns < 0 ? (int)(intptr_t)map_get(session_map(s, MAIN), 0) - 1 : o->ns;
+		struct stat st;
+
+		if (o->was || seen_fd(o) < 0 || fstat(seen_fd(o), &st) < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		return there(s, o->fd >= 0 && o->ns != m->ns ? ns : -1, bind_deleted, m, o);
+	}
+	return -ENOENT;
+}
+
+static int bind_deleted_any(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	const struct map *all = session_map(s, "mnt");
+	int super = (int)(intptr_t)map_get(session_map(s, SUPERS), m->e->root_dev) - 1;
+	int r = bind_deleted_in(s, l, m);
+
+	for (size_t i = 0; r == -ENOENT && i < all->max; i++)
+		if (all->rows[i].value && all->rows[i].value != l)
+			r = bind_deleted_in(s, all->rows[i].value, m);
+	if (r == -ENOENT && super >= 0) {
+		struct mnt top = { .e = &(MntEntry){ .root = "/" }, .fd = super };
+
+		r = bind_deleted(s, m, &top);
+	}
+	return r;
+}
+
 /*
  * From another mount of the same superblock, made already: the own list first, then other namespaces, but not
  * the root task's, from which nested_sources() took what it has.
@@ -415,6 +454,8 @@ static int bind_same(struct session *s, const struct mnt_list *l, const struct m
 	for (size_t i = 0; r == -ENOENT && m->ns >= 0 && i < all->max; i++)
 		if (all->rows[i].value && all->rows[i].value != l)
 			r = bind_in(s, all->rows[i].value, m);
+	if (r == -ENOENT && m->was)
+		return bind_deleted_any(s, l, m);
 	if (r == -ENOENT && super >= 0) {
 		r = bind_bare(super, m->e->root + 1);
 		r = r < 0 ? session_fail(s, r, "mount %s: find its root %s in a new file system", m->e->mountpoint,
@@ -1250,6 +1291,8 @@ int mnt_build(struct session *s, struct mnt_list *l)
 		late += is_late(all.v[i]);
 	if (r == 0 && late)
 		r = late_take(s, late);
+	if (mnt_deleted_end(s) < 0 && r == 0) /* whatever has become of the mounts */
+		r = -EIO;
 	if (r == 0)
 		r = set_groups(s, &all);
 	free(all.v);

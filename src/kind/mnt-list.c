@@ -77,7 +77,7 @@ const char *mnt_below(const char *path, const char *above)
 	size_t n = strlen(above);
 
 	if (!strcmp(above, "/"))
-		return path + (*path == '/');
+		return *path == '/' ? path + 1 : NULL;
 	if (strncmp(path, above, n) || (path[n] && path[n] != '/'))
 		return NULL;
 	return path + n + (path[n] == '/');
@@ -90,6 +90,7 @@ void mnt_free(struct mnt_list *l)
 		fd_close(l->v[i]->source);
 		fd_close(l->v[i]->bare);
 		fd_close(l->v[i]->userns);
+		free(l->v[i]->was);
 		mnt_entry__free_unpacked(l->v[i]->e, NULL);
 		free(l->v[i]);
 	}
@@ -388,11 +389,28 @@ void mnt_keep(struct session *s, struct mnt_list *l, bool (*keep)(struct session
 			l->v[n++] = m;
 			continue;
 		}
+		free(m->was);
 		mnt_entry__free_unpacked(m->e, NULL);
 		free(m);
 	}
 	l->n = n;
 	mnt_by_dev(l);
+}
+
+void mnt_forsake(struct mnt *m, uint32_t id)
+{
+	m->was = m->e->root;
+	m->e->root = xprintf("deleted:%x", id);
+	m->e->has_ghost_id = true;
+	m->e->ghost_id = id;
+}
+
+static int write_one(struct image *img, const struct mnt *m)
+{
+	MntEntry e = *m->e;
+
+	e.root = m->was ? m->was : e.root;
+	return image_write(img, &e.base);
 }
 
 int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
@@ -401,7 +419,7 @@ int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
 	int r = image_create(s, &img, MAGIC_MNTS, "mountpoints-%u.img", ns_id);
 
 	for (size_t i = l->n; r == 0 && i-- > 0;) /* children before parents, as CRIU writes them */
-		r = image_write(&img, &l->v[i]->e->base);
+		r = write_one(&img, l->v[i]);
 	return r < 0 ? r : image_close(&img);
 }
 
@@ -411,14 +429,25 @@ static int check(struct session *s, uint32_t ns_id, MntEntry *e)
 	    strlen(e->mountpoint) >= 4096 || strlen(e->root) >= 4096)
 		return session_fail(s, -EBADMSG, "mountpoints-%u.img: mount %u has a damaged path", ns_id,
 				    e->mnt_id);
-	if (e->has_deleted && e->deleted)
-		return session_fail(s, -ENOTSUP,
-				    "mount %s: its root directory was deleted; that cannot be restored yet",
-				    e->mountpoint);
 	if (e->fstype == FSTYPE__AUTO && e->fsname && !fs_enabled(s, e->fsname))
 		e->fstype = FSTYPE__UNSUPPORTED;
 	if (e->with_plugin)
 		return session_fail(s, -ENOTSUP, "mount %s: needs a plugin of CRIU's", e->mountpoint);
+	return 0;
+}
+
+/* What comes from outside shows what it shows there. */
+static int check_deleted(struct session *s, const struct mnt_list *l, struct mnt *m)
+{
+	MntEntry *e = m->e;
+
+	if (!e->has_deleted || !e->deleted || m == l->root || e->ext_key || e->ext_mount)
+		return 0;
+	if (!e->has_ghost_id)
+		return session_fail(s, -ENOTSUP,
+				    "mount %s: shows %s, which was deleted, and the image does not hold that; give it from outside: --external 'mnt[%s]:PATH'",
+				    e->mountpoint, e->root, e->mountpoint);
+	mnt_forsake(m, e->ghost_id);
 	return 0;
 }
 
@@ -439,7 +468,11 @@ int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret)
 					 ns_id, ((MntEntry *)m)->mnt_id);
 		mnt_add(ret, (MntEntry *)m);
 	}
-	return r < 0 ? r : list_link(s, ret);
+	if (r == 0)
+		r = list_link(s, ret);
+	for (size_t i = 0; r == 0 && i < ret->n; i++)
+		r = check_deleted(s, ret, ret->v[i]);
+	return r;
 }
 
 uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id)

@@ -16,6 +16,7 @@
 #include "kind/mnt-auto.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-cgroup.h"
+#include "kind/mnt-deleted.h"
 #include "kind/mnt-files.h"
 #include "kind/mnt-idmap.h"
 
@@ -160,6 +161,8 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		    (e->fstype == FSTYPE__TMPFS || e->fstype == FSTYPE__DEVPTS))
 			r = options_inside(s, e);
 	}
+	if (root >= 0)
+		mnt_deleted_note(s, root, l);
 	return r < 0 || !mnt_auto_asked(s) ? r : mnt_auto(s, proc, l, main);
 }
 
@@ -272,6 +275,13 @@ static int check_overlay(struct session *s, const struct ns *ns, const MntEntry 
 	return r;
 }
 
+static int check_deleted(struct session *s, const struct ns *ns, const struct mnt *m)
+{
+	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+
+	return root < 0 ? root : mnt_deleted_check(s, root, m);
+}
+
 static int check(struct session *s, const struct mnt_lists *all, size_t at, const struct mnt *m)
 {
 	const struct mnt_list *l = &all->lists.v[at], *main = at ? all->lists.v : NULL;
@@ -289,17 +299,15 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 				 e->mountpoint, e->uid_map ? "and its files are the container's own, which cannot be checkpointed yet"
 							 : "and how is not to be found out here (in a user namespace, or before Linux 6.15)",
 				 e->mountpoint);
-	else if (e->has_deleted && e->deleted)
-		r = session_fail(s, -ENOTSUP,
-				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
-				 e->mountpoint, e->root);
+	else if (m->was && (r = check_deleted(s, all->where.v[at], m)) < 0)
+		;
 	else if (e->has_shown_ns_id || (main && mnt_shown_by(main, m)))
 		return 0;
 	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
 		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s%s",
-				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint,
+				 e->mountpoint, m->was ? m->was : e->root, e->source, e->mountpoint, e->mountpoint,
 				 !strcmp(e->root, "/") && text_starts(e->source, "/dev/")
 					 ? ", or have it mounted anew from that device with --enable-fs TYPE"
 					 : "");
@@ -318,6 +326,7 @@ static int lists_of(struct session *s, struct mnt_lists *all)
 	const struct ns *o = ns_of(s, CLONE_NEWNS);
 	int r = 0, one;
 
+	mnt_deleted_begin(s);
 	for (size_t n = 0; o; o = ns_nested(s, CLONE_NEWNS, n++)) {
 		*vec_add(&all->where) = o;
 		*vec_add(&all->lists) = (struct mnt_list){ 0 };
@@ -362,6 +371,11 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 	struct mnt_lists all = { 0 };
 	int r = lists_of(s, &all);
 
+	for (size_t n = 0; r == 0 && n < all.lists.n; n++) {
+		own_fd int root = session_openat(s, all.where.v[n]->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+
+		r = root < 0 ? root : mnt_deleted_dump(s, root, &all.lists.v[n]);
+	}
 	for (size_t n = 0; r == 0 && n < all.lists.n; n++)
 		r = mnt_write(s, all.where.v[n]->id, &all.lists.v[n]);
 	if (r == 0)
