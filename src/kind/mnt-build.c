@@ -18,6 +18,7 @@
 #include "kind/mnt-auto.h"
 #include "kind/mnt-deleted.h"
 #include "kind/mnt-owned.h"
+#include "kind/mnt-shown.h"
 #include "kind/mnt-tar.h"
 #include "kind/ns.h"
 #include "kind/tty.h"
@@ -466,9 +467,14 @@ static int bind_same(struct session *s, const struct mnt_list *l, const struct m
 }
 
 /* A proc of a nested pid namespace, whose first task makes it: until then it waits. */
-static bool is_late(const struct mnt *m)
+static bool is_late_proc(const struct mnt *m)
 {
 	return m->fd < 0 && m->source < 0 && m->e->has_pid_ns_id;
+}
+
+static bool is_late(const struct mnt *m)
+{
+	return is_late_proc(m) || (m->fd < 0 && m->source < 0 && m->shows_mnt);
 }
 
 /* In whatever namespace: others may show parts of it. */
@@ -578,7 +584,9 @@ static bool has_place(const struct mnt *m)
 static int bind_ns(struct session *s, const struct mnt *m)
 {
 	const struct ns *ns = ns_find(s, m->e->shown_ns_id);
-	int fd = ns && ns->fd >= 0 ? bind_from(ns->fd) : -ENOENT;
+	const struct mnt_list *its = m->shows_mnt ? map_get(session_map(s, "mnt"), m->e->shown_ns_id) : NULL;
+	int of = its ? its->root->ns : ns ? ns->fd : -1;
+	int fd = of >= 0 ? bind_from(of) : -ENOENT;
 
 	return fd < 0 ? session_fail(s, fd, "mount %s: show namespace %u", m->e->mountpoint, m->e->shown_ns_id) : fd;
 }
@@ -938,9 +946,21 @@ static int root_in(struct session *s, struct mnt_list *l, bool first)
 	return 0;
 }
 
-/* The old root is stacked on the new one for a moment: no directory is needed for it. */
+static uint64_t mount_at(const char *path)
+{
+	struct statx sx;
+
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &sx) < 0 ? 0 : sx.stx_mnt_id;
+}
+
+/*
+ * The old root is stacked on the new one for a moment: no directory is needed for it. There may be other roots on it;
+ * "/.." is what is on top.
+ */
 int mnt_root_turn(struct session *s, int fd)
 {
+	uint64_t old = mount_at("/"), top;
+
 	if (fchdir(fd) < 0)
 		return session_fail(s, -errno, "--root %s: enter it", s->opts->root);
 	if (syscall(SYS_pivot_root, ".", ".") < 0) {
@@ -949,8 +969,12 @@ int mnt_root_turn(struct session *s, int fd)
 		/* our own root is the initial ramfs, which stays */
 		if ((!ids_mapped(s) && mount(".", "/", NULL, MS_MOVE, NULL) < 0) || chroot(".") < 0)
 			return session_fail(s, -errno, "--root %s: move it to the root", s->opts->root);
-	} else if (umount2(".", MNT_DETACH) < 0) {
-		return session_fail(s, -errno, "mounts: let the old root go");
+	} else {
+		do {
+			top = mount_at("/..");
+			if (umount2(".", MNT_DETACH) < 0)
+				return session_fail(s, -errno, "mounts: let the old root go");
+		} while (top != old);
 	}
 	return chdir("/") < 0 ? session_fail(s, -errno, "enter the new root") : 0;
 }
@@ -1021,8 +1045,7 @@ static const struct {
 static int neighbours_enter(struct session *s, const struct ns *ns, int *home)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
-		const uint32_t *id = (void *)((char *)ns->task->ids + seen_in[i].id);
-		const struct ns *o = ns_find(s, *id);
+		const struct ns *o = ns->task ? ns_find(s, *(uint32_t *)((char *)ns->task->ids + seen_in[i].id)) : NULL;
 
 		home[i] = -1;
 		if (!o || o->fd < 0 || o == ns_of(s, seen_in[i].flag))
@@ -1093,18 +1116,21 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 static int nested_all(struct session *s, const struct mnt_list *main, struct mnt_list *all)
 {
 	int home = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
+	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct ns *ns;
 	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open the root task's") : 0;
 
 	map_put(session_map(s, MAIN), 0, (void *)(intptr_t)(home + 1));
-
+	if (r == 0)
+		r = mnt_shown_age(s);
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWNS, n)); n++) {
 		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
 
 		r = nested_sources(s, main, l);
 		if (r == 0)
 			r = nested_build(s, ns, l);
-		if (setns(home, CLONE_NEWNS) < 0 && r == 0)
+		/* "/" would be what is on top of it by now */
+		if ((setns(home, CLONE_NEWNS) < 0 || fchdir(root) < 0 || chroot(".") < 0) && r == 0)
 			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
 		for (size_t i = 0; i < l->n; i++)
 			*vec_add(all) = l->v[i];
@@ -1127,7 +1153,7 @@ static struct mnt *late_find(struct session *s, uint32_t id)
 
 	for (size_t n = 0; (l = list_n(s, n)); n++)
 		for (size_t i = 0; i < l->n; i++)
-			if (l->v[i]->e->mnt_id == id && is_late(l->v[i]))
+			if (l->v[i]->e->mnt_id == id && is_late_proc(l->v[i]))
 				return l->v[i];
 	return NULL;
 }
@@ -1148,11 +1174,12 @@ static int late_mount(struct session *s, const struct ns *ns, struct mnt_list *l
 	return nested_mount(s, ns, l);
 }
 
-static int late_all(struct session *s, int home)
+static int late_all(struct session *s)
 {
+	own_fd int home = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	const struct ns *ns = ns_of(s, CLONE_NEWNS);
 	const struct mnt_list *main = map_get(session_map(s, "mnt"), ns->id);
-	int r = 0;
+	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open it") : 0;
 
 	for (size_t n = 0; r == 0 && ns; ns = ns_nested(s, CLONE_NEWNS, n++)) {
 		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
@@ -1194,7 +1221,25 @@ static int late_take(struct session *s, size_t waiting)
 			return fd;
 		m->source = fd;
 	}
-	return r < 0 ? r : late_all(s, home);
+	return r < 0 ? r : late_all(s);
+}
+
+/* All namespaces are made: what shows one can be, by who is in the first of them. */
+static int late_shown(struct session *s, struct mnt_list *all)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct mnt *m = all->v[i];
+
+		if (is_late_proc(m) || !is_late(m))
+			continue;
+		m->source = bind_ns(s, m);
+		if (m->source < 0)
+			return m->source;
+		any = true;
+	}
+	return any ? late_all(s) : 0;
 }
 
 /* By the first task of the pid namespace: a detached mount of a new proc. */
@@ -1266,7 +1311,7 @@ int mnt_late(struct session *s, struct guest *g)
 
 	for (size_t n = 0; r == 0 && (l = list_n(s, n)); n++)
 		for (size_t i = 0; r == 0 && i < l->n; i++)
-			if (is_late(l->v[i]))
+			if (is_late_proc(l->v[i]))
 				r = late_one(s, g, l->v[i]);
 	return r;
 }
@@ -1288,7 +1333,9 @@ int mnt_build(struct session *s, struct mnt_list *l)
 	if (r == 0)
 		r = mnt_root_turn(s, l->root->fd); /* before a shared root would forbid it */
 	for (size_t i = 0; i < all.n; i++)
-		late += is_late(all.v[i]);
+		late += is_late_proc(all.v[i]);
+	if (r == 0)
+		r = late_shown(s, &all);
 	if (r == 0 && late)
 		r = late_take(s, late);
 	if (mnt_deleted_end(s) < 0 && r == 0) /* whatever has become of the mounts */

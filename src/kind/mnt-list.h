@@ -20,6 +20,7 @@ struct mnt {
 	char *was;	    /* its root was deleted: the name that had; e->root is one that nothing leads to. Or NULL */
 	bool locked;	    /* restore: came from a more privileged namespace with its parent */
 	int shows;	    /* restore: the pid namespace that a new proc shows; 0: that of who makes it */
+	bool shows_mnt;	    /* restore: a mnt namespace, which is made after all mounts of the root task's */
 	bool staged;	    /* restore: see mnt-owned.c */
 	int userns;	    /* restore: of its id map, or -1 */
 	bool flagged;	    /* restore: its flags are set */

@@ -19,6 +19,8 @@
 #include "kind/mnt-deleted.h"
 #include "kind/mnt-files.h"
 #include "kind/mnt-idmap.h"
+#include "kind/mnt-shown.h"
+#include "kind/ns-held.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -119,7 +121,9 @@ static const struct ns *shown_ns(struct session *s, const MntEntry *e)
 	const char *p = strchr(e->root, '[');
 	const struct ns *ns = *e->root != '/' && p && sscanf(p, "[%llu]", &ino) == 1 ? ns_by_ino(s, ino) : NULL;
 
-	return ns && ns->own && ns->kind->flag & (CLONE_NEWNET | CLONE_NEWUTS) ? ns : NULL;
+	if (!ns || !ns->own || (ns != ns_of(s, ns->kind->flag) && (!ns_held_may(ns->kind->flag) || ns->for_children)))
+		return NULL;
+	return ns;
 }
 
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
@@ -301,6 +305,9 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 				 e->mountpoint);
 	else if (m->was && (r = check_deleted(s, all->where.v[at], m)) < 0)
 		;
+	else if (*e->root != '/' && !m->was && strstr(e->root, ":["))
+		r = session_fail(s, -ENOTSUP, "mount %s: shows %s, a namespace that cannot be made for a mount; unmount it, or leave it out with --skip-mnt %s",
+				 e->mountpoint, e->root, e->mountpoint);
 	else if (e->has_shown_ns_id || (main && mnt_shown_by(main, m)))
 		return 0;
 	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
@@ -396,6 +403,7 @@ static int mnt_prepare(struct session *s, const struct ns *ns)
 	r = mnt_read(s, ns->id, l);
 	if (r == 0)
 		r = mnt_idmap_prepare(s, l);
+	mnt_shown_mark(s, l);
 	return r < 0 ? r : mnt_sources(s, l, ns == top ? NULL : map_get(session_map(s, "mnt"), top->id));
 }
 
