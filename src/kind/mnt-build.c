@@ -16,6 +16,7 @@
 #include "kind/ids.h"
 #include "kind/lsm.h"
 #include "kind/mnt-auto.h"
+#include "kind/mnt-autofs.h"
 #include "kind/mnt-deleted.h"
 #include "kind/mnt-owned.h"
 #include "kind/mnt-shown.h"
@@ -267,7 +268,7 @@ static int make_owned(struct session *s, const struct mnt *m)
 /* A new superblock, filled. Return: its detached mount, or -errno. */
 static int make_super(struct session *s, const struct mnt *m)
 {
-	own_fd int fd = m->in ? make_owned(s, m) : make_bare(s, m);
+	own_fd int fd = m->e->fstype == FSTYPE__AUTOFS ? autofs_make(s, m) : m->in ? make_owned(s, m) : make_bare(s, m);
 	int r = fd < 0 ? fd : mnt_has_contents(m->e) ? fill_super(s, m, fd) : 0;
 
 	return r < 0 ? r : take_fd(fd);
@@ -546,7 +547,9 @@ int mnt_attach(struct session *s, struct mnt *m)
 	if (!rel)
 		return session_fail(s, -EBADMSG, "mount %s: is not below its parent %s",
 				    m->e->mountpoint, m->parent->e->mountpoint);
-	at = *rel ? open_below(m->parent->fd, rel) : fcntl(m->parent->fd, F_DUPFD_CLOEXEC, 3);
+	at = !*rel ? fcntl(m->parent->fd, F_DUPFD_CLOEXEC, 3)
+	     : m->parent->e->fstype == FSTYPE__AUTOFS ? autofs_open_below(m->parent->fd, rel)
+						      : open_below(m->parent->fd, rel);
 	if (at < 0 && errno == ENOENT)
 		return session_fail(s, -ENOENT,
 				    "mount %s: its mount point is missing in the new root; make it there first",

@@ -25,18 +25,6 @@
 #define NAMES "mnt deleted names"   /* those that are still there */
 #define ID_FIRST 0x40000000u	    /* those of other ghosts count from 1 */
 
-/* Its root, if no other mount hides it; -1 */
-static int open_shown(int root, const struct mnt *m)
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-	own_fd int fd = fd_high(syscall(SYS_openat2, root, m->e->mountpoint, &how, sizeof(how)));
-	struct statx sx;
-
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != m->e->mnt_id)
-		return -1;
-	return take_fd(fd);
-}
-
 void mnt_deleted_begin(struct session *s)
 {
 	struct map *m = session_map(s, INODES);
@@ -58,7 +46,7 @@ void mnt_deleted_note(struct session *s, int root, struct mnt_list *l)
 
 		if (!m->e->has_deleted || !m->e->deleted || m == l->root || m->e->ext_key)
 			continue;
-		fd = open_shown(root, m);
+		fd = mnt_open(root, m);
 		if (fd >= 0 && fstat(fd, &st) == 0) {
 			key = st.st_ino ^ (uint64_t)st.st_dev << 40;
 			if (map_get(inodes, key))
@@ -71,7 +59,7 @@ void mnt_deleted_note(struct session *s, int root, struct mnt_list *l)
 
 int mnt_deleted_check(struct session *s, int root, const struct mnt *m)
 {
-	own_fd int fd = open_shown(root, m);
+	own_fd int fd = mnt_open(root, m);
 	const char *at = m->e->mountpoint;
 	struct stat st;
 
@@ -109,7 +97,7 @@ int mnt_deleted_dump(struct session *s, int root, const struct mnt_list *l)
 		r = mnt_deleted_check(s, root, m);
 		if (r < 0)
 			return r;
-		fd = open_shown(root, m);
+		fd = mnt_open(root, m);
 		if (fd < 0 || fstat(fd, &st) < 0)
 			return session_fail(s, -EAGAIN, "mount %s: open it", m->e->mountpoint);
 		r = ghost_write(s, fd, &st, m->e->ghost_id);

@@ -6,11 +6,16 @@
 #include "kind/mnt-list.h"
 
 #include "base/list.h"
+#include "base/res.h"
 #include "base/text.h"
 #include "image/record.h"
 
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define MOUNTS_MAX 100000 /* the kernel's own: fs.mount-max */
 
@@ -35,7 +40,7 @@ static const struct {
 	{ "devtmpfs", FSTYPE__DEVTMPFS, true },
 	{ "binfmt_misc", FSTYPE__BINFMT_MISC, false },
 	{ "fuse", FSTYPE__FUSE, false },
-	{ "autofs", FSTYPE__AUTOFS, false },
+	{ "autofs", FSTYPE__AUTOFS, true },
 	{ "hugetlbfs", FSTYPE__AUTO, true },
 	{ "bpf", FSTYPE__AUTO, true },
 	{ "configfs", FSTYPE__AUTO, true },
@@ -70,6 +75,17 @@ bool mnt_has_contents(const MntEntry *e)
 {
 	return e->fstype == FSTYPE__TMPFS ||
 	       (e->fstype == FSTYPE__AUTO && e->fsname && !strcmp(e->fsname, "ramfs"));
+}
+
+int mnt_open(int root, const struct mnt *m)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	own_fd int fd = fd_high(syscall(SYS_openat2, root, m->e->mountpoint, &how, sizeof(how)));
+	struct statx sx;
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != m->e->mnt_id)
+		return -1;
+	return take_fd(fd);
 }
 
 const char *mnt_below(const char *path, const char *above)

@@ -66,6 +66,8 @@ void mnt_free(struct mnt_list *l);
 uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id);
 /** mnt_below - what of a mount's path lies below another's; NULL if it does not, "" if equal */
 const char *mnt_below(const char *path, const char *above);
+/** mnt_open - dump: the path of its root, from "/" of a task in its namespace; -1: another mount hides it */
+int mnt_open(int root, const struct mnt *m);
 /** mnt_forsake - m's root was deleted: all with that id show the same; see mnt.was */
 void mnt_forsake(struct mnt *m, uint32_t id);
 /** mnt_fsname - name for fsopen(), or NULL if such file systems are never made anew */

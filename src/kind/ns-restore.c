@@ -15,6 +15,7 @@
 #include "images/timens.pb-c.h"
 #include "kind/creds.h"
 #include "kind/ids.h"
+#include "kind/mnt-autofs.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-list.h"
 #include "kind/mqueue.h"
@@ -527,6 +528,10 @@ static int fill_take(struct session *s, int tag, int fd)
 {
 	struct ns *ns = tag >= NS_TAG ? ns_find(s, (tag - NS_TAG) & NS_TAG_ID) : NULL;
 
+	if (tag >= AUTOFS_TAG) {
+		autofs_take(s, tag - AUTOFS_TAG, fd);
+		return 0;
+	}
 	if (tag >= MQUEUE_TAG)
 		return mqueue_take(s, tag - MQUEUE_TAG, fd);
 	if (tag < NS_TAG) {

@@ -49,5 +49,6 @@ becomes() { # becomes TEXT CASE...: what mounts.py says of each
 @test "idmapped mounts of a tmpfs, detached mounts, binfmt_misc, autofs and fuse are refused" {
 	becomes "its files are the container's own" idmapped_tmpfs
 	becomes "descriptor 100 is" detached detached_fs
-	becomes "which is not in the container; declare it" binfmt autofs fuse
+	becomes "whose automounter is not one of the tasks" autofs
+	becomes "which is not in the container; declare it" binfmt fuse
 }

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
+#include "kind/mnt-autofs.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-cgroup.h"
 #include "kind/mnt-deleted.h"
@@ -279,11 +280,12 @@ static int check_overlay(struct session *s, const struct ns *ns, const MntEntry 
 	return r;
 }
 
-static int check_deleted(struct session *s, const struct ns *ns, const struct mnt *m)
+static int check_by_root(struct session *s, const struct ns *ns, const struct mnt *m,
+			 int (*fn)(struct session *s, int root, const struct mnt *m))
 {
 	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
 
-	return root < 0 ? root : mnt_deleted_check(s, root, m);
+	return root < 0 ? root : fn(s, root, m);
 }
 
 static int check(struct session *s, const struct mnt_lists *all, size_t at, const struct mnt *m)
@@ -303,7 +305,7 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 				 e->mountpoint, e->uid_map ? "and its files are the container's own, which cannot be checkpointed yet"
 							 : "and how is not to be found out here (in a user namespace, or before Linux 6.15)",
 				 e->mountpoint);
-	else if (m->was && (r = check_deleted(s, all->where.v[at], m)) < 0)
+	else if (m->was && (r = check_by_root(s, all->where.v[at], m, mnt_deleted_check)) < 0)
 		;
 	else if (*e->root != '/' && !m->was && strstr(e->root, ":["))
 		r = session_fail(s, -ENOTSUP, "mount %s: shows %s, a namespace that cannot be made for a mount; unmount it, or leave it out with --skip-mnt %s",
@@ -320,6 +322,8 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 					 : "");
 	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
 		r = check_overlay(s, all->where.v[at], e);
+	else if (e->fstype == FSTYPE__AUTOFS)
+		r = check_by_root(s, all->where.v[at], m, autofs_check);
 	else if (!strcmp(e->root, "/"))
 		r = check_empty(s, all->where.v[at], e);
 	if (r < 0)
@@ -382,6 +386,8 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 		own_fd int root = session_openat(s, all.where.v[n]->task->proc, "root", O_PATH | O_DIRECTORY, 0);
 
 		r = root < 0 ? root : mnt_deleted_dump(s, root, &all.lists.v[n]);
+		if (r == 0)
+			r = autofs_dump(s, root, &all.lists.v[n]);
 	}
 	for (size_t n = 0; r == 0 && n < all.lists.n; n++)
 		r = mnt_write(s, all.where.v[n]->id, &all.lists.v[n]);
@@ -403,6 +409,8 @@ static int mnt_prepare(struct session *s, const struct ns *ns)
 	r = mnt_read(s, ns->id, l);
 	if (r == 0)
 		r = mnt_idmap_prepare(s, l);
+	if (r == 0)
+		r = autofs_prepare(s, l);
 	mnt_shown_mark(s, l);
 	return r < 0 ? r : mnt_sources(s, l, ns == top ? NULL : map_get(session_map(s, "mnt"), top->id));
 }
@@ -419,4 +427,5 @@ const struct ns_kind ns_kind_mnt = {
 	.restore = mnt_restore,
 	.prepare = mnt_prepare,
 	.preflight = mnt_preflight,
+	.end = autofs_end,
 };
