@@ -18,6 +18,7 @@
 #include "kind/mnt-auto.h"
 #include "kind/mnt-autofs.h"
 #include "kind/mnt-deleted.h"
+#include "kind/mnt-detached.h"
 #include "kind/mnt-owned.h"
 #include "kind/mnt-shown.h"
 #include "kind/mnt-tar.h"
@@ -1319,9 +1320,36 @@ int mnt_late(struct session *s, struct guest *g)
 	return r;
 }
 
+static int clone_all(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	int fd = fd_high(open_tree(of->fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+
+	return fd < 0 ? session_fail(s, -errno, "mount %s: clone all of it", of->e->mountpoint) : fd;
+}
+
+/* When all have their groups: detached mounts, which are namespaces up to now. */
+static int detached_all(struct session *s, int stage)
+{
+	const TaskKobjIdsEntry *ids = s->tree->root->ids;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ids->n_detached_ns; i++) {
+		struct mnt_list *l = map_get(session_map(s, "mnt"), ids->detached_ns[i]);
+		own_fd int tree = -1;
+
+		if (!l || !l->root || l->root->ns < 0)
+			return session_fail(s, -EBADMSG, "the root task's ids: detached mount %u has no namespace", ids->detached_ns[i]);
+		r = tree = there(s, l->root->ns, clone_all, l->root, l->root);
+		if (r >= 0)
+			r = detached_give(s, ids->detached_ns[i], stage, tree);
+	}
+	return r < 0 ? r : detached_unstage(s, stage);
+}
+
 int mnt_build(struct session *s, struct mnt_list *l)
 {
 	struct mnt_list all = { 0 };
+	own_fd int stage = -1;
 	size_t late = 0;
 	int r = root_in(s, l, true);
 
@@ -1343,8 +1371,12 @@ int mnt_build(struct session *s, struct mnt_list *l)
 		r = late_take(s, late);
 	if (mnt_deleted_end(s) < 0 && r == 0) /* whatever has become of the mounts */
 		r = -EIO;
-	if (r == 0)
+	if (r == 0 && s->tree->root->ids && s->tree->root->ids->n_detached_ns)
+		r = stage = detached_stage(s);
+	if (r >= 0)
 		r = set_groups(s, &all);
+	if (r == 0 && stage >= 0)
+		r = detached_all(s, stage);
 	free(all.v);
 	map_free(&all.by_dev);
 	return r;

@@ -11,6 +11,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/mnt-detached.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -47,30 +48,31 @@ static int sit(struct session *s, void *arg)
 	return r;
 }
 
-static int sitter_start(struct session *s, const struct task *root, struct ns *ns)
+/* Return: what it gave when it was in, or -errno; the rest is known to *ret */
+static int sitter_start(struct session *s, const struct task *root, const struct guest_where *w,
+			int (*fn)(struct session *s, void *arg), void *arg, struct task **ret)
 {
 	struct map *all = session_map(s, SITTERS);
-	struct guest_where w = { .pidns = -1, .ns = &ns->fd, .n = 1 };
 	struct sitter *t = xalloc(sizeof(*t));
-	int r = ns_proc(s), tag, fd = -1;
+	int r = ns_proc(s), tag;
+	own_fd int fd = -1;
 	char name[16];
 
 	map_put(all, all->n + 1, t);
 	t->task.proc = -1;
 	if (r >= 0)
-		r = guest_start(s, &t->guest, &w, sit, NULL);
+		r = guest_start(s, &t->guest, w, fn, arg);
 	if (r == 0)
-		fd = guest_take_fd(s, &t->guest, &tag);
-	if (r < 0 || fd < 0)
-		return session_fail(s, r < 0 ? r : fd, "%s namespace %u, which no task is in: enter it", ns->kind->name, ns->id);
-	fd_close(fd);
+		r = fd = guest_take_fd(s, &t->guest, &tag);
+	if (r < 0)
+		return r;
 	snprintf(name, sizeof(name), "%d", t->guest.pid);
 	t->task.pid = t->task.tgid = t->guest.pid;
 	t->task.proc = fd_high(openat(ns_proc(s), name, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	t->task.ids = root->ids;
 	t->task.state = TASK_ALIVE;
-	ns->task = &t->task;
-	return t->task.proc < 0 ? session_fail(s, -errno, "open /proc/%s", name) : 0;
+	*ret = &t->task;
+	return t->task.proc < 0 ? session_fail(s, -errno, "open /proc/%s", name) : take_fd(fd);
 }
 
 void ns_held_end(struct session *s)
@@ -90,7 +92,7 @@ void ns_held_end(struct session *s)
 	memset(all, 0, sizeof(*all));
 }
 
-static int add(struct session *s, struct ns_set *set, struct task *root, uint64_t flag, ino_t ino, int fd)
+static struct ns *add(struct session *s, struct ns_set *set, struct task *root, uint64_t flag, ino_t ino, int fd)
 {
 	TaskKobjIdsEntry *e = root->ids;
 	struct ns *ns = ns_note_new(s, set, flag, ino, NULL);
@@ -100,7 +102,15 @@ static int add(struct session *s, struct ns_set *set, struct task *root, uint64_
 	e->held_ns[e->n_held_ns++] = ns->id;
 	e->held_kind = xgrow(e->held_kind, (e->n_held_kind + 1) * sizeof(*e->held_kind));
 	e->held_kind[e->n_held_kind++] = flag;
-	return flag & (CLONE_NEWNS | CLONE_NEWIPC) ? sitter_start(s, root, ns) : 0;
+	return ns;
+}
+
+static int enter(struct session *s, const struct task *root, struct ns *ns)
+{
+	struct guest_where w = { .pidns = -1, .ns = &ns->fd, .n = 1 };
+	own_fd int fd = sitter_start(s, root, &w, sit, NULL, &ns->task);
+
+	return fd < 0 ? session_fail(s, fd, "%s namespace %u, which no task is in: enter it", ns->kind->name, ns->id) : 0;
 }
 
 /* fd, which is taken, shows a namespace. */
@@ -108,6 +118,7 @@ static int note_one(struct session *s, struct ns_set *set, struct tree *tree, in
 {
 	own_fd int fd = taken;
 	int flag = fd < 0 || ns_by_ino(s, ino) ? 0 : ioctl(fd, NS_GET_NSTYPE);
+	struct ns *ns;
 
 	if (flag <= 0 || flag == CLONE_NEWUSER) /* those that others belong to are found by these */
 		return 0;
@@ -119,7 +130,34 @@ static int note_one(struct session *s, struct ns_set *set, struct tree *tree, in
 		return session_fail(s, -ENOTSUP,
 				    "mnt namespace [%llu]: no task is in it and the tasks are in the host's; run them in one of their own, or close the descriptor",
 				    (unsigned long long)ino);
-	return add(s, set, tree->root, flag, ino, take_fd(fd));
+	ns = add(s, set, tree->root, flag, ino, take_fd(fd));
+	return flag & (CLONE_NEWNS | CLONE_NEWIPC) ? enter(s, tree->root, ns) : 0;
+}
+
+/* A descriptor of a task's that may be a detached mount. */
+static int note_path(struct session *s, struct ns_set *set, struct tree *tree, const struct task *k, int at, const char *num)
+{
+	uint32_t id = ns_is_own(s, CLONE_NEWNS) ? detached_is_new(tree->root, k, at, num, s) : 0;
+	own_fd int path = id ? fd_high(openat(at, num, O_PATH | O_CLOEXEC)) : -1;
+	own_fd int there = id ? fd_high(openat(k->proc, "ns/mnt", O_RDONLY | O_CLOEXEC)) : -1;
+	own_fd int user = id && ns_is_own(s, CLONE_NEWUSER) ? fd_high(openat(tree->root->proc, "ns/user", O_RDONLY | O_CLOEXEC)) : -1;
+	struct guest_where w = { .pidns = -1, .ns = &there, .n = 1, .user = user < 0 ? 0 : user };
+	struct task *sitter;
+	struct stat st;
+	struct ns *ns;
+	int fd;
+
+	if (!id)
+		return 0;
+	fd = sitter_start(s, tree->root, &w, detached_sit, &path, &sitter);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %s is a detached mount (open_tree, fsmount) of a file, or this kernel is older than 6.15; let it be mounted or closed first",
+				    k->vpid, num);
+	ns = add(s, set, tree->root, CLONE_NEWNS, st.st_ino, fd);
+	ns->task = sitter;
+	detached_note(s, tree->root, id, ns);
+	return 0;
 }
 
 static int note_fds(struct session *s, struct ns_set *set, struct tree *tree, const struct task *k, dev_t nsfs)
@@ -136,6 +174,8 @@ static int note_fds(struct session *s, struct ns_set *set, struct tree *tree, co
 
 		if (fstatat(dirfd(d), e->d_name, &st, 0) == 0 && st.st_dev == nsfs)
 			r = note_one(s, set, tree, st.st_ino, fd_high(openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC)));
+		else
+			r = note_path(s, set, tree, k, dirfd(d), e->d_name);
 	}
 	return r;
 }
@@ -172,6 +212,7 @@ int ns_held_note(struct session *s, struct ns_set *set, struct tree *tree)
 	struct stat st;
 	int r = 0;
 
+	detached_begin(s);
 	if (fstatat(ns_proc(s), "self/ns/mnt", &st, 0) < 0)
 		return 0;
 	for (size_t i = 0; r == 0 && i < tree->n; i++)

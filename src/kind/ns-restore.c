@@ -17,6 +17,7 @@
 #include "kind/ids.h"
 #include "kind/mnt-autofs.h"
 #include "kind/mnt-build.h"
+#include "kind/mnt-detached.h"
 #include "kind/mnt-list.h"
 #include "kind/mqueue.h"
 #include "kind/ns-held.h"
@@ -541,6 +542,10 @@ static int fill_take(struct session *s, int tag, int fd)
 	if (!ns) {
 		fd_close(fd);
 		return session_fail(s, -EPROTO, "guest: gave descriptor %d", tag);
+	}
+	if ((tag - NS_TAG) & NS_TAG_DETACHED) {
+		detached_take(s, ns->id, fd);
+		return 0;
 	}
 	if ((tag - NS_TAG) & NS_TAG_ROOT)
 		ns->root = fd;

@@ -13,6 +13,7 @@ teardown() { teardown_kind; }
 @test "mnt: a file system of its own, mounted twice" { AROUND="spaces user" keeps heldns mnt; }
 @test "mounts that show them" { AROUND="spaces user" keeps heldns shown; }
 @test "mounts of a deleted file and directory, open and somebody's directory" { AROUND="spaces user" keeps heldns deleted; }
+@test "detached mounts: of a directory, with others on it, of a new file system" { AROUND="spaces user" keeps heldns detached; }
 @test "pid and cgroup namespaces, and mnt namespaces of tasks in the host's, are refused" {
 	for which in pid cgroup mnt; do
 		clean_kind

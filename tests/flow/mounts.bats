@@ -46,9 +46,9 @@ becomes() { # becomes TEXT CASE...: what mounts.py says of each
 	becomes "a block device, socket or symbolic link, was deleted" deleted_socket
 }
 @test "idmapped mounts: of several maps, and none, of one directory" { becomes kept idmapped; }
-@test "idmapped mounts of a tmpfs, detached mounts, binfmt_misc, autofs and fuse are refused" {
+@test "idmapped mounts of a tmpfs, detached files, binfmt_misc, autofs and fuse are refused" {
 	becomes "its files are the container's own" idmapped_tmpfs
-	becomes "descriptor 100 is" detached detached_fs
+	becomes "descriptor 100 is a detached mount (open_tree, fsmount) of a file" detached_file
 	becomes "whose automounter is not one of the tasks" autofs
 	becomes "which is not in the container; declare it" binfmt fuse
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * heldns: namespaces that no task is in, and mounts of what was deleted. Usage: heldns CASE DIR (judge.h).
- * Cases: ipc, mnt, time, uts, pid, cgroup (held by descriptor HELD), shown (mounts of them, no descriptors), deleted.
+ * Cases: ipc, mnt, time, uts, pid, cgroup (held by descriptor HELD), shown (mounts of them, no descriptors), deleted, detached (mounts).
  */
 #define _GNU_SOURCE
 #include "judge.h"
@@ -275,6 +275,36 @@ static void deleted(void)
 	CHECK(access("gone", F_OK) < 0 && access("gone.d", F_OK) < 0);
 }
 
+static int tree_of(const char *path)
+{
+	return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
+}
+
+/* With something mounted on it; one of a directory of ours; a new one. */
+static void detached(void)
+{
+	int fs = fsopen("tmpfs", 0), of_m, of_dir, fresh, same;
+
+	CHECK(mkdir("dir", 0755) == 0 && mount("t", "m", "tmpfs", 0, NULL) == 0 && mkdir("m/x", 0755) == 0);
+	CHECK(mount("u", "m/x", "tmpfs", 0, NULL) == 0);
+	put("m/x/file", "below");
+	put("dir/file", "dir");
+	of_m = tree_of("m");
+	of_dir = tree_of("dir");
+	CHECK(fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0);
+	fresh = fsmount(fs, 0, 0);
+	CHECK(of_m >= 0 && of_dir >= 0 && fresh >= 0);
+	CHECK(mkdirat(fresh, "made", 0700) == 0);
+	CHECK(umount("m/x") == 0 && umount("m") == 0);
+	close(fs);
+	same = dup(of_m);
+	wait_term();
+	CHECK(faccessat(same, "x/file", F_OK, 0) == 0 && faccessat(of_dir, "file", F_OK, 0) == 0);
+	CHECK(unlinkat(of_dir, "file", 0) == 0 && access("dir/file", F_OK) < 0);
+	CHECK(move_mount(of_m, "", AT_FDCWD, "m", MOVE_MOUNT_F_EMPTY_PATH) == 0 && holds("m/x/file", "below"));
+	CHECK(move_mount(fresh, "", AT_FDCWD, "n", MOVE_MOUNT_F_EMPTY_PATH) == 0 && access("n/made", F_OK) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -292,6 +322,8 @@ int main(int argc, char **argv)
 		shown();
 	if (!strcmp(what, "deleted"))
 		deleted();
+	if (!strcmp(what, "detached"))
+		detached();
 	finish();
 	return 0;
 }

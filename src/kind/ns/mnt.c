@@ -18,6 +18,7 @@
 #include "kind/mnt-build.h"
 #include "kind/mnt-cgroup.h"
 #include "kind/mnt-deleted.h"
+#include "kind/mnt-detached.h"
 #include "kind/mnt-files.h"
 #include "kind/mnt-idmap.h"
 #include "kind/mnt-shown.h"
@@ -162,7 +163,7 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 			proc_note(s, ns, root, e);
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
-		if (!key && l->v[i] != l->root && ids_mapped(s) &&
+		if (!key && (main || l->v[i] != l->root) && ids_mapped(s) &&
 		    (e->fstype == FSTYPE__TMPFS || e->fstype == FSTYPE__DEVPTS))
 			r = options_inside(s, e);
 	}
@@ -420,6 +421,12 @@ static int mnt_restore(struct session *s, const struct ns *ns)
 	return mnt_build(s, map_get(session_map(s, "mnt"), ns->id));
 }
 
+static void mnt_end(struct session *s)
+{
+	autofs_end(s);
+	detached_end(s);
+}
+
 const struct ns_kind ns_kind_mnt = {
 	.name = "mnt",
 	.flag = CLONE_NEWNS,
@@ -427,5 +434,5 @@ const struct ns_kind ns_kind_mnt = {
 	.restore = mnt_restore,
 	.prepare = mnt_prepare,
 	.preflight = mnt_preflight,
-	.end = autofs_end,
+	.end = mnt_end,
 };
