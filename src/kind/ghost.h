@@ -27,6 +27,11 @@ int ghost_check(struct session *s, const struct task *task, const struct stat *s
 		int num, char **ret_name);
 /** ghost_limit - of how many bytes may a file go into the image? */
 uint64_t ghost_limit(const struct session *s);
+/**
+ * ghost_home - dump: by whose names the file is found: k's, or those of a task in another, nested mount namespace, if
+ * it lies there
+ */
+struct task *ghost_home(struct session *s, struct task *k, int fd);
 /** ghost_mount - dump: number of the mount fd is on, for a task in a nested mount namespace; else 0 */
 uint32_t ghost_mount(const struct task *k, int fd);
 /** ghost_outside - does the name lead to the file from our root, but not from the task's? */

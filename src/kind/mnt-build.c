@@ -1049,7 +1049,7 @@ static const struct {
 static int neighbours_enter(struct session *s, const struct ns *ns, int *home)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
-		const struct ns *o = ns->task ? ns_find(s, *(uint32_t *)((char *)ns->task->ids + seen_in[i].id)) : NULL;
+		const struct ns *o = ns->ids ? ns_find(s, *(const uint32_t *)((const char *)ns->ids + seen_in[i].id)) : NULL;
 
 		home[i] = -1;
 		if (!o || o->fd < 0 || o == ns_of(s, seen_in[i].flag))
@@ -1116,11 +1116,14 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 	return r < 0 ? r : nested_give(s, ns, fd);
 }
 
-/* Groups may cross namespaces: *all gets the mounts of all. */
+/*
+ * Groups may cross namespaces: *all gets the mounts of all. Who comes back is at the top of what is stacked on the old
+ * root, which it must leave by root_turn() yet: so it goes down again.
+ */
 static int nested_all(struct session *s, const struct mnt_list *main, struct mnt_list *all)
 {
-	int home = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
 	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int home = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
 	const struct ns *ns;
 	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open the root task's") : 0;
 
@@ -1133,7 +1136,6 @@ static int nested_all(struct session *s, const struct mnt_list *main, struct mnt
 		r = nested_sources(s, main, l);
 		if (r == 0)
 			r = nested_build(s, ns, l);
-		/* "/" would be what is on top of it by now */
 		if ((setns(home, CLONE_NEWNS) < 0 || fchdir(root) < 0 || chroot(".") < 0) && r == 0)
 			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
 		for (size_t i = 0; i < l->n; i++)

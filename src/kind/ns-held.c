@@ -215,9 +215,16 @@ int ns_held_note(struct session *s, struct ns_set *set, struct tree *tree)
 	detached_begin(s);
 	if (fstatat(ns_proc(s), "self/ns/mnt", &st, 0) < 0)
 		return 0;
-	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		if (tree->all[i]->state != TASK_DEAD && tree->all[i]->proc >= 0)
-			r = note_fds(s, set, tree, tree->all[i], st.st_dev);
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		const struct task *k = tree->all[i];
+
+		if (k->state == TASK_DEAD || k->proc < 0)
+			continue;
+		r = note_fds(s, set, tree, k, st.st_dev);
+		for (unsigned t = 1; r == 0 && t < k->n_threads; t++)
+			if (k->threads[t].files_id)
+				r = note_fds(s, set, tree, k->threads[t].apart, st.st_dev);
+	}
 	for (size_t i = 0; r == 0 && i < set->all.n; i++) { /* more may come from those that are found */
 		const struct ns *ns = set->all.v[i];
 
