@@ -13,6 +13,7 @@
 #include "kind/ids.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
+#include "kind/mnt-autofs.h"
 #include "kind/net-lock.h"
 #include "kind/ns.h"
 #include "kind/pstree.h"
@@ -227,6 +228,8 @@ static int flow_objects(struct session *s)
 		r = fd_restore_make(s);
 	if (r == 0)
 		r = fd_restore_tables(s, s->tree);
+	if (r == 0)
+		r = autofs_connect(s, s->tree);
 	if (r == 0)
 		r = fd_restore_link(s);
 	if (r == 0)

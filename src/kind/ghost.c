@@ -133,10 +133,15 @@ static const char *what(char buf[40], const struct task *k, int num)
 	return buf;
 }
 
+uint64_t ghost_limit(const struct session *s)
+{
+	return s->opts->has_ghost_limit ? s->opts->ghost_limit : LIMIT_DEFAULT;
+}
+
 static int limit_check(struct session *s, const struct task *k, const struct stat *st, const char *link,
 		       int num)
 {
-	uint64_t limit = s->opts->has_ghost_limit ? s->opts->ghost_limit : LIMIT_DEFAULT;
+	uint64_t limit = ghost_limit(s);
 	uint64_t size = (uint64_t)st->st_blocks * 512;
 	char buf[40];
 
@@ -202,6 +207,8 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 		return GHOST_OUTSIDE;
 	if (cut)
 		(*ret_name)[n - d] = 0;
+	if (cut && leads_to(k, *ret_name, st)) /* a mount shows it: kind/mnt-deleted.c */
+		return GHOST_NAMED;
 	if (proc_ghost(k, st, *ret_name))
 		return ghost_proc_pid(k, *ret_name) > 0
 			       ? GHOST_PROC
@@ -289,7 +296,7 @@ static int chunks_write(struct session *s, struct image *img, int fd, uint64_t s
 	return r;
 }
 
-static int ghost_write(struct session *s, int fd, const struct stat *st, uint32_t id)
+int ghost_write(struct session *s, int fd, const struct stat *st, uint32_t id)
 {
 	own_image struct image img = { 0 };
 	GhostFileEntry e = GHOST_FILE_ENTRY__INIT;
@@ -300,7 +307,7 @@ static int ghost_write(struct session *s, int fd, const struct stat *st, uint32_
 
 	e.uid = st->st_uid;
 	e.gid = st->st_gid;
-	r = owner_in(s, &e.uid, &e.gid, "file 0x%x, which has no name", id);
+	r = s->guest ? 0 : owner_in(s, &e.uid, &e.gid, "file 0x%x, which has no name", id);
 	if (r < 0)
 		return r;
 	e.mode = st->st_mode;
@@ -357,15 +364,9 @@ static int carried_dump(struct session *s, int fd, const struct stat *st, uint32
 	return remap_write(s, id, g->id, REMAP_TYPE__GHOST);
 }
 
-/* a name that is to be taken away again */
-struct temp_name {
-	int dir;
-	char name[256];
-};
-
 static void temp_remove(void *arg)
 {
-	struct temp_name *t = arg;
+	struct ghost_name *t = arg;
 
 	unlinkat(t->dir, t->name, 0);
 	fd_close(t->dir);
@@ -391,7 +392,7 @@ static int linked_dump(struct session *s, const struct task *k, int fd, const ch
 	own_fd int root = names_root(k);
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
 	FownEntry fown = FOWN_ENTRY__INIT;
-	struct temp_name *t = xalloc(sizeof(*t));
+	struct ghost_name *t = xalloc(sizeof(*t));
 	own_mem char *path = NULL;
 	const char *base = "";
 	char self[32];
@@ -446,10 +447,12 @@ struct making {
 	struct session *s;
 	const char *name, *base; /* as it was called; its last part */
 	uint32_t id;
+	int root; /* from where that name is looked up */
 	int dir, fd;
 	char temp[NAME_MAX + 1]; /* empty: it never had one */
+	struct ghost_name *keep; /* takes its name, or NULL */
 	struct {
-		struct temp_name *v;
+		struct ghost_name *v;
 		size_t n, max;
 	} parents; /* directories made for it, outermost first */
 };
@@ -462,19 +465,15 @@ static int making_fail(struct making *m, int r, const char *verb)
 /* The directory it was in; where that is gone too, it is made for the moment. */
 static int making_dir(struct making *m)
 {
-	int root = ns_root_fd(m->s);
-
-	if (root < 0)
-		return root;
-	m->dir = open_parent(root, m->name, &m->base);
+	m->dir = open_parent(m->root, m->name, &m->base);
 	for (const char *p = strchr(m->name + 1, '/'); m->dir == -ENOENT && p; p = strchr(p + 1, '/')) {
 		own_mem char *part = xstrdup(m->name);
 		const char *base;
-		struct temp_name *t;
+		struct ghost_name *t;
 		int dir;
 
 		part[p - m->name] = 0;
-		dir = open_parent(root, part, &base);
+		dir = open_parent(m->root, part, &base);
 		if (dir < 0)
 			return making_fail(m, dir, "make its directory");
 		if (mkdirat(dir, base, 0755) < 0 || strlen(base) > NAME_MAX) {
@@ -486,7 +485,7 @@ static int making_dir(struct making *m)
 		}
 	}
 	if (m->dir == -ENOENT)
-		m->dir = open_parent(root, m->name, &m->base);
+		m->dir = open_parent(m->root, m->name, &m->base);
 	return m->dir < 0 ? making_fail(m, m->dir, "open its directory") : 0;
 }
 
@@ -528,7 +527,7 @@ static int making_create(struct making *m, const GhostFileEntry *e)
 {
 	int r = -EEXIST;
 
-	if (S_ISREG(e->mode) && made_nameless(m->base)) {
+	if (S_ISREG(e->mode) && made_nameless(m->base) && !m->keep) {
 		m->fd = fd_high(openat(m->dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
 		if (m->fd >= 0)
 			return 0;
@@ -592,42 +591,57 @@ static int making_attributes(struct making *m, const GhostFileEntry *e)
 {
 	struct timespec t[2] = { { 0, UTIME_OMIT }, { 0, UTIME_OMIT } };
 	uint32_t uid = e->uid, gid = e->gid;
+	int proc = ns_proc(m->s);
 	char self[32];
 
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", m->fd);
+	snprintf(self, sizeof(self), "self/fd/%d", m->fd);
 	if (e->atim && e->atim->tv_usec < 1000000)
 		t[0] = (struct timespec){ e->atim->tv_sec, e->atim->tv_usec * 1000 };
 	if (e->mtim && e->mtim->tv_usec < 1000000)
 		t[1] = (struct timespec){ e->mtim->tv_sec, e->mtim->tv_usec * 1000 };
-	if (owner_out(m->s, &uid, &gid, "ghost-file-%x.img: the file", m->id) < 0)
+	if (!m->s->guest && owner_out(m->s, &uid, &gid, "ghost-file-%x.img: the file", m->id) < 0)
 		return -EBADMSG;
-	if (chown(self, uid, gid) < 0 || chmod(self, e->mode & 07777) < 0)
+	if (proc < 0 || fchownat(proc, self, uid, gid, 0) < 0 || fchmodat(proc, self, e->mode & 07777, 0) < 0)
 		return making_fail(m, -errno, "set its owner and mode");
-	if ((e->atim || e->mtim) && utimensat(AT_FDCWD, self, t, 0) < 0)
+	if ((e->atim || e->mtim) && utimensat(proc, self, t, 0) < 0)
 		return making_fail(m, -errno, "set its times");
 	return 0;
 }
 
 /* /proc shows the name it had last: its own, unless that belongs to another file now. */
+int ghost_unname(const struct ghost_name *n)
+{
+	bool own = syscall(SYS_renameat2, n->dir, n->name, n->dir, n->last, RENAME_NOREPLACE) == 0;
+
+	return unlinkat(n->dir, own ? n->last : n->name, n->is_dir ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+}
+
 static int making_unname(struct making *m, const GhostFileEntry *e)
 {
-	bool own;
+	struct ghost_name n = { .dir = m->dir, .is_dir = S_ISDIR(e->mode) };
+	int r;
 
 	if (!m->temp[0])
 		return 0;
-	own = syscall(SYS_renameat2, m->dir, m->temp, m->dir, m->base, RENAME_NOREPLACE) == 0;
-	if (unlinkat(m->dir, own ? m->base : m->temp, S_ISDIR(e->mode) ? AT_REMOVEDIR : 0) < 0)
-		return making_fail(m, -errno, "take its name away");
-	return 0;
+	snprintf(n.name, sizeof(n.name), "%s", m->temp);
+	snprintf(n.last, sizeof(n.last), "%s", m->base);
+	if (m->keep) {
+		*m->keep = n;
+		m->dir = -1;
+		return 0;
+	}
+	r = ghost_unname(&n);
+	return r < 0 ? making_fail(m, r, "take its name away") : 0;
 }
 
 /* Watchers of its directory hear it when a descriptor that can write is closed: done before they listen. */
 static int making_path_only(struct making *m)
 {
-	int fd = fd_reopen(m->fd, O_PATH);
+	own_mem char *self = xprintf("self/fd/%d", m->fd);
+	int fd = fd_high(openat(ns_proc(m->s), self, O_PATH | O_CLOEXEC));
 
 	if (fd < 0)
-		return making_fail(m, fd, "keep it");
+		return making_fail(m, -errno, "keep it");
 	fd_close(m->fd);
 	m->fd = fd;
 	return 0;
@@ -646,9 +660,9 @@ static int carried_fill(struct making *m, struct image *img, const GhostFileEntr
 	if (r == 0)
 		r = making_attributes(m, e);
 	if (r == 0)
-		r = making_unname(m, e);
-	if (r == 0)
 		r = making_path_only(m);
+	if (r == 0)
+		r = making_unname(m, e);
 	else if (m->temp[0])
 		unlinkat(m->dir, m->temp, S_ISDIR(e->mode) ? AT_REMOVEDIR : 0);
 	return r;
@@ -682,18 +696,14 @@ static void inode_note(struct session *s, uint32_t dev, uint64_t ino, int fd)
 	map_put(m, ino, w);
 }
 
-static int carried_make(struct session *s, const char *name, uint32_t id, int *ret_fd)
+int ghost_make(struct session *s, int root, const char *name, uint32_t id, struct ghost_name *ret)
 {
-	struct map *made = session_map(s, "ghost made");
-	struct making m = { .s = s, .name = name, .id = id, .dir = -1, .fd = -1 };
+	struct making m = { .s = s, .name = name, .id = id, .root = root, .dir = -1, .fd = -1, .keep = ret };
 	own_image struct image img = { 0 };
 	ProtobufCMessage *msg = NULL;
 	const GhostFileEntry *e;
 	int r;
 
-	*ret_fd = (int)(intptr_t)map_get(made, id) - 1;
-	if (*ret_fd >= 0)
-		return 0;
 	r = image_open(s, &img, MAGIC_GHOST_FILE, "ghost-file-%x.img", id);
 	if (r == 0)
 		r = image_read(&img, &ghost_file_entry__descriptor, &msg);
@@ -705,16 +715,28 @@ static int carried_make(struct session *s, const char *name, uint32_t id, int *r
 	r = carried_fill(&m, &img, e);
 	making_end(&m);
 	if (r == 0) {
-		map_put(made, id, fd_keep(s, m.fd));
 		if (e->has_dev && e->has_ino)
 			inode_note(s, e->dev, e->ino, m.fd);
-		*ret_fd = m.fd;
 		session_debug(s, "ghost 0x%x: %s made again, mode 0%o", id, name, e->mode);
 	} else {
 		fd_close(m.fd);
 	}
 	protobuf_c_message_free_unpacked(msg, NULL);
-	return r;
+	return r < 0 ? r : m.fd;
+}
+
+static int carried_make(struct session *s, const char *name, uint32_t id, int *ret_fd)
+{
+	struct map *made = session_map(s, "ghost made");
+	int root = ns_root_fd(s);
+
+	*ret_fd = (int)(intptr_t)map_get(made, id) - 1;
+	if (*ret_fd >= 0 || root < 0)
+		return root < 0 ? root : 0;
+	*ret_fd = ghost_make(s, root, name, id, NULL);
+	if (*ret_fd >= 0)
+		map_put(made, id, fd_keep(s, *ret_fd));
+	return *ret_fd < 0 ? *ret_fd : 0;
 }
 
 /* Its temporary link goes at the end, if it looks like one. */
@@ -722,7 +744,7 @@ static void linked_note(struct session *s, int root, const char *name)
 {
 	struct map *m = session_map(s, "ghost links");
 	const char *base;
-	struct temp_name *t;
+	struct ghost_name *t;
 	int dir = open_parent(root, name, &base);
 
 	if (dir < 0 || !text_starts(base, LINK_PREFIX) || strlen(base) > NAME_MAX) {
@@ -854,7 +876,7 @@ void ghost_restore_end(struct session *s)
 	struct map *links = session_map(s, "ghost links"), *fds = session_map(s, "ghost fds");
 
 	for (size_t i = 1; i <= links->n; i++) {
-		struct temp_name *t = map_get(links, i);
+		struct ghost_name *t = map_get(links, i);
 
 		if (!s->why_r)
 			unlinkat(t->dir, t->name, 0);

@@ -25,6 +25,8 @@ enum ghost_how {
  */
 int ghost_check(struct session *s, const struct task *task, const struct stat *st, const char *link,
 		int num, char **ret_name);
+/** ghost_limit - of how many bytes may a file go into the image? */
+uint64_t ghost_limit(const struct session *s);
 /**
  * ghost_home - dump: by whose names the file is found: k's, or those of a task in another, nested mount namespace, if
  * it lies there
@@ -44,7 +46,27 @@ bool ghost_outside(const struct task *task, const char *path, const struct stat 
 int ghost_dump(struct session *s, const struct task *task, enum ghost_how how, int fd,
 	       const struct stat *st, const char *name, uint32_t id);
 int ghost_dump_end(struct session *s);
+/** ghost_write - ghost-file-ID.img of any file; in a guest, as the guest sees it */
+int ghost_write(struct session *s, int fd, const struct stat *st, uint32_t id);
 
+/* a name that is to be taken away again */
+struct ghost_name {
+	int dir; /* owned */
+	bool is_dir;
+	char name[256];
+	char last[256]; /* that it is to have when it goes */
+};
+
+/**
+ * ghost_make - restore: what ghost-file-ID.img holds, without a name any more
+ * @root: from where name, the one it had, is looked up
+ * @ret: the name it still has, which the caller takes away later; or NULL
+ * Return: a descriptor of the path alone (O_PATH), or -errno with the reason.
+ */
+int ghost_make(struct session *s, int root, const char *name, uint32_t id, struct ghost_name *ret);
+
+/** ghost_unname - take it away; 0 or -errno */
+int ghost_unname(const struct ghost_name *n);
 /**
  * ghost_get - restore: the nameless file that a reg entry means; all are made at the first call
  * @ret_fd: some descriptor of it, borrowed; reopen it with the wanted flags

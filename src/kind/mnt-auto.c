@@ -53,7 +53,7 @@ bool mnt_shown_inside(const struct mnt_list *l, const struct mnt *m)
 		bool itself = o == l->root || o->e->ext_key ||
 			      (mnt_fsname(o->e) && !strcmp(o->e->root, "/"));
 
-		if (o != m && itself && mnt_below(m->e->root, o->e->root))
+		if (o != m && itself && !o->was && (m->was || mnt_below(m->e->root, o->e->root)))
 			return true;
 	}
 	return false;

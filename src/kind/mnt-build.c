@@ -16,7 +16,11 @@
 #include "kind/ids.h"
 #include "kind/lsm.h"
 #include "kind/mnt-auto.h"
+#include "kind/mnt-autofs.h"
+#include "kind/mnt-deleted.h"
+#include "kind/mnt-detached.h"
 #include "kind/mnt-owned.h"
+#include "kind/mnt-shown.h"
 #include "kind/mnt-tar.h"
 #include "kind/ns.h"
 #include "kind/tty.h"
@@ -265,7 +269,7 @@ static int make_owned(struct session *s, const struct mnt *m)
 /* A new superblock, filled. Return: its detached mount, or -errno. */
 static int make_super(struct session *s, const struct mnt *m)
 {
-	own_fd int fd = m->in ? make_owned(s, m) : make_bare(s, m);
+	own_fd int fd = m->e->fstype == FSTYPE__AUTOFS ? autofs_make(s, m) : m->in ? make_owned(s, m) : make_bare(s, m);
 	int r = fd < 0 ? fd : mnt_has_contents(m->e) ? fill_super(s, m, fd) : 0;
 
 	return r < 0 ? r : take_fd(fd);
@@ -380,6 +384,13 @@ static int bind_of(struct session *s, const struct mnt *m, struct mnt *of)
 	return at < 0 ? at : bind_from(at);
 }
 
+static int bind_deleted(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	own_fd int fd = mnt_deleted_make(s, m, of, seen_fd(of));
+
+	return fd < 0 ? fd : bind_from(fd);
+}
+
 /* From a mount of l, made already. Return: a clone, -ENOENT: there is none, or -errno with the reason */
 static int bind_in(struct session *s, const struct mnt_list *l, const struct mnt *m)
 {
@@ -402,6 +413,37 @@ static int bind_in(struct session *s, const struct mnt_list *l, const struct mnt
 
 #define SUPERS "mnt super" /* superblock to descriptor + 1, of those whose root is mounted nowhere */
 
+/* What was deleted is made in any mount that shows its file system; likewise bind_in() */
+static int bind_deleted_in(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	for mnt_each_same (o, l, m->e->root_dev) {
+		int ns = o->ns < 0 ? (int)(intptr_t)map_get(session_map(s, MAIN), 0) - 1 : o->ns;
+		struct stat st;
+
+		if (o->was || seen_fd(o) < 0 || fstat(seen_fd(o), &st) < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		return there(s, o->fd >= 0 && o->ns != m->ns ? ns : -1, bind_deleted, m, o);
+	}
+	return -ENOENT;
+}
+
+static int bind_deleted_any(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	const struct map *all = session_map(s, "mnt");
+	int super = (int)(intptr_t)map_get(session_map(s, SUPERS), m->e->root_dev) - 1;
+	int r = bind_deleted_in(s, l, m);
+
+	for (size_t i = 0; r == -ENOENT && i < all->max; i++)
+		if (all->rows[i].value && all->rows[i].value != l)
+			r = bind_deleted_in(s, all->rows[i].value, m);
+	if (r == -ENOENT && super >= 0) {
+		struct mnt top = { .e = &(MntEntry){ .root = "/" }, .fd = super };
+
+		r = bind_deleted(s, m, &top);
+	}
+	return r;
+}
+
 /*
  * From another mount of the same superblock, made already: the own list first, then other namespaces, but not
  * the root task's, from which nested_sources() took what it has.
@@ -415,6 +457,8 @@ static int bind_same(struct session *s, const struct mnt_list *l, const struct m
 	for (size_t i = 0; r == -ENOENT && m->ns >= 0 && i < all->max; i++)
 		if (all->rows[i].value && all->rows[i].value != l)
 			r = bind_in(s, all->rows[i].value, m);
+	if (r == -ENOENT && m->was)
+		return bind_deleted_any(s, l, m);
 	if (r == -ENOENT && super >= 0) {
 		r = bind_bare(super, m->e->root + 1);
 		r = r < 0 ? session_fail(s, r, "mount %s: find its root %s in a new file system", m->e->mountpoint,
@@ -425,9 +469,14 @@ static int bind_same(struct session *s, const struct mnt_list *l, const struct m
 }
 
 /* A proc of a nested pid namespace, whose first task makes it: until then it waits. */
-static bool is_late(const struct mnt *m)
+static bool is_late_proc(const struct mnt *m)
 {
 	return m->fd < 0 && m->source < 0 && m->e->has_pid_ns_id;
+}
+
+static bool is_late(const struct mnt *m)
+{
+	return is_late_proc(m) || (m->fd < 0 && m->source < 0 && m->shows_mnt);
 }
 
 /* In whatever namespace: others may show parts of it. */
@@ -499,7 +548,9 @@ int mnt_attach(struct session *s, struct mnt *m)
 	if (!rel)
 		return session_fail(s, -EBADMSG, "mount %s: is not below its parent %s",
 				    m->e->mountpoint, m->parent->e->mountpoint);
-	at = *rel ? open_below(m->parent->fd, rel) : fcntl(m->parent->fd, F_DUPFD_CLOEXEC, 3);
+	at = !*rel ? fcntl(m->parent->fd, F_DUPFD_CLOEXEC, 3)
+	     : m->parent->e->fstype == FSTYPE__AUTOFS ? autofs_open_below(m->parent->fd, rel)
+						      : open_below(m->parent->fd, rel);
 	if (at < 0 && errno == ENOENT)
 		return session_fail(s, -ENOENT,
 				    "mount %s: its mount point is missing in the new root; make it there first",
@@ -537,7 +588,9 @@ static bool has_place(const struct mnt *m)
 static int bind_ns(struct session *s, const struct mnt *m)
 {
 	const struct ns *ns = ns_find(s, m->e->shown_ns_id);
-	int fd = ns && ns->fd >= 0 ? bind_from(ns->fd) : -ENOENT;
+	const struct mnt_list *its = m->shows_mnt ? map_get(session_map(s, "mnt"), m->e->shown_ns_id) : NULL;
+	int of = its ? its->root->ns : ns ? ns->fd : -1;
+	int fd = of >= 0 ? bind_from(of) : -ENOENT;
 
 	return fd < 0 ? session_fail(s, fd, "mount %s: show namespace %u", m->e->mountpoint, m->e->shown_ns_id) : fd;
 }
@@ -897,9 +950,21 @@ static int root_in(struct session *s, struct mnt_list *l, bool first)
 	return 0;
 }
 
-/* The old root is stacked on the new one for a moment: no directory is needed for it. */
+static uint64_t mount_at(const char *path)
+{
+	struct statx sx;
+
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &sx) < 0 ? 0 : sx.stx_mnt_id;
+}
+
+/*
+ * The old root is stacked on the new one for a moment: no directory is needed for it. There may be other roots on it;
+ * "/.." is what is on top.
+ */
 int mnt_root_turn(struct session *s, int fd)
 {
+	uint64_t old = mount_at("/"), top;
+
 	if (fchdir(fd) < 0)
 		return session_fail(s, -errno, "--root %s: enter it", s->opts->root);
 	if (syscall(SYS_pivot_root, ".", ".") < 0) {
@@ -908,8 +973,12 @@ int mnt_root_turn(struct session *s, int fd)
 		/* our own root is the initial ramfs, which stays */
 		if ((!ids_mapped(s) && mount(".", "/", NULL, MS_MOVE, NULL) < 0) || chroot(".") < 0)
 			return session_fail(s, -errno, "--root %s: move it to the root", s->opts->root);
-	} else if (umount2(".", MNT_DETACH) < 0) {
-		return session_fail(s, -errno, "mounts: let the old root go");
+	} else {
+		do {
+			top = mount_at("/..");
+			if (umount2(".", MNT_DETACH) < 0)
+				return session_fail(s, -errno, "mounts: let the old root go");
+		} while (top != old);
 	}
 	return chdir("/") < 0 ? session_fail(s, -errno, "enter the new root") : 0;
 }
@@ -980,8 +1049,7 @@ static const struct {
 static int neighbours_enter(struct session *s, const struct ns *ns, int *home)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
-		const uint32_t *id = (const void *)((const char *)ns->ids + seen_in[i].id);
-		const struct ns *o = ns_find(s, *id);
+		const struct ns *o = ns->ids ? ns_find(s, *(const uint32_t *)((const char *)ns->ids + seen_in[i].id)) : NULL;
 
 		home[i] = -1;
 		if (!o || o->fd < 0 || o == ns_of(s, seen_in[i].flag))
@@ -1021,23 +1089,13 @@ static int nested_mount(struct session *s, const struct ns *ns, struct mnt_list 
 	return r;
 }
 
-/* A copy of the root task's. Where that one's new root is stacked on the old one, it would come between: see root_in(). */
-static int nested_copy(struct session *s, const struct ns *ns)
-{
-	if (unshare(CLONE_NEWNS) < 0)
-		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
-	if (ids_mapped(s) && umount2("/", MNT_DETACH) < 0)
-		return session_fail(s, -errno, "mnt namespace %u: leave the root task's behind", ns->id);
-	return 0;
-}
-
 /* It begins as a copy of the root task's, which is left behind. */
 static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int r = nested_copy(s, ns), fd;
+	int r, fd;
 
-	if (r < 0)
-		return r;
+	if (unshare(CLONE_NEWNS) < 0)
+		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
 	for (size_t i = 0; i < l->n; i++)
 		l->v[i]->in = ns->owner ? ns : NULL;
 	fd = ns->owner ? owned_stage(s, ns, l)
@@ -1070,7 +1128,8 @@ static int nested_all(struct session *s, const struct mnt_list *main, struct mnt
 	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open the root task's") : 0;
 
 	map_put(session_map(s, MAIN), 0, (void *)(intptr_t)(home + 1));
-
+	if (r == 0)
+		r = mnt_shown_age(s);
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWNS, n)); n++) {
 		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
 
@@ -1100,7 +1159,7 @@ static struct mnt *late_find(struct session *s, uint32_t id)
 
 	for (size_t n = 0; (l = list_n(s, n)); n++)
 		for (size_t i = 0; i < l->n; i++)
-			if (l->v[i]->e->mnt_id == id && is_late(l->v[i]))
+			if (l->v[i]->e->mnt_id == id && is_late_proc(l->v[i]))
 				return l->v[i];
 	return NULL;
 }
@@ -1121,11 +1180,12 @@ static int late_mount(struct session *s, const struct ns *ns, struct mnt_list *l
 	return nested_mount(s, ns, l);
 }
 
-static int late_all(struct session *s, int home)
+static int late_all(struct session *s)
 {
+	own_fd int home = openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	const struct ns *ns = ns_of(s, CLONE_NEWNS);
 	const struct mnt_list *main = map_get(session_map(s, "mnt"), ns->id);
-	int r = 0;
+	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open it") : 0;
 
 	for (size_t n = 0; r == 0 && ns; ns = ns_nested(s, CLONE_NEWNS, n++)) {
 		struct mnt_list *l = map_get(session_map(s, "mnt"), ns->id);
@@ -1167,7 +1227,25 @@ static int late_take(struct session *s, size_t waiting)
 			return fd;
 		m->source = fd;
 	}
-	return r < 0 ? r : late_all(s, home);
+	return r < 0 ? r : late_all(s);
+}
+
+/* All namespaces are made: what shows one can be, by who is in the first of them. */
+static int late_shown(struct session *s, struct mnt_list *all)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct mnt *m = all->v[i];
+
+		if (is_late_proc(m) || !is_late(m))
+			continue;
+		m->source = bind_ns(s, m);
+		if (m->source < 0)
+			return m->source;
+		any = true;
+	}
+	return any ? late_all(s) : 0;
 }
 
 /* By the first task of the pid namespace: a detached mount of a new proc. */
@@ -1239,14 +1317,41 @@ int mnt_late(struct session *s, struct guest *g)
 
 	for (size_t n = 0; r == 0 && (l = list_n(s, n)); n++)
 		for (size_t i = 0; r == 0 && i < l->n; i++)
-			if (is_late(l->v[i]))
+			if (is_late_proc(l->v[i]))
 				r = late_one(s, g, l->v[i]);
 	return r;
+}
+
+static int clone_all(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	int fd = fd_high(open_tree(of->fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+
+	return fd < 0 ? session_fail(s, -errno, "mount %s: clone all of it", of->e->mountpoint) : fd;
+}
+
+/* When all have their groups: detached mounts, which are namespaces up to now. */
+static int detached_all(struct session *s, int stage)
+{
+	const TaskKobjIdsEntry *ids = s->tree->root->ids;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ids->n_detached_ns; i++) {
+		struct mnt_list *l = map_get(session_map(s, "mnt"), ids->detached_ns[i]);
+		own_fd int tree = -1;
+
+		if (!l || !l->root || l->root->ns < 0)
+			return session_fail(s, -EBADMSG, "the root task's ids: detached mount %u has no namespace", ids->detached_ns[i]);
+		r = tree = there(s, l->root->ns, clone_all, l->root, l->root);
+		if (r >= 0)
+			r = detached_give(s, ids->detached_ns[i], stage, tree);
+	}
+	return r < 0 ? r : detached_unstage(s, stage);
 }
 
 int mnt_build(struct session *s, struct mnt_list *l)
 {
 	struct mnt_list all = { 0 };
+	own_fd int stage = -1;
 	size_t late = 0;
 	int r = root_in(s, l, true);
 
@@ -1261,11 +1366,19 @@ int mnt_build(struct session *s, struct mnt_list *l)
 	if (r == 0)
 		r = mnt_root_turn(s, l->root->fd); /* before a shared root would forbid it */
 	for (size_t i = 0; i < all.n; i++)
-		late += is_late(all.v[i]);
+		late += is_late_proc(all.v[i]);
+	if (r == 0)
+		r = late_shown(s, &all);
 	if (r == 0 && late)
 		r = late_take(s, late);
-	if (r == 0)
+	if (mnt_deleted_end(s) < 0 && r == 0) /* whatever has become of the mounts */
+		r = -EIO;
+	if (r == 0 && s->tree->root->ids && s->tree->root->ids->n_detached_ns)
+		r = stage = detached_stage(s);
+	if (r >= 0)
 		r = set_groups(s, &all);
+	if (r == 0 && stage >= 0)
+		r = detached_all(s, stage);
 	free(all.v);
 	map_free(&all.by_dev);
 	return r;

@@ -67,7 +67,7 @@ static bool is_alone(const struct mnt_list *world, const struct mnt *b)
 	if (!strcmp(b->e->root, "/"))
 		return true;
 	for mnt_each_same (o, world, b->e->root_dev)
-		if (!mnt_below(o->e->root, b->e->root))
+		if (!o->was && !mnt_below(o->e->root, b->e->root))
 			return false;
 	return true;
 }
@@ -101,7 +101,7 @@ static struct mnt *wanted(const struct mnt_list *main, const struct mnt_list *wo
 {
 	struct mnt *b;
 
-	if (!mnt_has_contents(m->e) || m->e->ext_key)
+	if (!mnt_has_contents(m->e) || m->e->ext_key || m->was)
 		return NULL;
 	b = bearer(world, m);
 	return b && !b->done && !strcmp(b->e->root, m->e->root) && !is_given(main, m) ? b : NULL;

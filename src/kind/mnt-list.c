@@ -6,11 +6,16 @@
 #include "kind/mnt-list.h"
 
 #include "base/list.h"
+#include "base/res.h"
 #include "base/text.h"
 #include "image/record.h"
 
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define MOUNTS_MAX 100000 /* the kernel's own: fs.mount-max */
 
@@ -35,7 +40,7 @@ static const struct {
 	{ "devtmpfs", FSTYPE__DEVTMPFS, true },
 	{ "binfmt_misc", FSTYPE__BINFMT_MISC, false },
 	{ "fuse", FSTYPE__FUSE, false },
-	{ "autofs", FSTYPE__AUTOFS, false },
+	{ "autofs", FSTYPE__AUTOFS, true },
 	{ "hugetlbfs", FSTYPE__AUTO, true },
 	{ "bpf", FSTYPE__AUTO, true },
 	{ "configfs", FSTYPE__AUTO, true },
@@ -72,12 +77,23 @@ bool mnt_has_contents(const MntEntry *e)
 	       (e->fstype == FSTYPE__AUTO && e->fsname && !strcmp(e->fsname, "ramfs"));
 }
 
+int mnt_open(int root, const struct mnt *m)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	own_fd int fd = fd_high(syscall(SYS_openat2, root, m->e->mountpoint, &how, sizeof(how)));
+	struct statx sx;
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || sx.stx_mnt_id != m->e->mnt_id)
+		return -1;
+	return take_fd(fd);
+}
+
 const char *mnt_below(const char *path, const char *above)
 {
 	size_t n = strlen(above);
 
 	if (!strcmp(above, "/"))
-		return path + (*path == '/');
+		return *path == '/' ? path + 1 : NULL;
 	if (strncmp(path, above, n) || (path[n] && path[n] != '/'))
 		return NULL;
 	return path + n + (path[n] == '/');
@@ -90,6 +106,7 @@ void mnt_free(struct mnt_list *l)
 		fd_close(l->v[i]->source);
 		fd_close(l->v[i]->bare);
 		fd_close(l->v[i]->userns);
+		free(l->v[i]->was);
 		mnt_entry__free_unpacked(l->v[i]->e, NULL);
 		free(l->v[i]);
 	}
@@ -388,11 +405,28 @@ void mnt_keep(struct session *s, struct mnt_list *l, bool (*keep)(struct session
 			l->v[n++] = m;
 			continue;
 		}
+		free(m->was);
 		mnt_entry__free_unpacked(m->e, NULL);
 		free(m);
 	}
 	l->n = n;
 	mnt_by_dev(l);
+}
+
+void mnt_forsake(struct mnt *m, uint32_t id)
+{
+	m->was = m->e->root;
+	m->e->root = xprintf("deleted:%x", id);
+	m->e->has_ghost_id = true;
+	m->e->ghost_id = id;
+}
+
+static int write_one(struct image *img, const struct mnt *m)
+{
+	MntEntry e = *m->e;
+
+	e.root = m->was ? m->was : e.root;
+	return image_write(img, &e.base);
 }
 
 int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
@@ -401,7 +435,7 @@ int mnt_write(struct session *s, uint32_t ns_id, const struct mnt_list *l)
 	int r = image_create(s, &img, MAGIC_MNTS, "mountpoints-%u.img", ns_id);
 
 	for (size_t i = l->n; r == 0 && i-- > 0;) /* children before parents, as CRIU writes them */
-		r = image_write(&img, &l->v[i]->e->base);
+		r = write_one(&img, l->v[i]);
 	return r < 0 ? r : image_close(&img);
 }
 
@@ -411,14 +445,25 @@ static int check(struct session *s, uint32_t ns_id, MntEntry *e)
 	    strlen(e->mountpoint) >= 4096 || strlen(e->root) >= 4096)
 		return session_fail(s, -EBADMSG, "mountpoints-%u.img: mount %u has a damaged path", ns_id,
 				    e->mnt_id);
-	if (e->has_deleted && e->deleted)
-		return session_fail(s, -ENOTSUP,
-				    "mount %s: its root directory was deleted; that cannot be restored yet",
-				    e->mountpoint);
 	if (e->fstype == FSTYPE__AUTO && e->fsname && !fs_enabled(s, e->fsname))
 		e->fstype = FSTYPE__UNSUPPORTED;
 	if (e->with_plugin)
 		return session_fail(s, -ENOTSUP, "mount %s: needs a plugin of CRIU's", e->mountpoint);
+	return 0;
+}
+
+/* What comes from outside shows what it shows there. */
+static int check_deleted(struct session *s, const struct mnt_list *l, struct mnt *m)
+{
+	MntEntry *e = m->e;
+
+	if (!e->has_deleted || !e->deleted || m == l->root || e->ext_key || e->ext_mount)
+		return 0;
+	if (!e->has_ghost_id)
+		return session_fail(s, -ENOTSUP,
+				    "mount %s: shows %s, which was deleted, and the image does not hold that; give it from outside: --external 'mnt[%s]:PATH'",
+				    e->mountpoint, e->root, e->mountpoint);
+	mnt_forsake(m, e->ghost_id);
 	return 0;
 }
 
@@ -439,7 +484,11 @@ int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret)
 					 ns_id, ((MntEntry *)m)->mnt_id);
 		mnt_add(ret, (MntEntry *)m);
 	}
-	return r < 0 ? r : list_link(s, ret);
+	if (r == 0)
+		r = list_link(s, ret);
+	for (size_t i = 0; r == 0 && i < ret->n; i++)
+		r = check_deleted(s, ret, ret->v[i]);
+	return r;
 }
 
 uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id)

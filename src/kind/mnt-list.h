@@ -17,8 +17,10 @@ struct mnt {
 	int ns;		    /* restore: the nested namespace it is in; borrowed; -1: the root task's */
 	const struct ns *in; /* restore: that namespace, if it belongs to a nested user namespace */
 	bool idmapped;	    /* dump */
+	char *was;	    /* its root was deleted: the name that had; e->root is one that nothing leads to. Or NULL */
 	bool locked;	    /* restore: came from a more privileged namespace with its parent */
 	int shows;	    /* restore: the pid namespace that a new proc shows; 0: that of who makes it */
+	bool shows_mnt;	    /* restore: a mnt namespace, which is made after all mounts of the root task's */
 	bool staged;	    /* restore: see mnt-owned.c */
 	int userns;	    /* restore: of its id map, or -1 */
 	bool flagged;	    /* restore: its flags are set */
@@ -64,6 +66,10 @@ void mnt_free(struct mnt_list *l);
 uint32_t mnt_ns_of(struct session *s, uint32_t mnt_id);
 /** mnt_below - what of a mount's path lies below another's; NULL if it does not, "" if equal */
 const char *mnt_below(const char *path, const char *above);
+/** mnt_open - dump: the path of its root, from "/" of a task in its namespace; -1: another mount hides it */
+int mnt_open(int root, const struct mnt *m);
+/** mnt_forsake - m's root was deleted: all with that id show the same; see mnt.was */
+void mnt_forsake(struct mnt *m, uint32_t id);
 /** mnt_fsname - name for fsopen(), or NULL if such file systems are never made anew */
 const char *mnt_fsname(const MntEntry *e);
 /** mnt_has_contents - are files of this superblock carried in the image? */

@@ -320,7 +320,7 @@ int ns_note(struct session *s, struct tree *tree)
 		if (tree->all[i]->state != TASK_DEAD)
 			bad = note_births(s, set, tree->all[i]);
 	if (r == 0 && bad == 0 && tree->root->ids)
-		ns_held_note(s, set, tree);
+		r = ns_held_note(s, set, tree);
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
 	if (r == 0 && bad == 0)

@@ -15,7 +15,9 @@
 #include "images/timens.pb-c.h"
 #include "kind/creds.h"
 #include "kind/ids.h"
+#include "kind/mnt-autofs.h"
 #include "kind/mnt-build.h"
+#include "kind/mnt-detached.h"
 #include "kind/mnt-list.h"
 #include "kind/mqueue.h"
 #include "kind/ns-held.h"
@@ -559,6 +561,10 @@ static int fill_take(struct session *s, int tag, int fd)
 {
 	struct ns *ns = tag >= NS_TAG ? ns_find(s, (tag - NS_TAG) & NS_TAG_ID) : NULL;
 
+	if (tag >= AUTOFS_TAG) {
+		autofs_take(s, tag - AUTOFS_TAG, fd);
+		return 0;
+	}
 	if (tag >= MQUEUE_TAG)
 		return mqueue_take(s, tag - MQUEUE_TAG, fd);
 	if (tag < NS_TAG) {
@@ -568,6 +574,10 @@ static int fill_take(struct session *s, int tag, int fd)
 	if (!ns) {
 		fd_close(fd);
 		return session_fail(s, -EPROTO, "guest: gave descriptor %d", tag);
+	}
+	if ((tag - NS_TAG) & NS_TAG_DETACHED) {
+		detached_take(s, ns->id, fd);
+		return 0;
 	}
 	if ((tag - NS_TAG) & NS_TAG_ROOT)
 		ns->root = fd;

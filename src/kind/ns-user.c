@@ -319,6 +319,7 @@ static int inside_make(struct session *s, void *arg)
 		return r;
 	if (unshare(ns->kind->flag) < 0)
 		return session_fail(s, -errno, "%s namespace %u: make it", ns->kind->name, ns->id);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* or our /proc is another's */
 	r = offsets ? text_write(ns_proc(s), "self/timens_offsets", offsets) : 0;
 	if (r < 0)
 		return session_fail(s, r, "%s namespace %u: set its offsets", ns->kind->name, ns->id);

@@ -4,6 +4,7 @@
  * dumper's own come first, in the order of ns_rows.
  */
 #include "kind/ns-set.h"
+#include "kind/ns-held.h"
 
 #include "base/list.h"
 #include "base/res.h"
@@ -51,6 +52,7 @@ void ns_set_clear(struct session *s)
 	struct ns_set *set = ns_set(s);
 
 	guest_kill(s, &set->guest);
+	ns_held_end(s);
 	fd_close(set->go);
 	set->go = -1;
 	ns_enter_net(s, 0);

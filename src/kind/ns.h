@@ -57,6 +57,7 @@ struct ns_kind {
 #define NS_TAG 0x100000
 #define NS_TAG_ID 0xfffff
 #define NS_TAG_WAITS 0x2000000 /* no more for now: the guest waits for ns_fill_end() */
+#define NS_TAG_DETACHED 0x4000000 /* a detached mount, see mnt-detached.h */
 #define NS_TAG_ROOT 0x1000000 /* the directory "/" of a nested mnt namespace */
 
 extern const struct ns_kind *const ns_kinds[]; /* NULL at the end */

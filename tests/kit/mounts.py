@@ -362,23 +362,91 @@ class Maker:
     def case_mqueue(self):
         mount("m", "/a", "mqueue", 0)
 
+    def gone(self, path):
+        """of whole microseconds: what images keep"""
+        os.utime(path, ns=(10 ** 18, 10 ** 18 + 5000))
+        os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+
     def case_deleted_dir(self):
-        os.mkdir("/a/gone")
-        open("/a/gone/x", "w").close()
+        os.mkdir("/a/gone", 0o700)
+        os.chown("/a/gone", 12, 34)
         mount("/a/gone", "/b", None, BIND)
-        os.unlink("/a/gone/x")
-        os.rmdir("/a/gone")
+        mount("/b", "/c", None, BIND)
+        mount(None, "/c", None, REMOUNT | BIND | RDONLY)
+        self.gone("/a/gone")
 
     def case_deleted_file(self):
+        """of one name, one after the other"""
+        for n in "c/one", "c/two", "b/f":
+            open("/" + n, "w").close()
+        for n in "b/f", "c/one", "c/two":
+            open("/a/gone", "w").write("hello" + n)
+            mount("/a/gone", "/" + n, None, BIND)
+            self.gone("/a/gone")
+
+    def case_deleted_big(self):
+        open("/a/gone", "w").write("x" * 900000)
+        mount("/a/gone", "/b/f", None, BIND)
+        self.gone("/a/gone")
+
+    def case_deleted_tmpfs(self):
+        """in a mount that is read-only by then"""
+        open("/c/f", "w").close()
+        mount("t", "/a", "tmpfs", 0)
+        os.makedirs("/a/up/gone")
+        os.mkdir("/a/d")
+        open("/a/up/file", "w").write("file")
+        open("/a/d/gone", "w").write("other")
+        open("/a/x", "w").write("x")
+        mount("/a/up/gone", "/b", None, BIND)
+        mount("/a/up/file", "/c/f", None, BIND)
+        mount("/a/d/gone", "/a/x", None, BIND)
+        for n in "up/gone", "up/file", "d/gone":
+            self.gone("/a/" + n)
+        mount(None, "/a", None, REMOUNT | BIND | RDONLY)
+
+    def case_deleted_up(self):
+        """its directory is gone as well"""
+        os.makedirs("/a/up/gone")
+        mount("/a/up/gone", "/b", None, BIND)
+        os.rmdir("/a/up/gone")
+        os.rmdir("/a/up")
+
+    def case_deleted_alone(self):
+        """of a tmpfs that is mounted nowhere any more"""
+        mount("t", "/a", "tmpfs", 0)
         open("/a/gone", "w").write("hello")
+        mount("/a/gone", "/b/f", None, BIND)
+        self.gone("/a/gone")
+        umount("/a")
+
+    def case_deleted_shared(self):
+        """by two mounts of a group, and in another namespace"""
+        os.mkdir("/a/gone")
+        mount("/a/gone", "/b", None, BIND)
+        mount(None, "/b", None, KINDS["shared"])
+        mount("/b", "/c", None, BIND)
+        self.child()
+        self.gone("/a/gone")
+        os.write(self.kids[0][1], b"x")
+
+    def case_deleted_linked(self):
+        open("/a/gone", "w").close()
+        os.link("/a/gone", "/a/here")
         mount("/a/gone", "/b/f", None, BIND)
         os.unlink("/a/gone")
 
-    def case_deleted_tmpfs(self):
-        mount("t", "/a", "tmpfs", 0)
+    def case_deleted_hidden(self):
+        os.makedirs("/b/x")
         os.mkdir("/a/gone")
-        mount("/a/gone", "/b", None, BIND)
+        mount("/a/gone", "/b/x", None, BIND)
         os.rmdir("/a/gone")
+        mount("t", "/b", "tmpfs", 0)
+
+    def case_deleted_socket(self):
+        os.mknod("/a/gone", 0o600 | stat.S_IFSOCK)
+        mount("/a/gone", "/b/f", None, BIND)
+        os.unlink("/a/gone")
 
     def case_autofs(self):
         r, w = os.pipe()
@@ -391,15 +459,10 @@ class Maker:
         os.dup2(fd, 41)
         mount("lxcfs", "/a", "fuse.lxcfs", 0, "fd=41,rootmode=40000,user_id=0,group_id=0")
 
-    def case_detached(self):
-        fd = call(libc.syscall(428, -100, b"/a", 1))  # open_tree(OPEN_TREE_CLONE)
+    def case_detached_file(self):
+        open("/a/f", "w").close()
+        fd = call(libc.syscall(428, -100, b"/a/f", 1))  # open_tree(OPEN_TREE_CLONE)
         os.dup2(fd, 100)
-
-    def case_detached_fs(self):
-        fs = call(libc.syscall(430, b"tmpfs", 0))
-        call(libc.syscall(431, fs, 6, None, None, 0))
-        os.dup2(call(libc.syscall(432, fs, 0, 0)), 100)
-        os.close(fs)
 
     def idmap(self, source, to, ids):
         up, down = os.pipe(), os.pipe()

@@ -15,6 +15,8 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/ghost.h"
+#include "kind/mnt-autofs.h"
+#include "kind/mnt-detached.h"
 #include "kind/mqueue.h"
 #include "kind/ns.h"
 
@@ -46,7 +48,9 @@ static bool reg_is(const struct fd_view *v)
 int fd_path_check(struct session *s, const struct fd_view *v)
 {
 	own_mem char *name = NULL, *external = fd_external(s, v);
-	int r = external ? 0 : ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
+	int r = external || autofs_root(v->fd) || detached_ns(s, v->mnt_id)
+			? 0
+			: ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
 
 	return r < 0 ? r : 0;
 }
@@ -112,12 +116,34 @@ static int reg_put_external(struct session *s, const struct fd_view *v, char *ke
 	return fd_put(s, v, &e.base);
 }
 
+/*
+ * The root of a mount to which no name leads: of an autofs (an automounter has it open to tell the kernel what it did; its
+ * name leads to what is mounted there), or of a detached one.
+ */
+static int reg_put_root(struct session *s, const struct fd_view *v, uint32_t autofs)
+{
+	RegFileEntry e = REG_FILE_ENTRY__INIT;
+
+	e.id = v->id;
+	e.flags = v->flags;
+	e.fown = v->fown;
+	e.name = (char *)v->link;
+	e.has_autofs = autofs;
+	e.autofs = autofs;
+	e.detached_ns = autofs ? 0 : detached_ns(s, v->mnt_id);
+	e.has_detached_ns = e.detached_ns;
+	return fd_put(s, v, &e.base);
+}
+
 static int reg_dump(struct session *s, const struct fd_view *v)
 {
 	own_mem char *external = fd_external(s, v);
+	uint32_t autofs = S_ISDIR(v->st.st_mode) && !external ? autofs_root(v->fd) : 0;
 
 	if (external)
 		return reg_put_external(s, v, external);
+	if (autofs || detached_ns(s, v->mnt_id))
+		return reg_put_root(s, v, autofs);
 	if (S_ISBLK(v->st.st_mode) && !(v->flags & O_PATH))
 		session_warn(s, "task %d: descriptor %d is the block device %s: if it was opened for nobody else (O_EXCL), that is not kept",
 			     v->task->vpid, v->num, v->link);
@@ -293,6 +319,10 @@ static int reg_restore(struct session *s, struct fd_obj *o)
 		return r < 0 ? r : 0;
 	if (e->has_outside && e->outside && e->name[0])
 		return fd_from_caller(s, o, e->name, e->flags);
+	if (e->has_autofs || e->has_detached_ns) {
+		o->fd = e->has_autofs ? autofs_open(s, e->autofs, e->flags) : detached_open(s, e->detached_ns);
+		return o->fd < 0 ? session_fail(s, o->fd, "file 0x%x: open the root of its mount", o->id) : 0;
+	}
 	o->fd = reg_open(s, o->id, e, e->flags);
 	if (o->fd < 0)
 		return o->fd;

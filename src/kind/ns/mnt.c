@@ -14,10 +14,15 @@
 #include "base/text.h"
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
+#include "kind/mnt-autofs.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-cgroup.h"
+#include "kind/mnt-deleted.h"
+#include "kind/mnt-detached.h"
 #include "kind/mnt-files.h"
 #include "kind/mnt-idmap.h"
+#include "kind/mnt-shown.h"
+#include "kind/ns-held.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -118,7 +123,9 @@ static const struct ns *shown_ns(struct session *s, const MntEntry *e)
 	const char *p = strchr(e->root, '[');
 	const struct ns *ns = *e->root != '/' && p && sscanf(p, "[%llu]", &ino) == 1 ? ns_by_ino(s, ino) : NULL;
 
-	return ns && ns->own && ns->kind->flag & (CLONE_NEWNET | CLONE_NEWUTS) ? ns : NULL;
+	if (!ns || !ns->own || (ns != ns_of(s, ns->kind->flag) && (!ns_held_may(ns->kind->flag) || ns->for_children)))
+		return NULL;
+	return ns;
 }
 
 /* The mounts of the task, externals marked; the caller is in our mount namespace. */
@@ -156,10 +163,12 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 			proc_note(s, ns, root, e);
 		if (key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
-		if (!key && l->v[i] != l->root && ids_mapped(s) &&
+		if (!key && (main || l->v[i] != l->root) && ids_mapped(s) &&
 		    (e->fstype == FSTYPE__TMPFS || e->fstype == FSTYPE__DEVPTS))
 			r = options_inside(s, e);
 	}
+	if (root >= 0)
+		mnt_deleted_note(s, root, l);
 	return r < 0 || !mnt_auto_asked(s) ? r : mnt_auto(s, proc, l, main);
 }
 
@@ -272,6 +281,14 @@ static int check_overlay(struct session *s, const struct ns *ns, const MntEntry 
 	return r;
 }
 
+static int check_by_root(struct session *s, const struct ns *ns, const struct mnt *m,
+			 int (*fn)(struct session *s, int root, const struct mnt *m))
+{
+	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+
+	return root < 0 ? root : fn(s, root, m);
+}
+
 static int check(struct session *s, const struct mnt_lists *all, size_t at, const struct mnt *m)
 {
 	const struct mnt_list *l = &all->lists.v[at], *main = at ? all->lists.v : NULL;
@@ -289,22 +306,25 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 				 e->mountpoint, e->uid_map ? "and its files are the container's own, which cannot be checkpointed yet"
 							 : "and how is not to be found out here (in a user namespace, or before Linux 6.15)",
 				 e->mountpoint);
-	else if (e->has_deleted && e->deleted)
-		r = session_fail(s, -ENOTSUP,
-				 "mount %s: its root directory %s was deleted, which cannot be checkpointed yet; unmount it",
-				 e->mountpoint, e->root);
+	else if (m->was && (r = check_by_root(s, all->where.v[at], m, mnt_deleted_check)) < 0)
+		;
+	else if (*e->root != '/' && !m->was && strstr(e->root, ":["))
+		r = session_fail(s, -ENOTSUP, "mount %s: shows %s, a namespace that cannot be made for a mount; unmount it, or leave it out with --skip-mnt %s",
+				 e->mountpoint, e->root, e->mountpoint);
 	else if (e->has_shown_ns_id || (main && mnt_shown_by(main, m)))
 		return 0;
 	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
 		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s%s",
-				 e->mountpoint, e->root, e->source, e->mountpoint, e->mountpoint,
+				 e->mountpoint, m->was ? m->was : e->root, e->source, e->mountpoint, e->mountpoint,
 				 !strcmp(e->root, "/") && text_starts(e->source, "/dev/")
 					 ? ", or have it mounted anew from that device with --enable-fs TYPE"
 					 : "");
 	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
 		r = check_overlay(s, all->where.v[at], e);
+	else if (e->fstype == FSTYPE__AUTOFS)
+		r = check_by_root(s, all->where.v[at], m, autofs_check);
 	else if (!strcmp(e->root, "/"))
 		r = check_empty(s, all->where.v[at], e);
 	if (r < 0)
@@ -318,6 +338,7 @@ static int lists_of(struct session *s, struct mnt_lists *all)
 	const struct ns *o = ns_of(s, CLONE_NEWNS);
 	int r = 0, one;
 
+	mnt_deleted_begin(s);
 	for (size_t n = 0; o; o = ns_nested(s, CLONE_NEWNS, n++)) {
 		*vec_add(&all->where) = o;
 		*vec_add(&all->lists) = (struct mnt_list){ 0 };
@@ -362,6 +383,13 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 	struct mnt_lists all = { 0 };
 	int r = lists_of(s, &all);
 
+	for (size_t n = 0; r == 0 && n < all.lists.n; n++) {
+		own_fd int root = session_openat(s, all.where.v[n]->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+
+		r = root < 0 ? root : mnt_deleted_dump(s, root, &all.lists.v[n]);
+		if (r == 0)
+			r = autofs_dump(s, root, &all.lists.v[n]);
+	}
 	for (size_t n = 0; r == 0 && n < all.lists.n; n++)
 		r = mnt_write(s, all.where.v[n]->id, &all.lists.v[n]);
 	if (r == 0)
@@ -382,12 +410,21 @@ static int mnt_prepare(struct session *s, const struct ns *ns)
 	r = mnt_read(s, ns->id, l);
 	if (r == 0)
 		r = mnt_idmap_prepare(s, l);
+	if (r == 0)
+		r = autofs_prepare(s, l);
+	mnt_shown_mark(s, l);
 	return r < 0 ? r : mnt_sources(s, l, ns == top ? NULL : map_get(session_map(s, "mnt"), top->id));
 }
 
 static int mnt_restore(struct session *s, const struct ns *ns)
 {
 	return mnt_build(s, map_get(session_map(s, "mnt"), ns->id));
+}
+
+static void mnt_end(struct session *s)
+{
+	autofs_end(s);
+	detached_end(s);
 }
 
 const struct ns_kind ns_kind_mnt = {
@@ -397,4 +434,5 @@ const struct ns_kind ns_kind_mnt = {
 	.restore = mnt_restore,
 	.prepare = mnt_prepare,
 	.preflight = mnt_preflight,
+	.end = mnt_end,
 };

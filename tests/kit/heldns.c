@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * heldns: namespaces that no task is in, and mounts of what was deleted. Usage: heldns CASE DIR (judge.h).
+ * Cases: ipc, mnt, time, uts, pid, cgroup (held by descriptor HELD), shown (mounts of them, no descriptors), deleted, detached (mounts).
+ */
+#define _GNU_SOURCE
+#include "judge.h"
+
+#include <mqueue.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+#define HELD 50
+#define AHEAD 7000 /* seconds */
+
+struct message {
+	long type;
+	char text[8];
+};
+
+static void put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT, 0644);
+
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+static int holds(const char *path, const char *text)
+{
+	char got[64] = "";
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || read(fd, got, sizeof(got) - 1) < 0)
+		got[0] = 0;
+	close(fd);
+	return !strcmp(got, text);
+}
+
+/* ---- what is in them ---- */
+
+static void ipc_fill(void)
+{
+	struct mq_attr a = { .mq_maxmsg = 4, .mq_msgsize = 8 };
+	struct message m = { 3, "sysv" };
+	int id = msgget(77, IPC_CREAT | 0640);
+	mqd_t q = mq_open("/held", O_CREAT | O_RDWR, 0600, &a);
+
+	CHECK(id >= 0 && msgsnd(id, &m, sizeof(m.text), 0) == 0);
+	CHECK(q >= 0 && mq_send(q, "posix", 6, 1) == 0);
+	mq_close(q);
+}
+
+static void ipc_judge(void)
+{
+	struct message m;
+	char text[8];
+	mqd_t q = mq_open("/held", O_RDONLY | O_NONBLOCK);
+
+	CHECK(msgrcv(msgget(77, 0), &m, sizeof(m.text), 0, IPC_NOWAIT) == sizeof(m.text) && !strcmp(m.text, "sysv"));
+	CHECK(q >= 0 && mq_receive(q, text, sizeof(text), NULL) == 6 && !strcmp(text, "posix"));
+}
+
+static void mnt_fill(void)
+{
+	CHECK(mount("held", "m", "tmpfs", 0, "mode=700") == 0);
+	put("m/file", "held");
+	CHECK(mount("m", "n", NULL, MS_BIND, NULL) == 0);
+}
+
+static void mnt_judge(void)
+{
+	CHECK(holds("m/file", "held") && holds("n/file", "held"));
+	CHECK(unlink("n/file") == 0 && access("m/file", F_OK) < 0);
+}
+
+static void time_fill(void)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "monotonic %d 0\n", AHEAD); /* as the first namespace counts, like our own */
+	put("/proc/self/timens_offsets", text);
+}
+
+static struct timespec before;
+static long ours; /* how far we are ahead ourselves */
+
+static void time_judge(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	CHECK(now.tv_sec - before.tv_sec >= AHEAD - ours - 1 && now.tv_sec - before.tv_sec < AHEAD - ours + 60);
+}
+
+static long ahead(void)
+{
+	FILE *f = fopen("/proc/self/timens_offsets", "r");
+	long sec = 0;
+
+	if (f && fscanf(f, "monotonic %ld", &sec) != 1)
+		sec = 0;
+	if (f)
+		fclose(f);
+	return sec;
+}
+
+static pid_t inner; /* the first task of a pid namespace */
+
+static void pid_fill(void)
+{
+	inner = fork();
+	if (inner == 0)
+		for (;;)
+			pause();
+}
+
+static void nothing(void) {}
+
+static void uts_fill(void) { CHECK(sethostname("held", 4) == 0); }
+
+static void uts_judge(void)
+{
+	char name[64];
+
+	CHECK(gethostname(name, sizeof(name)) == 0 && !strcmp(name, "held"));
+}
+
+static const struct sort {
+	const char *name, *made; /* below /proc/self/ns, of who made it */
+	int flag;
+	void (*fill)(void), (*judge)(void);
+} sorts[] = {
+	{ "ipc", "ipc", CLONE_NEWIPC, ipc_fill, ipc_judge },
+	{ "mnt", "mnt", CLONE_NEWNS, mnt_fill, mnt_judge },
+	{ "time", "time_for_children", CLONE_NEWTIME, time_fill, time_judge },
+	{ "uts", "uts", CLONE_NEWUTS, uts_fill, uts_judge },
+	{ "pid", "pid_for_children", CLONE_NEWPID, pid_fill, nothing },
+	{ "cgroup", "cgroup", CLONE_NEWCGROUP, nothing, nothing },
+};
+
+static const char *dir;
+
+/* A mount may show younger mnt namespaces only; of which age they are is not told apart within 4096 (Linux 6.18). */
+static void grow_older(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+	if (fork() == 0) {
+		for (int i = 0; i < 4096; i++)
+			unshare(CLONE_NEWUTS);
+		_exit(0);
+	}
+	wait(NULL);
+}
+
+/* By a child, which is gone then. */
+static void make(const struct sort *t)
+{
+	int up[2], down[2], status, fd;
+	char path[64], c;
+	pid_t kid;
+
+	CHECK(pipe(up) == 0 && pipe(down) == 0);
+	kid = fork();
+	if (kid == 0) {
+		if (unshare(t->flag) < 0)
+			_exit(errno == EINVAL ? 3 : 1);
+		t->fill();
+		CHECK(write(up[1], "x", 1) == 1 && read(down[0], &c, 1) == 1);
+		if (inner > 0)
+			CHECK(kill(inner, SIGKILL) == 0 && waitpid(inner, NULL, 0) == inner);
+		_exit(why[0] != 0);
+	}
+	close(up[1]);
+	if (read(up[0], &c, 1) == 1) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", kid, t->made);
+		fd = open(path, O_RDONLY);
+		CHECK(dup2(fd, HELD) == HELD && write(down[1], "x", 1) == 1);
+		close(fd);
+	}
+	CHECK(waitpid(kid, &status, 0) == kid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
+		exit(3);
+	CHECK(status == 0);
+	close(up[0]), close(down[0]), close(down[1]);
+}
+
+static void judge(const struct sort *t, int fd)
+{
+	int status;
+	pid_t kid = fork();
+
+	if (kid == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &before);
+		CHECK(setns(fd, t->flag) == 0 && chdir(dir) == 0);
+		t->judge();
+		_exit(why[0] != 0);
+	}
+	CHECK(waitpid(kid, &status, 0) == kid && status == 0);
+}
+
+static void held(const struct sort *t)
+{
+	make(t);
+	wait_term();
+	judge(t, HELD);
+	CHECK(!holds("m/file", "held"));
+}
+
+/* Mounts that show them, one of them twice, and one of our own. */
+static void shown(void)
+{
+	static const size_t n = 4; /* those that are kept */
+	struct stat one, two;
+	char name[16];
+
+	grow_older();
+	for (size_t i = 0; i < n; i++) {
+		make(&sorts[i]);
+		snprintf(name, sizeof(name), "ns.%s", sorts[i].name);
+		put(name, "");
+		if (mount("/proc/self/fd/50", name, NULL, MS_BIND, NULL) < 0 && !why[0])
+			snprintf(why, sizeof(why), "%s: %s", name, strerror(errno));
+	}
+	close(HELD);
+	put("ns.again", "");
+	put("ns.own", "");
+	CHECK(mount("ns.ipc", "ns.again", NULL, MS_BIND, NULL) == 0);
+	CHECK(mount("/proc/self/ns/uts", "ns.own", NULL, MS_BIND, NULL) == 0);
+	wait_term();
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "ns.%s", sorts[i].name);
+		fd = open(name, O_RDONLY);
+		CHECK(fd >= 0);
+		judge(&sorts[i], fd);
+		close(fd);
+	}
+	CHECK(stat("ns.ipc", &one) == 0 && stat("ns.again", &two) == 0 && one.st_ino == two.st_ino);
+	CHECK(stat("/proc/self/ns/uts", &one) == 0 && stat("ns.own", &two) == 0 && one.st_ino == two.st_ino);
+}
+
+/* Open through the mounts, too, and somebody's directory. */
+static void deleted(void)
+{
+	struct stat one, two;
+	int file, at;
+
+	put("gone", "hello");
+	put("f", "");
+	CHECK(mkdir("gone.d", 0711) == 0);
+	CHECK(mount("gone", "f", NULL, MS_BIND, NULL) == 0 && mount("gone.d", "m", NULL, MS_BIND, NULL) == 0);
+	CHECK(unlink("gone") == 0 && rmdir("gone.d") == 0);
+	file = open("f", O_RDWR);
+	at = open("m", O_RDONLY | O_DIRECTORY);
+	CHECK(file >= 0 && at >= 0 && lseek(file, 5, SEEK_SET) == 5 && chdir("m") == 0);
+	close(openat(AT_FDCWD, "../ready", O_CREAT | O_WRONLY, 0600));
+	sleep_term();
+	CHECK(stat(".", &one) == 0 && fstat(at, &two) == 0 && one.st_ino == two.st_ino && one.st_dev == two.st_dev);
+	CHECK(chdir(dir) == 0 && stat("m", &two) == 0 && one.st_ino == two.st_ino && (two.st_mode & 07777) == 0711);
+	CHECK(write(file, " there", 6) == 6 && holds("f", "hello there"));
+	CHECK(access("gone", F_OK) < 0 && access("gone.d", F_OK) < 0);
+}
+
+static int tree_of(const char *path)
+{
+	return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
+}
+
+/* With something mounted on it; one of a directory of ours; a new one. */
+static void detached(void)
+{
+	int fs = fsopen("tmpfs", 0), of_m, of_dir, fresh, same;
+
+	CHECK(mkdir("dir", 0755) == 0 && mount("t", "m", "tmpfs", 0, NULL) == 0 && mkdir("m/x", 0755) == 0);
+	CHECK(mount("u", "m/x", "tmpfs", 0, NULL) == 0);
+	put("m/x/file", "below");
+	put("dir/file", "dir");
+	of_m = tree_of("m");
+	of_dir = tree_of("dir");
+	CHECK(fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0);
+	fresh = fsmount(fs, 0, 0);
+	CHECK(of_m >= 0 && of_dir >= 0 && fresh >= 0);
+	CHECK(mkdirat(fresh, "made", 0700) == 0);
+	CHECK(umount("m/x") == 0 && umount("m") == 0);
+	close(fs);
+	same = dup(of_m);
+	wait_term();
+	CHECK(faccessat(same, "x/file", F_OK, 0) == 0 && faccessat(of_dir, "file", F_OK, 0) == 0);
+	CHECK(unlinkat(of_dir, "file", 0) == 0 && access("dir/file", F_OK) < 0);
+	CHECK(move_mount(of_m, "", AT_FDCWD, "m", MOVE_MOUNT_F_EMPTY_PATH) == 0 && holds("m/x/file", "below"));
+	CHECK(move_mount(fresh, "", AT_FDCWD, "n", MOVE_MOUNT_F_EMPTY_PATH) == 0 && access("n/made", F_OK) == 0);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	if (judge_begin(argc, argv) < 0)
+		return 1;
+	dir = argv[2];
+	ours = ahead();
+	mkdir("m", 0700);
+	mkdir("n", 0700);
+	for (size_t i = 0; i < sizeof(sorts) / sizeof(sorts[0]); i++)
+		if (!strcmp(what, sorts[i].name))
+			held(&sorts[i]);
+	if (!strcmp(what, "shown"))
+		shown();
+	if (!strcmp(what, "deleted"))
+		deleted();
+	if (!strcmp(what, "detached"))
+		detached();
+	finish();
+	return 0;
+}
