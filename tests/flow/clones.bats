@@ -28,6 +28,7 @@ teardown() { teardown_kind; }
 	refused "that nothing else in the tree holds"
 }
 @test "attributes that each thread has alone" { keeps clones attributes; }
+@test "adjustments of semaphores that two tasks have in common" { AROUND="spaces user" keeps clones undo; }
 @test "tasks in one memory, with threads and namespaces of their own" { keeps clones tasks; }
 
 settled() { ! pgrep -x stasis-warden >/dev/null; }
