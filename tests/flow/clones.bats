@@ -34,7 +34,7 @@ teardown() { teardown_kind; }
 settled() { ! pgrep -x stasis-warden >/dev/null; }
 killed() { # killed CASE: kill -9 of dumps at random moments, then of supervisor and tracer at once
 	start_kind clones "$1"
-	for _ in $(seq 40); do
+	for _ in $(seq 20); do
 		dump_exec -R >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 10))$((RANDOM % 10))" <> <(:) || true
