@@ -28,12 +28,13 @@ teardown() { teardown_kind; }
 	refused "that nothing else in the tree holds"
 }
 @test "attributes that each thread has alone" { keeps clones attributes; }
+@test "adjustments of semaphores that two tasks have in common" { AROUND="spaces user" keeps clones undo; }
 @test "tasks in one memory, with threads and namespaces of their own" { keeps clones tasks; }
 
 settled() { ! pgrep -x stasis-warden >/dev/null; }
 killed() { # killed CASE: kill -9 of dumps at random moments, then of supervisor and tracer at once
 	start_kind clones "$1"
-	for _ in $(seq 40); do
+	for _ in $(seq 20); do
 		dump_exec -R >/dev/null 2>&1 3>&- &
 		d=$!
 		read -rt "0.0$((RANDOM % 10))$((RANDOM % 10))" <> <(:) || true

@@ -13,6 +13,7 @@
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +21,7 @@
 #include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -461,6 +463,28 @@ static void attributes(void)
 	CHECK(IN(w[7], SYS_prctl, PR_SET_SECUREBITS, 1) == 0);
 }
 
+/* Two tasks with one list of adjustments: what both have taken is given back when the second ends. */
+static int sem;
+
+static void undo(void)
+{
+	struct worker *a = born(NULL, CLONE_VM | SIGCHLD), *b = born(a, CLONE_VM | CLONE_SYSVSEM | SIGCHLD);
+	struct sembuf three = { 0, -3, SEM_UNDO }, two = { 0, -2, SEM_UNDO };
+
+	sem = semget(IPC_PRIVATE, 1, 0600);
+	CHECK(sem >= 0 && semctl(sem, 0, SETVAL, 10) == 0);
+	CHECK(IN(a, SYS_semop, sem, &three, 1) == 0 && IN(b, SYS_semop, sem, &two, 1) == 0);
+}
+
+static void undo_check(void)
+{
+	struct pollfd b = { .fd = syscall(SYS_pidfd_open, worker[1].tid, 0), .events = POLLIN };
+
+	CHECK(semctl(sem, 0, GETVAL) == 5);
+	CHECK(kill(worker[1].tid, SIGKILL) == 0 && poll(&b, 1, -1) == 1 && semctl(sem, 0, GETVAL) == 5);
+	CHECK(kill(worker[0].tid, SIGKILL) == 0 && waitpid(worker[0].tid, NULL, 0) > 0 && semctl(sem, 0, GETVAL) == 10);
+}
+
 /* Tasks in one memory, with threads, brothers and namespaces of their own. */
 static void tasks(void)
 {
@@ -497,6 +521,7 @@ static const struct {
 	{ "lone-socket", lone_socket, lone_check },
 	{ "nothing-else", nothing_else, NULL },
 	{ "attributes", attributes, NULL },
+	{ "undo", undo, undo_check },
 	{ "tasks", tasks, tasks_check },
 };
 
