@@ -253,7 +253,7 @@ static int note_exe(struct session *s, struct task *task, MmEntry *mm)
 
 	if (r < 0)
 		return session_fail(s, r, "task %d: find its executable", task->vpid);
-	return fd_put_path(s, task, fd, link, &mm->exe_file_id);
+	return fd_put_path(s, task, fd, link, NULL, &mm->exe_file_id);
 }
 
 /* A system call instruction in the task's code; vdso: the vdso's first, else it comes last. */
