@@ -82,10 +82,13 @@ struct ns *ns_note_new(struct session *s, struct ns_set *set, uint64_t flag, ino
 	return ns;
 }
 
-/* Is r how the kernel says that the task has ended? A link below ns/ of one that is gone is denied. */
+/*
+ * Is r how the kernel says that the task has ended? A link below ns/ of one that is gone is denied; the view of a thread that
+ * ended earlier has no directory.
+ */
 static bool has_ended(const struct task *k, int r)
 {
-	return r == -ESRCH || r == -ENOENT || (r == -EACCES && faccessat(k->proc, "stat", F_OK, 0) < 0);
+	return (k->view && k->proc < 0) || r == -ESRCH || r == -ENOENT || (r == -EACCES && faccessat(k->proc, "stat", F_OK, 0) < 0);
 }
 
 static int note_one(struct session *s, struct ns_set *set, size_t row, struct task *k)

@@ -190,11 +190,13 @@ static int reg_dump_end(struct session *s)
 /* A library of another build may well have the same size; who has it mapped would run into other code. */
 static int build_check(struct session *s, const RegFileEntry *e, int fd)
 {
+	struct map *known = session_map(s, "build checked");
 	own_fd int again = -1;
 	struct elf_id here;
 
-	if (!e->n_build_id || !e->has_size || s->opts->file_size_only)
+	if (!e->n_build_id || !e->has_size || s->opts->file_size_only || map_get(known, e->id))
 		return 0;
+	map_put(known, e->id, known); /* every task maps the same libraries */
 	again = fd_reopen(fd, O_RDONLY);
 	if (again < 0)
 		return session_fail(s, again, "file %s: open it, to see which build it is", e->name);
