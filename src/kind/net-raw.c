@@ -200,6 +200,16 @@ int raw_replay(struct session *s, struct rtnl *n, struct raw_list *l, uint32_t i
 		    : 0;
 }
 
+void raw_input(struct nlmsghdr *req, const struct nlmsghdr *h, size_t head, const uint16_t *types, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct nlattr *a = attr_find(h, head, types[i] & NLA_TYPE_MASK);
+
+		if (a)
+			mnl_attr_put(req, types[i], mnl_attr_get_payload_len(a), mnl_attr_get_payload(a));
+	}
+}
+
 void raw_reverse(struct raw_list *l)
 {
 	for (size_t i = 0, j = l->n; i + 1 < j; i++) {

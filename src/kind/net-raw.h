@@ -61,6 +61,8 @@ int raw_send(struct rtnl *n, const struct raw_file *f, struct nlmsghdr *h);
 size_t raw_rounds(struct rtnl *n, struct raw_list *l, int *ret_errno);
 /** raw_replay - raw_rounds of which none may fail */
 int raw_replay(struct session *s, struct rtnl *n, struct raw_list *l, uint32_t id);
+/** raw_input - append those attributes of h that are input, n types; nests are marked as such where the type has NLA_F_NESTED */
+void raw_input(struct nlmsghdr *req, const struct nlmsghdr *h, size_t head, const uint16_t *types, size_t n);
 /** raw_reverse - the last one first */
 void raw_reverse(struct raw_list *l);
 

@@ -97,6 +97,14 @@ static enum raw_keep keep_rule6(const struct nlmsghdr *h)
 		       : RAW_KEEP;
 }
 
+/* Rules of multicast routing: one from the start. */
+static enum raw_keep keep_mrule(const struct nlmsghdr *h)
+{
+	const struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
+
+	return attr_u32(attr_find(h, sizeof(*m), FRA_PRIORITY), 0) == 32767 && m->table == RT_TABLE_DEFAULT ? RAW_DEFAULT : RAW_KEEP;
+}
+
 /* Flags that only say how a nexthop is doing; the kernel refuses some of them as input. */
 #define NEXTHOP_STATE (RTNH_F_DEAD | RTNH_F_LINKDOWN | RTNH_F_OFFLOAD | RTNH_F_TRAP | RTNH_F_UNRESOLVED)
 
@@ -153,15 +161,6 @@ static void route_clean(struct nlmsghdr *h)
 	route_by_object(h);
 }
 
-static void nexthop_clean(struct nlmsghdr *h)
-{
-	struct nhmsg *m = mnl_nlmsg_get_payload(h);
-
-	m->nh_scope = 0;
-	m->resvd = 0;
-	m->nh_flags &= RTNH_F_ONLINK;
-}
-
 /* An entry of the bridge device's own is told like one of a port. */
 static void fdb_clean(struct nlmsghdr *h)
 {
@@ -216,10 +215,31 @@ static int route_send(struct rtnl *n, struct nlmsghdr *h)
 	return rtnl_talk(n, h, NULL, NULL);
 }
 
+/* Of what is told, only this is input. */
 static int nexthop_send(struct rtnl *n, struct nlmsghdr *h)
 {
-	nexthop_clean(h);
-	return rtnl_talk(n, h, NULL, NULL);
+	static const uint16_t input[] = { NHA_ID, NHA_GROUP, NHA_GROUP_TYPE, NHA_BLACKHOLE, NHA_OIF, NHA_GATEWAY, NHA_ENCAP_TYPE,
+					  NHA_ENCAP | NLA_F_NESTED, NHA_FDB };
+	static const uint16_t resilient[] = { NHA_RES_GROUP_BUCKETS, NHA_RES_GROUP_IDLE_TIMER, NHA_RES_GROUP_UNBALANCED_TIMER };
+	const struct nhmsg *from = mnl_nlmsg_get_payload(h);
+	const struct nlattr *group = attr_find(h, sizeof(*from), NHA_RES_GROUP), *a;
+	own_mem char *buf = xalloc(RTNL_MSG_MAX + 256);
+	struct nlattr *in;
+	struct nhmsg *m;
+	struct nlmsghdr *req = rtnl_begin(buf, h->nlmsg_type, h->nlmsg_flags, sizeof(*m), &m);
+
+	m->nh_family = from->nh_family;
+	m->nh_protocol = from->nh_protocol;
+	m->nh_flags = from->nh_flags & RTNH_F_ONLINK;
+	raw_input(req, h, sizeof(*m), input, ARRAY_SIZE(input));
+	if (group) {
+		in = mnl_attr_nest_start(req, NHA_RES_GROUP);
+		for (size_t i = 0; i < ARRAY_SIZE(resilient); i++)
+			if ((a = attr_nested(group, resilient[i])))
+				mnl_attr_put(req, resilient[i], mnl_attr_get_payload_len(a), mnl_attr_get_payload(a));
+		mnl_attr_nest_end(req, in);
+	}
+	return rtnl_talk(n, req, NULL, NULL);
 }
 
 static int fdb_send(struct rtnl *n, struct nlmsghdr *h)
@@ -250,6 +270,8 @@ static const struct raw_file raw_files[] = {
 	{ "route6", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET6, sizeof(struct rtmsg), .keep = keep_route, .send = route_send },
 	{ "rule", 0x71706986, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET, sizeof(struct fib_rule_hdr), .keep = NULL },
 	{ "rule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET6, sizeof(struct fib_rule_hdr), .keep = keep_rule6 },
+	{ "mrule", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IPMR, sizeof(struct fib_rule_hdr), .keep = keep_mrule },
+	{ "mrule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IP6MR, sizeof(struct fib_rule_hdr), .keep = keep_mrule },
 };
 
 static bool attr_same(const struct nlattr *x, const struct nlattr *y)

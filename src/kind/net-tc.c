@@ -228,12 +228,7 @@ static int tc_send(struct rtnl *n, struct nlmsghdr *h)
 		m->tcm_info = 0; /* else priority and protocol */
 	if (h->nlmsg_type == RTM_NEWQDISC)
 		req->nlmsg_flags |= NLM_F_REPLACE; /* of what came with the device */
-	for (size_t i = 0; i < ARRAY_SIZE(input); i++) {
-		const struct nlattr *a = attr_find(h, HEAD, input[i]);
-
-		if (a)
-			mnl_attr_put(req, input[i], mnl_attr_get_payload_len(a), mnl_attr_get_payload(a));
-	}
+	raw_input(req, h, HEAD, input, ARRAY_SIZE(input));
 	tc_clean(req);
 	return rtnl_talk(n, req, NULL, NULL);
 }
