@@ -93,6 +93,9 @@ static void put_sit(struct nlmsghdr *h, const SitEntry *t)
 #define BIT(n) (1ull << (n))
 #define BITS(from, to) (BIT((to) + 1) - BIT(from))
 
+/* newer than our headers: MAB, MCAST_MAX_GROUPS, NEIGH_VLAN_SUPPRESS, BACKUP_NHID */
+#define PORT_NEWER (BIT(40) | BITS(42, 44))
+
 static const uint64_t bridge_options =
 	BITS(IFLA_BR_FORWARD_DELAY, IFLA_BR_GROUP_FWD_MASK) |
 	BITS(IFLA_BR_MCAST_ROUTER, IFLA_BR_MCAST_QUERIER) | BIT(IFLA_BR_MCAST_HASH_MAX) |
@@ -101,7 +104,10 @@ static const uint64_t bridge_options =
 static const uint64_t port_options =
 	BITS(IFLA_BRPORT_PRIORITY, IFLA_BRPORT_PROXYARP) | BIT(IFLA_BRPORT_PROXYARP_WIFI) |
 	BIT(IFLA_BRPORT_MULTICAST_ROUTER) | BITS(IFLA_BRPORT_MCAST_FLOOD, IFLA_BRPORT_ISOLATED) |
-	BIT(IFLA_BRPORT_LOCKED);
+	BIT(IFLA_BRPORT_MCAST_EHT_HOSTS_LIMIT) | BIT(IFLA_BRPORT_LOCKED) | PORT_NEWER;
+
+/* Of a macvlan, beside its mode and flags; 9 is IFLA_MACVLAN_BC_CUTOFF. */
+static const uint64_t macvlan_options = BIT(IFLA_MACVLAN_MACADDR_DATA) | BIT(IFLA_MACVLAN_BC_QUEUE_LEN) | BIT(9);
 
 /* Switches of a bridge: those that are on; turning off what the kernel lacks would fail. */
 static void put_switches(struct nlmsghdr *h, const struct nlattr *a)
@@ -165,6 +171,10 @@ static void put_info(struct nlmsghdr *h, const NetDeviceEntry *e, uint64_t which
 		mnl_attr_put_u32(h, IFLA_MACVLAN_MODE, e->macvlan->mode);
 		if (e->macvlan->has_flags)
 			mnl_attr_put_u16(h, IFLA_MACVLAN_FLAGS, e->macvlan->flags);
+		if (e->macvlan->mode == MACVLAN_MODE_SOURCE)
+			mnl_attr_put_u32(h, IFLA_MACVLAN_MACADDR_MODE, MACVLAN_MACADDR_SET);
+		if (e->has_info)
+			put_attrs(h, "macvlan", &e->info, macvlan_options);
 	} else if (e->type == ND_TYPE__SIT && e->sit) {
 		put_sit(h, e->sit);
 	} else if (e->type == ND_TYPE__BRIDGE) {
@@ -192,6 +202,7 @@ static struct nlmsghdr *device_request(struct making *k, const NetDeviceEntry *e
 
 	mnl_attr_put_strz(h, IFLA_IFNAME, e->name);
 	put_address(h, e);
+	net_link_first(h, e);
 	if (lower)
 		mnl_attr_put_u32(h, IFLA_LINK, lower);
 	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
@@ -301,6 +312,7 @@ static int veth_request(struct making *k, const NetDeviceEntry *e, const NetDevi
 
 	mnl_attr_put_strz(h, IFLA_IFNAME, e->name);
 	put_address(h, e);
+	net_link_first(h, e);
 	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
 	mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
@@ -310,6 +322,7 @@ static int veth_request(struct making *k, const NetDeviceEntry *e, const NetDevi
 		m->ifi_index = (int)p->ifindex;
 		mnl_attr_put_strz(h, IFLA_IFNAME, p->name);
 		put_address(h, p);
+		net_link_first(h, p);
 	} else if (out && *out) {
 		mnl_attr_put_strz(h, IFLA_IFNAME, out);
 	}
@@ -644,5 +657,7 @@ int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const
 	for (size_t i = 0; i < l->n && r == 0; i++)
 		if (l->v[i]->has_lower && (r = link_up(&k, l->v[i])) == -ENETDOWN)
 			r = link_failed(&k, r, l->v[i], "set flags");
+	if (r == 0)
+		net_links_more(s, n, l);
 	return r;
 }

@@ -5,7 +5,7 @@
  * Kept:   lo, veth, bridge, macvlan, tun, sit, dummy, ifb, vlan, vrf, ipvlan, nlmon, vcan: index, name,
  *         address, MTU, flags, master, queue length, alias, alternative names, group, options of
  *         bridges and their ports, switches of /proc/sys/net/ipv[46]/conf.
- * Lost:   XDP programs, VLANs of bridges, groups of `ip maddr`, tokens: reported. A link of another kind: refused.
+ * Lost:   XDP programs, VLANs of bridges: reported. A link of another kind: refused.
  * Kernel: net/core/rtnetlink.c, rtnl_fill_ifinfo().
  */
 #include "kind/net-link.h"
@@ -351,15 +351,11 @@ static int link_conf(struct session *s, const struct net_env *env, NetDeviceEntr
 /* What has no place in the images yet. */
 static void link_report(struct session *s, const NetDeviceEntry *e, const struct nlmsghdr *h)
 {
-	static const struct in6_addr none;
 	const struct nlattr *a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO), IFLA_INFO_DATA),
 					     IFLA_BR_VLAN_FILTERING);
 
 	if (e->type == ND_TYPE__BRIDGE && a && mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a))
 		session_warn(s, "network link %s: the VLANs of the bridge and its ports are not kept", e->name);
-	a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_AF_SPEC), AF_INET6), IFLA_INET6_TOKEN);
-	if (a && mnl_attr_get_payload_len(a) == sizeof(none) && memcmp(mnl_attr_get_payload(a), &none, sizeof(none)))
-		session_warn(s, "network link %s: its IPv6 token (`ip token`) is not kept", e->name);
 }
 
 static int link_dump(struct session *s, const struct net_env *env, struct rtnl *n,
@@ -386,6 +382,8 @@ static int link_dump(struct session *s, const struct net_env *env, struct rtnl *
 	link_report(s, e, h);
 	link_peer(s, n, e, h, ns);
 	link_more(e, h);
+	net_link_more_put(e, h);
+	net_link_groups_put(s, env->proc, e);
 	if (type == ND_TYPE__TUN)
 		tun_put(e, data);
 	else if (type == ND_TYPE__MACVLAN)
@@ -398,23 +396,6 @@ static int link_dump(struct session *s, const struct net_env *env, struct rtnl *
 	session_debug(s, "netns %u: link %u %s", ns->id, e->ifindex, e->name);
 	net_device_entry__free_unpacked(e, NULL);
 	return r;
-}
-
-/* Lines: index, name, users, users by `ip maddr`, address. */
-static void groups_report(struct session *s, int proc)
-{
-	own_mem char *text = NULL;
-	char *save = NULL;
-
-	if (text_read(proc, "thread-self/net/dev_mcast", &text, NULL) < 0)
-		return;
-	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
-		char name[IF_NAMESIZE] = "", addr[65] = "";
-		int by_hand = 0;
-
-		if (sscanf(l, "%*d %15s %*d %d %64s", name, &by_hand, addr) == 3 && by_hand > 0)
-			session_warn(s, "network link %s: the group %s (`ip maddr`) is not kept", name, addr);
-	}
 }
 
 int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n, const struct ns *ns)
@@ -437,7 +418,6 @@ int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n,
 				     link_name(l.v[i]));
 		r = link_dump(s, env, n, l.v[i], ns, &img);
 	}
-	groups_report(s, env->proc);
 	return r < 0 ? r : image_close(&img);
 }
 

@@ -72,6 +72,18 @@ int raw_list_ask(struct rtnl *n, const struct raw_file *f, const void *head, str
 	return r;
 }
 
+int raw_one_ask(struct rtnl *n, const struct raw_file *f, const void *head, struct raw_list *l)
+{
+	char buf[NLMSG_HDRLEN + RTNL_HEAD_MAX] __attribute__((aligned(8)));
+	void *m;
+	struct nlmsghdr *h = rtnl_begin(buf, f->get, 0, f->head, &m);
+
+	memcpy(m, head, f->head);
+	l->f = f;
+	l->from = l->n;
+	return rtnl_talk(n, h, raw_take, l);
+}
+
 int raw_list_get(struct rtnl *n, const struct raw_file *f, struct raw_list *l)
 {
 	uint8_t head[RTNL_HEAD_MAX] = { f->family };
@@ -88,7 +100,7 @@ int raw_write(struct session *s, const struct raw_list *l, uint32_t id)
 	const struct raw_file *f = l->f;
 	int r;
 
-	if (!f->magic && !l->special)
+	if (!f->magic && !l->special && (!l->n || l->n >= f->by_default))
 		return 0;
 	r = image_create(s, &img, 0, "%s-%u.img", f->name, id);
 	if (r == 0 && f->magic)

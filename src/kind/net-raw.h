@@ -20,6 +20,7 @@ struct raw_file {
 	int (*send)(struct rtnl *n, struct nlmsghdr *h);
 	uint8_t ask;            /* value of the header's byte asked_at: which of the sort are listed */
 	uint8_t asked_at;
+	size_t by_default;      /* so many are there from the start: fewer are worth a file */
 	bool beside;            /* some come by themselves: those that are there are left alone; others reported */
 };
 
@@ -41,6 +42,8 @@ int raw_open(struct session *s, struct rtnl *n, int bus, uint32_t id);
 int raw_list_get(struct rtnl *n, const struct raw_file *f, struct raw_list *l);
 /** raw_list_ask - the same for a header of f->head bytes that says which ones */
 int raw_list_ask(struct rtnl *n, const struct raw_file *f, const void *head, struct raw_list *l);
+/** raw_one_ask - the same for an object that is asked for, not listed */
+int raw_one_ask(struct rtnl *n, const struct raw_file *f, const void *head, struct raw_list *l);
 /** raw_write - the file of l, named f->name-id.img */
 int raw_write(struct session *s, const struct raw_list *l, uint32_t id);
 /** raw_dump - raw_list_get and raw_write */

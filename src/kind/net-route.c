@@ -15,9 +15,11 @@
 #include "kind/inet-map.h"
 #include "kind/net-raw.h"
 
+#include <arpa/inet.h>
 #include <linux/fib_rules.h>
 #include <linux/if_bridge.h>
 #include <linux/if_addr.h>
+#include <linux/if_addrlabel.h>
 #include <linux/neighbour.h>
 #include <linux/nexthop.h>
 #include <string.h>
@@ -95,6 +97,27 @@ static enum raw_keep keep_rule6(const struct nlmsghdr *h)
 	return (prio == 0 && m->table == RT_TABLE_LOCAL) || (prio == 32766 && m->table == RT_TABLE_MAIN)
 		       ? RAW_DEFAULT
 		       : RAW_KEEP;
+}
+
+/* Labels of IPv6 addresses (RFC 6724): those of the kernel's own. */
+#define LABELS 10
+static enum raw_keep keep_label(const struct nlmsghdr *h)
+{
+	static const struct {
+		const char *prefix;
+		uint8_t len, label;
+	} own[LABELS] = { { "::1", 128, 0 },	 { "::", 0, 1 },	{ "::", 96, 3 },	{ "::ffff:0:0", 96, 4 }, { "fc00::", 7, 5 },
+			  { "2001::", 32, 6 }, { "2001:10::", 28, 7 }, { "2002::", 16, 2 }, { "3ffe::", 16, 12 },	  { "fec0::", 10, 11 } };
+	const struct ifaddrlblmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a = attr_find(h, sizeof(*m), IFAL_ADDRESS);
+	uint32_t label = attr_u32(attr_find(h, sizeof(*m), IFAL_LABEL), 0);
+	struct in6_addr addr;
+
+	for (size_t i = 0; a && mnl_attr_get_payload_len(a) == sizeof(addr) && !m->ifal_index && i < LABELS; i++)
+		if (own[i].len == m->ifal_prefixlen && own[i].label == label && inet_pton(AF_INET6, own[i].prefix, &addr) == 1 &&
+		    !memcmp(mnl_attr_get_payload(a), &addr, sizeof(addr)))
+			return RAW_DEFAULT;
+	return RAW_KEEP;
 }
 
 /* Rules of multicast routing: one from the start. */
@@ -257,6 +280,8 @@ static int anew_send(struct rtnl *n, struct nlmsghdr *h)
 
 /* In the order of restore. Those without a magic are ours. */
 static const struct raw_file raw_files[] = {
+	{ "addrlabel", 0, RTM_GETADDRLABEL, RTM_NEWADDRLABEL, RTM_DELADDRLABEL, AF_INET6, sizeof(struct ifaddrlblmsg), .keep = keep_label,
+	  .by_default = LABELS },
 	{ "ifaddr", 0x47361222, RTM_GETADDR, RTM_NEWADDR, RTM_DELADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), .send = anew_send },
 	{ "neigh", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_neigh, .send = anew_send },
 	{ "proxy", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_proxy, .send = anew_send,
@@ -269,9 +294,12 @@ static const struct raw_file raw_files[] = {
 	{ "route", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET, sizeof(struct rtmsg), .keep = keep_route, .send = route_send },
 	{ "route6", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET6, sizeof(struct rtmsg), .keep = keep_route, .send = route_send },
 	{ "rule", 0x71706986, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET, sizeof(struct fib_rule_hdr), .keep = NULL },
-	{ "rule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET6, sizeof(struct fib_rule_hdr), .keep = keep_rule6 },
-	{ "mrule", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IPMR, sizeof(struct fib_rule_hdr), .keep = keep_mrule },
-	{ "mrule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IP6MR, sizeof(struct fib_rule_hdr), .keep = keep_mrule },
+	{ "rule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET6, sizeof(struct fib_rule_hdr), .keep = keep_rule6,
+	  .by_default = 2 },
+	{ "mrule", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IPMR, sizeof(struct fib_rule_hdr), .keep = keep_mrule,
+	  .by_default = 1 },
+	{ "mrule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IP6MR, sizeof(struct fib_rule_hdr), .keep = keep_mrule,
+	  .by_default = 1 },
 };
 
 static bool attr_same(const struct nlattr *x, const struct nlattr *y)
@@ -343,8 +371,8 @@ static int raw_prune(struct session *s, struct rtnl *n, const struct raw_list *w
 	return 0;
 }
 
-/* Rules have no identity: the fresh ones go first. */
-static int rules_flush(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
+/* Rules have no identity, and labels are not changed but made: the fresh ones go first. */
+static int fresh_flush(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
 {
 	own_raw struct raw_list have = { 0 };
 	int r = raw_list_get(n, f, &have);
@@ -354,8 +382,8 @@ static int rules_flush(struct session *s, struct rtnl *n, const struct raw_file 
 		have.v[i]->nlmsg_flags = NLM_F_REQUEST;
 		r = rtnl_talk(n, have.v[i], NULL, NULL);
 	}
-	return r < 0 ? session_fail(s, r, "netns %u: remove the rules of a fresh namespace%s", id,
-				    n->why)
+	return r < 0 ? session_fail(s, r, "netns %u: remove the fresh entries of %s%s", id,
+				    f->name, n->why)
 		     : 0;
 }
 
@@ -430,7 +458,7 @@ static int raw_restore(struct session *s, struct rtnl *n, const struct raw_file 
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (f->new == RTM_NEWRULE && (r = rules_flush(s, n, f, id)) < 0)
+	if ((f->new == RTM_NEWRULE || f->new == RTM_NEWADDRLABEL) && (r = fresh_flush(s, n, f, id)) < 0)
 		return r;
 	r = raw_map(s, &l);
 	if (r < 0)

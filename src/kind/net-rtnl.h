@@ -78,6 +78,8 @@ int xfrm_restore(struct session *s, uint32_t id);
 const struct nlattr *attr_find(const struct nlmsghdr *h, size_t head, uint16_t type);
 /** attr_u32 - its number; def if it is not there or too short */
 uint32_t attr_u32(const struct nlattr *a, uint32_t def);
+/** attr_in - attribute among the bytes of an image */
+const struct nlattr *attr_in(const void *p, size_t left, uint16_t type);
 /** attr_nested - attribute inside an attribute, or NULL */
 const struct nlattr *attr_nested(const struct nlattr *in, uint16_t type);
 

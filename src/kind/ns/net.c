@@ -5,7 +5,8 @@
  * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
  *         addresses, neighbours, routes and rules (net-route.c), traffic control (net-tc.c), numbers of other
  *         namespaces, nftables (net-nft.c), iptables-legacy
- *         (net-legacy.c) and its sets (net-ipset.c), tracked connections and IPsec policies (net-track.c).
+ *         (net-legacy.c) and its sets (net-ipset.c), tracked connections (net-track.c), IPsec (net-xfrm.c), what
+ *         has a generic netlink (net-genl.c).
  * Lost:   with --empty-ns net, all but the state of lo, as the caller asked.
  * Kernel: rtnetlink(7); /proc/sys/net.
  */
@@ -13,6 +14,7 @@
 
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/net-genl.h"
 #include "kind/net-ipset.h"
 #include "kind/net-legacy.h"
 #include "kind/net-link.h"
@@ -80,6 +82,8 @@ static int rules_restore(struct session *s, const struct ns *ns)
 		r = legacy_restore(s, ns->id);
 	if (r == 0)
 		r = xfrm_restore(s, ns->id);
+	if (r == 0)
+		r = genl_restore(s, ns->id);
 	return r < 0 ? r : track_files_restore(s, ns->id);
 }
 
@@ -208,6 +212,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = legacy_dump(s, env.proc, ns->id);
 	if (r == 0)
 		r = xfrm_dump(s, ns->id);
+	if (r == 0)
+		r = genl_dump(s, ns->id);
 	if (r == 0)
 		r = track_files_dump(s, ns->id);
 	return r;
