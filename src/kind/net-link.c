@@ -5,7 +5,7 @@
  * Kept:   lo, veth, bridge, macvlan, tun, sit, dummy, ifb, vlan, vrf, ipvlan, nlmon, vcan: index, name,
  *         address, MTU, flags, master, queue length, alias, alternative names, group, options of
  *         bridges and their ports, switches of /proc/sys/net/ipv[46]/conf.
- * Lost:   XDP programs, VLANs of bridges: reported. A link of another kind: refused.
+ * Lost:   XDP programs, options of single VLANs of bridges: reported. A link of another kind: refused.
  * Kernel: net/core/rtnetlink.c, rtnl_fill_ifinfo().
  */
 #include "kind/net-link.h"
@@ -29,6 +29,7 @@
 #define LINKS_MAX 65536
 #define KIND_MAX 64 /* bytes of a kind's name; the kernel's limit is 56 */
 #define HEAD sizeof(struct ifinfomsg)
+#define BOOLOPT_MST 2 /* newer than our headers */
 
 struct link_kind {
 	const char *kind;
@@ -348,14 +349,14 @@ static int link_conf(struct session *s, const struct net_env *env, NetDeviceEntr
 	return r < 0 ? r : net_conf_dump(s, env->proc, NET_CONF6, e->name, &e->conf6, &e->n_conf6);
 }
 
-/* What has no place in the images yet. */
+/* What has no place in the images yet: a bridge's switches for whole VLANs. */
 static void link_report(struct session *s, const NetDeviceEntry *e, const struct nlmsghdr *h)
 {
-	const struct nlattr *a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO), IFLA_INFO_DATA),
-					     IFLA_BR_VLAN_FILTERING);
+	const struct nlattr *a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO), IFLA_INFO_DATA), IFLA_BR_MULTI_BOOLOPT);
+	const struct br_boolopt_multi *m = a && mnl_attr_get_payload_len(a) >= sizeof(*m) ? mnl_attr_get_payload(a) : NULL;
 
-	if (e->type == ND_TYPE__BRIDGE && a && mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a))
-		session_warn(s, "network link %s: the VLANs of the bridge and its ports are not kept", e->name);
+	if (e->type == ND_TYPE__BRIDGE && m && m->optval & (1 << BR_BOOLOPT_MCAST_VLAN_SNOOPING | 1 << BOOLOPT_MST))
+		session_warn(s, "network link %s: options of single VLANs of the bridge (multicast snooping, MST) are not kept", e->name);
 }
 
 static int link_dump(struct session *s, const struct net_env *env, struct rtnl *n,

@@ -69,7 +69,11 @@ int rtnl_files_restore(struct session *s, struct rtnl *n, uint32_t id);
 int track_files_dump(struct session *s, uint32_t id);
 int track_files_restore(struct session *s, uint32_t id);
 
-/** xfrm_check - preflight: states of IPsec cannot be kept; xfrm_dump, xfrm_restore: policies, xfrm-policy-N */
+/** vlan_files_dump, vlan_files_restore - VLANs of bridges, identifiers of vxlans: brvlan-N, vxvni-N */
+int vlan_files_dump(struct session *s, struct rtnl *n, uint32_t id);
+int vlan_files_restore(struct session *s, struct rtnl *n, uint32_t id);
+
+/** xfrm_check - preflight: keys of IPsec that the kernel hides; xfrm_dump, xfrm_restore: xfrm-{state,policy,default,spd}-N */
 int xfrm_check(struct session *s, uint32_t id);
 int xfrm_dump(struct session *s, uint32_t id);
 int xfrm_restore(struct session *s, uint32_t id);

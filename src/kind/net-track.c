@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * net-track: connections that netfilter tracks, and policies of IPsec.
+ * net-track: connections that netfilter tracks.
  *
- * Kept:   entries and expectations; policies.
+ * Kept:   entries and expectations.
  * Lost:   where the windows of a TCP connection are: it is tracked with the mark that forgives what lies outside;
- *         entries that the kernel does not take: reported. States of IPsec: refused.
- * Kernel: net/netfilter/nf_conntrack_netlink.c, net/xfrm/xfrm_user.c.
+ *         entries that the kernel does not take: reported.
+ * Kernel: net/netfilter/nf_conntrack_netlink.c.
  */
 #include "base/list.h"
 #include "image/record.h"
@@ -15,7 +15,6 @@
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
-#include <linux/xfrm.h>
 #include <string.h>
 
 #define CT(type) (NFNL_SUBSYS_CTNETLINK << 8 | (type))
@@ -54,72 +53,6 @@ static const struct raw_file track_files[] = {
 	{ "netns-exp", 0, EXP(IPCTNL_MSG_EXP_GET), EXP(IPCTNL_MSG_EXP_NEW), EXP(IPCTNL_MSG_EXP_DELETE),
 	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
 };
-
-/* IPsec policies; those of sockets have other directions. */
-static enum raw_keep keep_policy(const struct nlmsghdr *h)
-{
-	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(h);
-
-	return p->dir < XFRM_POLICY_MAX ? RAW_KEEP : RAW_SKIP;
-}
-
-static const struct raw_file xfrm_file = {
-	"xfrm-policy", 0, XFRM_MSG_GETPOLICY, XFRM_MSG_NEWPOLICY, XFRM_MSG_DELPOLICY, AF_UNSPEC,
-	sizeof(struct xfrm_userpolicy_info), .keep = keep_policy
-};
-
-/* Known to have keys, not an answer to be waited for. */
-static int state_count(const struct nlmsghdr *h, void *arg)
-{
-	const struct xfrm_usersa_info *i = h ? mnl_nlmsg_get_payload(h) : NULL;
-
-	if (!h)
-		*(unsigned *)arg = 0;
-	else if (h->nlmsg_type == XFRM_MSG_NEWSA && mnl_nlmsg_get_payload_len(h) >= sizeof(*i))
-		*(unsigned *)arg += i->id.spi != 0;
-	return 0;
-}
-
-int xfrm_check(struct session *s, uint32_t id)
-{
-	own_rtnl struct rtnl n = { 0 };
-	unsigned states = 0;
-	int r = raw_open(s, &n, NETLINK_XFRM, id);
-
-	if (r != 0)
-		return r < 0 ? r : 0;
-	r = rtnl_list(&n, XFRM_MSG_GETSA, AF_UNSPEC, sizeof(struct xfrm_usersa_info), state_count, &states);
-	if (r < 0 && r != -EOPNOTSUPP)
-		return session_fail(s, r, "netns %u: list IPsec states%s", id, n.why);
-	return states ? session_fail(s, -ENOTSUP,
-				     "network namespace %u: has %u IPsec states (`ip xfrm state`), whose keys and sequence numbers are not kept; end the IPsec daemon first, or use --empty-ns net",
-				     id, states)
-		      : 0;
-}
-
-int xfrm_dump(struct session *s, uint32_t id)
-{
-	own_rtnl struct rtnl n = { 0 };
-	int r = raw_open(s, &n, NETLINK_XFRM, id);
-
-	if (r == 0)
-		r = raw_dump(s, &n, &xfrm_file, id);
-	return r < 0 ? r : 0;
-}
-
-int xfrm_restore(struct session *s, uint32_t id)
-{
-	own_rtnl struct rtnl n = { 0 };
-	own_raw struct raw_list l = { 0 };
-	int r = raw_open(s, &n, NETLINK_XFRM, id);
-
-	if (r == 0)
-		r = raw_read(s, &xfrm_file, id, &l);
-	raw_reverse(&l); /* they are listed the newest first */
-	if (r == 0)
-		r = raw_replay(s, &n, &l, id);
-	return r < 0 ? r : 0;
-}
 
 int track_files_dump(struct session *s, uint32_t id)
 {

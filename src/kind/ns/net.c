@@ -2,7 +2,7 @@
 /*
  * net: what is in a network namespace, or the label of one that the caller has made.
  *
- * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
+ * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c), VLANs (net-vlan.c),
  *         addresses, neighbours, routes and rules (net-route.c), traffic control (net-tc.c), numbers of other
  *         namespaces, nftables (net-nft.c), iptables-legacy
  *         (net-legacy.c) and its sets (net-ipset.c), tracked connections (net-track.c), IPsec (net-xfrm.c), what
@@ -201,6 +201,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 	if (r == 0)
 		r = net_links_dump(s, &env, &n, ns);
 	if (r == 0)
+		r = vlan_files_dump(s, &n, ns->id);
+	if (r == 0)
 		r = rtnl_files_dump(s, &n, ns->id);
 	if (r == 0)
 		r = tc_dump(s, &n, ns->id);
@@ -297,6 +299,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 		r = net_links_make(s, env, &n, ns, l);
 	if (r == 0)
 		r = net_tune_restore(s, env->proc, e);
+	if (r == 0)
+		r = vlan_files_restore(s, &n, ns->id);
 	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
 	if (r == 0)
