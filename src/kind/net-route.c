@@ -3,8 +3,8 @@
  * net-route: addresses, routes and rules of a network namespace as the raw netlink messages that
  * `ip addr save`, `ip route save` and `ip rule save` write.
  *
- * Kept:   addresses with flags and lifetimes, routes of every table with nexthops and metrics, rules
- *         of both families, permanent neighbours and proxies, static forwarding entries (fdb) of bridges, vxlan
+ * Kept:   address labels, addresses with flags and lifetimes, routes of every table with nexthops and metrics, rules
+ *         of both families and of multicast routing, permanent neighbours and proxies, static forwarding entries (fdb) of bridges, vxlan
  *         and devices, permanent groups (mdb) of bridges, nexthop objects.
  * Lost:   learned neighbours and cached routes, which come again by themselves.
  * Kernel: net/ipv4/{devinet,fib_frontend,nexthop}.c, net/ipv6/{addrconf,route}.c,
@@ -125,7 +125,9 @@ static enum raw_keep keep_mrule(const struct nlmsghdr *h)
 {
 	const struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
 
-	return attr_u32(attr_find(h, sizeof(*m), FRA_PRIORITY), 0) == 32767 && m->table == RT_TABLE_DEFAULT ? RAW_DEFAULT : RAW_KEEP;
+	uint8_t table = m->family == RTNL_FAMILY_IPMR ? RT_TABLE_DEFAULT : RT_TABLE_MAIN;
+
+	return attr_u32(attr_find(h, sizeof(*m), FRA_PRIORITY), 0) == 32767 && m->table == table ? RAW_DEFAULT : RAW_KEEP;
 }
 
 /* Flags that only say how a nexthop is doing; the kernel refuses some of them as input. */

@@ -65,8 +65,12 @@ int rtnl_files_dump(struct session *s, struct rtnl *n, uint32_t id);
 /** rtnl_files_restore - replay them; links exist and are up */
 int rtnl_files_restore(struct session *s, struct rtnl *n, uint32_t id);
 
-/** track_files_dump, track_files_restore - connections that netfilter tracks: netns-ct-N, netns-exp-N */
+/**
+ * track_files_dump, track_files_restore - connections that netfilter tracks: netns-ct-N, netns-exp-N; dump has also
+ * what named_files_restore makes before the rules that call it: nfacct-N, cttimeout-N, cthelper-N
+ */
 int track_files_dump(struct session *s, uint32_t id);
+int named_files_restore(struct session *s, uint32_t id);
 int track_files_restore(struct session *s, uint32_t id);
 
 /** vlan_files_dump, vlan_files_restore - VLANs of bridges, identifiers of vxlans: brvlan-N, vxvni-N */

@@ -2,7 +2,7 @@
 /*
  * net-track: connections that netfilter tracks.
  *
- * Kept:   entries and expectations.
+ * Kept:   entries and expectations; counters (nfacct), timeouts and helpers that rules call by name.
  * Lost:   where the windows of a TCP connection are: it is tracked with the mark that forgives what lies outside;
  *         entries that the kernel does not take: reported.
  * Kernel: net/netfilter/nf_conntrack_netlink.c.
@@ -14,7 +14,10 @@
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_acct.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_cthelper.h>
+#include <linux/netfilter/nfnetlink_cttimeout.h>
 #include <string.h>
 
 #define CT(type) (NFNL_SUBSYS_CTNETLINK << 8 | (type))
@@ -46,6 +49,19 @@ static int track_send(struct rtnl *n, struct nlmsghdr *h)
 	return rtnl_talk(n, h, NULL, NULL);
 }
 
+/* What rules of iptables call by its name: counters, timeouts, helpers outside of the kernel. */
+#define ACCT(type) (NFNL_SUBSYS_ACCT << 8 | (type))
+#define TIMEOUT(type) (NFNL_SUBSYS_CTNETLINK_TIMEOUT << 8 | (type))
+#define HELPER(type) (NFNL_SUBSYS_CTHELPER << 8 | (type))
+static const struct raw_file named_files[] = {
+	{ "nfacct", 0, ACCT(NFNL_MSG_ACCT_GET), ACCT(NFNL_MSG_ACCT_NEW), ACCT(NFNL_MSG_ACCT_DEL), AF_UNSPEC, sizeof(struct nfgenmsg),
+	  .keep = NULL },
+	{ "cttimeout", 0, TIMEOUT(IPCTNL_MSG_TIMEOUT_GET), TIMEOUT(IPCTNL_MSG_TIMEOUT_NEW), TIMEOUT(IPCTNL_MSG_TIMEOUT_DELETE),
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
+	{ "cthelper", 0, HELPER(NFNL_MSG_CTHELPER_GET), HELPER(NFNL_MSG_CTHELPER_NEW), HELPER(NFNL_MSG_CTHELPER_DEL), AF_UNSPEC,
+	  sizeof(struct nfgenmsg), .keep = NULL },
+};
+
 /* Tracked connections, of another netlink family. */
 static const struct raw_file track_files[] = {
 	{ "netns-ct", 0, CT(IPCTNL_MSG_CT_GET), CT(IPCTNL_MSG_CT_NEW), CT(IPCTNL_MSG_CT_DELETE),
@@ -54,17 +70,24 @@ static const struct raw_file track_files[] = {
 	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
 };
 
-int track_files_dump(struct session *s, uint32_t id)
+static int files_dump(struct session *s, const struct raw_file *f, size_t files, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
-	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
-		r = raw_dump(s, &n, &track_files[i], id);
+	for (size_t i = 0; i < files && r == 0; i++)
+		r = raw_dump(s, &n, &f[i], id);
 	return r < 0 ? r : 0;
 }
 
-/* One that is not taken is found again by its next packet, or refused by the rules: reported. */
+int track_files_dump(struct session *s, uint32_t id)
+{
+	int r = files_dump(s, named_files, ARRAY_SIZE(named_files), id);
+
+	return r < 0 ? r : files_dump(s, track_files, ARRAY_SIZE(track_files), id);
+}
+
+/* A connection that is not taken is found again by its next packet, or refused by the rules: reported. */
 static int track_restore(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
 {
 	own_raw struct raw_list l = { 0 };
@@ -82,12 +105,22 @@ static int track_restore(struct session *s, struct rtnl *n, const struct raw_fil
 	return r < 0 ? r : 0;
 }
 
-int track_files_restore(struct session *s, uint32_t id)
+static int files_restore(struct session *s, const struct raw_file *f, size_t files, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
-	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
-		r = track_restore(s, &n, &track_files[i], id);
+	for (size_t i = 0; i < files && r == 0; i++)
+		r = track_restore(s, &n, &f[i], id);
 	return r < 0 ? r : 0;
+}
+
+int named_files_restore(struct session *s, uint32_t id)
+{
+	return files_restore(s, named_files, ARRAY_SIZE(named_files), id);
+}
+
+int track_files_restore(struct session *s, uint32_t id)
+{
+	return files_restore(s, track_files, ARRAY_SIZE(track_files), id);
 }

@@ -13,6 +13,7 @@
 #include "kind/ns.h"
 
 #include "base/res.h"
+#include "base/text.h"
 #include "image/record.h"
 #include "kind/net-genl.h"
 #include "kind/net-ipset.h"
@@ -74,8 +75,10 @@ static int net_preflight(struct session *s, const struct ns *ns)
 
 static int rules_restore(struct session *s, const struct ns *ns)
 {
-	int r = nft_restore(s, ns->id);
+	int r = named_files_restore(s, ns->id);
 
+	if (r == 0)
+		r = nft_restore(s, ns->id);
 	if (r == 0)
 		r = ipset_restore(s, ns->id);
 	if (r == 0)
@@ -187,6 +190,22 @@ static int net_dump_switches(struct session *s, int proc, NetnsEntry *e)
 	return r < 0 ? r : net_sysctl_dump(s, proc, e);
 }
 
+/* Interfaces and routes of a daemon (smcroute, pimd) live as long as its socket is one of multicast routing. */
+static void mroute_report(struct session *s, int proc, uint32_t id)
+{
+	static const char *const families[] = { "ipv4", "ipv6" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		own_mem char *on = NULL;
+		char path[64];
+
+		snprintf(path, sizeof(path), "sys/net/%s/conf/all/mc_forwarding", families[i]);
+		if (text_read(proc, path, &on, NULL) == 0 && strtol(on, NULL, 10) > 0)
+			session_warn(s, "network namespace %u: its multicast routing (%s) is not kept; start its daemon again after the restore",
+				     id, families[i]);
+	}
+}
+
 static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 {
 	own_rtnl struct rtnl n = { 0 };
@@ -196,6 +215,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 
 	if (r == 0 && (r = rtnl_open(&n)) < 0)
 		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
+	if (r == 0)
+		mroute_report(s, env.proc, ns->id);
 	if (r == 0)
 		nsid_dump(s, &n, outside, e);
 	if (r == 0)
