@@ -10,6 +10,7 @@
 #include "kind/net-genl.h"
 
 #include "base/list.h"
+#include "kind/net-map.h"
 #include "kind/net-raw.h"
 
 #include <errno.h>
@@ -123,27 +124,27 @@ struct genl_kind {
 	struct raw_file file;
 	uint16_t input[INPUT_MAX]; /* attributes that are taken */
 };
-#define IN_FILE(name) { name, 0, 0, FILE_TYPE, 0, AF_UNSPEC, HEAD, .keep = NULL }
+#define IN_FILE(name, hook) { name, 0, 0, FILE_TYPE, 0, AF_UNSPEC, HEAD, .map = hook }
 
 /* In the order of restore. */
 static const struct genl_kind kinds[] = {
-	{ MPTCP_PM_NAME, false, MPTCP_PM_CMD_GET_ADDR, MPTCP_PM_CMD_ADD_ADDR, keep_endpoint, IN_FILE("mptcp-endpoint"),
+	{ MPTCP_PM_NAME, false, MPTCP_PM_CMD_GET_ADDR, MPTCP_PM_CMD_ADD_ADDR, keep_endpoint, IN_FILE("mptcp-endpoint", map_generic),
 	  { MPTCP_PM_ATTR_ADDR | NLA_F_NESTED } },
-	{ MPTCP_PM_NAME, true, MPTCP_PM_CMD_GET_LIMITS, MPTCP_PM_CMD_SET_LIMITS, keep_limits, IN_FILE("mptcp-limits"),
+	{ MPTCP_PM_NAME, true, MPTCP_PM_CMD_GET_LIMITS, MPTCP_PM_CMD_SET_LIMITS, keep_limits, IN_FILE("mptcp-limits", NULL),
 	  { MPTCP_PM_ATTR_RCV_ADD_ADDRS, MPTCP_PM_ATTR_SUBFLOWS } },
-	{ SEG6_GENL_NAME, true, SEG6_CMD_GET_TUNSRC, SEG6_CMD_SET_TUNSRC, keep_tunsrc, IN_FILE("seg6-source"), { SEG6_ATTR_DST } },
-	{ SEG6_GENL_NAME, false, SEG6_CMD_DUMPHMAC, SEG6_CMD_SETHMAC, NULL, IN_FILE("seg6-hmac"),
+	{ SEG6_GENL_NAME, true, SEG6_CMD_GET_TUNSRC, SEG6_CMD_SET_TUNSRC, keep_tunsrc, IN_FILE("seg6-source", map_generic), { SEG6_ATTR_DST } },
+	{ SEG6_GENL_NAME, false, SEG6_CMD_DUMPHMAC, SEG6_CMD_SETHMAC, NULL, IN_FILE("seg6-hmac", NULL),
 	  { SEG6_ATTR_HMACKEYID, SEG6_ATTR_SECRETLEN, SEG6_ATTR_SECRET, SEG6_ATTR_ALGID } },
-	{ IOAM6_GENL_NAME, false, IOAM6_CMD_DUMP_NAMESPACES, IOAM6_CMD_ADD_NAMESPACE, NULL, IN_FILE("ioam6-ns"),
+	{ IOAM6_GENL_NAME, false, IOAM6_CMD_DUMP_NAMESPACES, IOAM6_CMD_ADD_NAMESPACE, NULL, IN_FILE("ioam6-ns", NULL),
 	  { IOAM6_ATTR_NS_ID, IOAM6_ATTR_NS_DATA, IOAM6_ATTR_NS_DATA_WIDE } },
-	{ IOAM6_GENL_NAME, false, IOAM6_CMD_DUMP_SCHEMAS, IOAM6_CMD_ADD_SCHEMA, NULL, IN_FILE("ioam6-schema"),
+	{ IOAM6_GENL_NAME, false, IOAM6_CMD_DUMP_SCHEMAS, IOAM6_CMD_ADD_SCHEMA, NULL, IN_FILE("ioam6-schema", NULL),
 	  { IOAM6_ATTR_SC_ID, IOAM6_ATTR_SC_DATA } },
-	{ IOAM6_GENL_NAME, false, IOAM6_CMD_DUMP_NAMESPACES, IOAM6_CMD_NS_SET_SCHEMA, keep_schema_of, IN_FILE("ioam6-use"),
+	{ IOAM6_GENL_NAME, false, IOAM6_CMD_DUMP_NAMESPACES, IOAM6_CMD_NS_SET_SCHEMA, keep_schema_of, IN_FILE("ioam6-use", NULL),
 	  { IOAM6_ATTR_NS_ID, IOAM6_ATTR_SC_ID } },
-	{ FOU_GENL_NAME, false, FOU_CMD_GET, FOU_CMD_ADD, NULL, IN_FILE("fou"),
+	{ FOU_GENL_NAME, false, FOU_CMD_GET, FOU_CMD_ADD, NULL, IN_FILE("fou", map_generic),
 	  { FOU_ATTR_PORT, FOU_ATTR_AF, FOU_ATTR_IPPROTO, FOU_ATTR_TYPE, FOU_ATTR_REMCSUM_NOPARTIAL, FOU_ATTR_LOCAL_V4,
 	    FOU_ATTR_LOCAL_V6, FOU_ATTR_PEER_V4, FOU_ATTR_PEER_V6, FOU_ATTR_PEER_PORT, FOU_ATTR_IFINDEX } },
-	{ ILA_GENL_NAME, false, ILA_CMD_GET, ILA_CMD_ADD, NULL, IN_FILE("ila"),
+	{ ILA_GENL_NAME, false, ILA_CMD_GET, ILA_CMD_ADD, NULL, IN_FILE("ila", NULL),
 	  { ILA_ATTR_LOCATOR, ILA_ATTR_LOCATOR_MATCH, ILA_ATTR_IFINDEX, ILA_ATTR_CSUM_MODE, ILA_ATTR_IDENT_TYPE, ILA_ATTR_HOOK_TYPE } },
 };
 

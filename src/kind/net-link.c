@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/net-map.h"
 #include "kind/net-nsid.h"
 #include "kind/net-sysctl.h"
 
@@ -443,6 +444,8 @@ int net_links_read(struct session *s, uint32_t id, struct net_links *l)
 		if (e->kind && strlen(e->kind) >= KIND_MAX)
 			return session_fail(s, -EBADMSG, "image %s: link %s: its kind is too long",
 					    img.name, e->name);
+		if ((r = s->opts->n_address_map ? map_link(s, e) : 0) < 0)
+			return r;
 		if (e->address.len > 32)
 			return session_fail(s, -EBADMSG, "image %s: link %s: address of %zu bytes",
 					    img.name, e->name, e->address.len);

@@ -161,6 +161,8 @@ int raw_read(struct session *s, const struct raw_file *f, uint32_t id, struct ra
 		memcpy(m, &h, sizeof(h));
 		*vec_add(l) = m;
 		r = image_read_raw(&img, m + 1, len - sizeof(h));
+		if (r == 0 && f->map && s->opts->n_address_map)
+			r = f->map(s, m);
 		if (r < 0)
 			return r;
 	}

@@ -18,6 +18,7 @@ struct raw_file {
 	enum raw_keep (*keep)(const struct nlmsghdr *h); /* NULL: all */
 	/* make it a request: what is told of it, but not taken, is removed; 0 or -errno of the kernel */
 	int (*send)(struct rtnl *n, struct nlmsghdr *h);
+	int (*map)(struct session *s, struct nlmsghdr *h); /* --address-map in a message of the image */
 	uint8_t ask;            /* value of the header's byte asked_at: which of the sort are listed */
 	uint8_t asked_at;
 	size_t by_default;      /* so many are there from the start: fewer are worth a file */
@@ -50,7 +51,8 @@ int raw_write(struct session *s, const struct raw_list *l, uint32_t id);
 int raw_dump(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id);
 /**
  * raw_read - append all messages of a file, each checked to be what the file is for
- * Return: 0, 1 no such file, -EBADMSG with the reason.
+ * Addresses in it are mapped (--address-map).
+ * Return: 0, 1 no such file, -errno with the reason.
  */
 int raw_read(struct session *s, const struct raw_file *f, uint32_t id, struct raw_list *l);
 /** raw_send - as f->send has it, or to be made; what is there already is no failure */

@@ -12,7 +12,7 @@
  */
 #include "base/list.h"
 #include "image/record.h"
-#include "kind/inet-map.h"
+#include "kind/net-map.h"
 #include "kind/net-raw.h"
 
 #include <arpa/inet.h>
@@ -284,20 +284,25 @@ static int anew_send(struct rtnl *n, struct nlmsghdr *h)
 static const struct raw_file raw_files[] = {
 	{ "addrlabel", 0, RTM_GETADDRLABEL, RTM_NEWADDRLABEL, RTM_DELADDRLABEL, AF_INET6, sizeof(struct ifaddrlblmsg), .keep = keep_label,
 	  .by_default = LABELS },
-	{ "ifaddr", 0x47361222, RTM_GETADDR, RTM_NEWADDR, RTM_DELADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), .send = anew_send },
-	{ "neigh", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_neigh, .send = anew_send },
+	{ "ifaddr", 0x47361222, RTM_GETADDR, RTM_NEWADDR, RTM_DELADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), .send = anew_send,
+	  .map = map_addr },
+	{ "neigh", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_neigh, .send = anew_send,
+	  .map = map_neigh },
 	{ "proxy", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_proxy, .send = anew_send,
-	  .ask = NTF_PROXY, .asked_at = offsetof(struct ndmsg, ndm_flags) },
+	  .map = map_neigh, .ask = NTF_PROXY, .asked_at = offsetof(struct ndmsg, ndm_flags) },
 	{ "fdb", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_BRIDGE, sizeof(struct ndmsg), .keep = keep_fdb, .send = fdb_send,
-	  .beside = true },
+	  .map = map_neigh, .beside = true },
 	{ "mdb", 0, RTM_GETMDB, RTM_NEWMDB, RTM_DELMDB, AF_BRIDGE, sizeof(struct br_port_msg), .keep = keep_mdb, .send = mdb_send,
 	  .beside = true },
-	{ "nexthop", 0, RTM_GETNEXTHOP, RTM_NEWNEXTHOP, RTM_DELNEXTHOP, AF_UNSPEC, sizeof(struct nhmsg), .send = nexthop_send },
-	{ "route", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET, sizeof(struct rtmsg), .keep = keep_route, .send = route_send },
-	{ "route6", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET6, sizeof(struct rtmsg), .keep = keep_route, .send = route_send },
-	{ "rule", 0x71706986, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET, sizeof(struct fib_rule_hdr), .keep = NULL },
+	{ "nexthop", 0, RTM_GETNEXTHOP, RTM_NEWNEXTHOP, RTM_DELNEXTHOP, AF_UNSPEC, sizeof(struct nhmsg), .send = nexthop_send,
+	  .map = map_nexthop },
+	{ "route", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET, sizeof(struct rtmsg), .keep = keep_route, .send = route_send,
+	  .map = map_route },
+	{ "route6", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET6, sizeof(struct rtmsg), .keep = keep_route, .send = route_send,
+	  .map = map_route },
+	{ "rule", 0x71706986, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET, sizeof(struct fib_rule_hdr), .map = map_rule },
 	{ "rule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET6, sizeof(struct fib_rule_hdr), .keep = keep_rule6,
-	  .by_default = 2 },
+	  .map = map_rule, .by_default = 2 },
 	{ "mrule", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IPMR, sizeof(struct fib_rule_hdr), .keep = keep_mrule,
 	  .by_default = 1 },
 	{ "mrule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IP6MR, sizeof(struct fib_rule_hdr), .keep = keep_mrule,
@@ -355,7 +360,7 @@ static int raw_prune(struct session *s, struct rtnl *n, const struct raw_list *w
 		const struct rtmsg *m = mnl_nlmsg_get_payload(h);
 		size_t j = 0;
 
-		if (f->new == RTM_NEWROUTE && m->rtm_protocol != RTPROT_KERNEL)
+		if (f->new == RTM_NEWROUTE && (m->rtm_protocol != RTPROT_KERNEL || map_route_made(s, h)))
 			continue;
 		while (j < want->n && !raw_same(f, h, want->v[j]))
 			j++;
@@ -410,24 +415,20 @@ static void addr_order(struct raw_list *l)
 	}
 }
 
-/* --address-map: addresses of devices, preferred sources of routes, rules of one address. */
-static int raw_map(struct session *s, struct raw_list *l)
+/*
+ * --address-map into another network: routes of the old one that the kernel made for the address are gone, it makes
+ * those of the new one.
+ */
+static void routes_drop(struct session *s, struct raw_list *l)
 {
-	static const uint16_t addr[] = { IFA_LOCAL, IFA_ADDRESS, 0 }, route[] = { RTA_PREFSRC, 0 }, rule[] = { FRA_SRC, 0 };
-	const uint16_t *t = l->f->new == RTM_NEWADDR ? addr : l->f->new == RTM_NEWROUTE ? route :
-			    l->f->new == RTM_NEWRULE ? rule : NULL;
-	int r = 0;
+	size_t keep = 0;
 
-	for (size_t i = 0; t && s->opts->n_address_map && r == 0 && i < l->n; i++)
-		for (const uint16_t *a = t; *a && r == 0; a++) {
-			const struct nlattr *at = attr_find(l->v[i], l->f->head, *a);
-			size_t len = at ? mnl_attr_get_payload_len(at) : 0;
-			bool there;
-
-			if (len == 4 || len == 16)
-				r = inet_map_words(s, mnl_attr_get_payload(at), len / 4, &there);
-		}
-	return r;
+	for (size_t i = 0; i < l->n; i++)
+		if (map_route_of_kernel(s, l->v[i]))
+			free(l->v[i]);
+		else
+			l->v[keep++] = l->v[i];
+	l->n = keep;
 }
 
 /* Forwarding entries: those that came with their devices stay; one that is not taken is reported. */
@@ -462,9 +463,8 @@ static int raw_restore(struct session *s, struct rtnl *n, const struct raw_file 
 		return r < 0 ? r : 0;
 	if ((f->new == RTM_NEWRULE || f->new == RTM_NEWADDRLABEL) && (r = fresh_flush(s, n, f, id)) < 0)
 		return r;
-	r = raw_map(s, &l);
-	if (r < 0)
-		return r;
+	if (s->opts->n_address_map)
+		routes_drop(s, &l);
 	if (f->new == RTM_NEWADDR)
 		addr_order(&l);
 	r = f->beside ? raw_rest(s, n, &l, id) : raw_replay(s, n, &l, id);

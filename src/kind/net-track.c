@@ -9,6 +9,7 @@
  */
 #include "base/list.h"
 #include "image/record.h"
+#include "kind/net-map.h"
 #include "kind/net-raw.h"
 
 #include <errno.h>
@@ -65,9 +66,9 @@ static const struct raw_file named_files[] = {
 /* Tracked connections, of another netlink family. */
 static const struct raw_file track_files[] = {
 	{ "netns-ct", 0, CT(IPCTNL_MSG_CT_GET), CT(IPCTNL_MSG_CT_NEW), CT(IPCTNL_MSG_CT_DELETE),
-	  AF_UNSPEC, sizeof(struct nfgenmsg), .send = track_send },
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .send = track_send, .map = map_track },
 	{ "netns-exp", 0, EXP(IPCTNL_MSG_EXP_GET), EXP(IPCTNL_MSG_EXP_NEW), EXP(IPCTNL_MSG_EXP_DELETE),
-	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .map = map_expect },
 };
 
 static int files_dump(struct session *s, const struct raw_file *f, size_t files, uint32_t id)

@@ -9,6 +9,7 @@
  * Kernel: net/xfrm/xfrm_user.c; a state's copy goes on with the numbers that it had when it was dumped.
  */
 #include "base/list.h"
+#include "kind/net-map.h"
 #include "kind/net-raw.h"
 
 #include <errno.h>
@@ -84,9 +85,9 @@ static int spd_send(struct rtnl *n, struct nlmsghdr *h)
 enum { STATE, POLICY, DEFAULT, SPD };
 static const struct raw_file files[] = {
 	[STATE] = { "xfrm-state", 0, XFRM_MSG_GETSA, XFRM_MSG_NEWSA, XFRM_MSG_DELSA, AF_UNSPEC, sizeof(struct xfrm_usersa_info),
-		    .keep = keep_state, .send = state_send },
+		    .keep = keep_state, .send = state_send, .map = map_xfrm_state },
 	[POLICY] = { "xfrm-policy", 0, XFRM_MSG_GETPOLICY, XFRM_MSG_NEWPOLICY, XFRM_MSG_DELPOLICY, AF_UNSPEC,
-		     sizeof(struct xfrm_userpolicy_info), .keep = keep_policy },
+		     sizeof(struct xfrm_userpolicy_info), .keep = keep_policy, .map = map_xfrm_policy },
 	[DEFAULT] = { "xfrm-default", 0, XFRM_MSG_GETDEFAULT, XFRM_MSG_GETDEFAULT, 0, AF_UNSPEC, sizeof(struct xfrm_userpolicy_default),
 		      .keep = keep_default, .send = default_send },
 	[SPD] = { "xfrm-spd", 0, XFRM_MSG_GETSPDINFO, XFRM_MSG_NEWSPDINFO, 0, AF_UNSPEC, sizeof(uint32_t), .keep = keep_spd,
