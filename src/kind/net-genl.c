@@ -123,6 +123,7 @@ struct genl_kind {
 	enum raw_keep (*keep)(const struct nlmsghdr *h);
 	struct raw_file file;
 	uint16_t input[INPUT_MAX]; /* attributes that are taken */
+	uint16_t zero;		   /* one of them that is told as 0, but then not taken */
 };
 #define IN_FILE(name, hook) { name, 0, 0, FILE_TYPE, 0, AF_UNSPEC, HEAD, .map = hook }
 
@@ -143,7 +144,7 @@ static const struct genl_kind kinds[] = {
 	  { IOAM6_ATTR_NS_ID, IOAM6_ATTR_SC_ID } },
 	{ FOU_GENL_NAME, false, FOU_CMD_GET, FOU_CMD_ADD, NULL, IN_FILE("fou", map_generic),
 	  { FOU_ATTR_PORT, FOU_ATTR_AF, FOU_ATTR_IPPROTO, FOU_ATTR_TYPE, FOU_ATTR_REMCSUM_NOPARTIAL, FOU_ATTR_LOCAL_V4,
-	    FOU_ATTR_LOCAL_V6, FOU_ATTR_PEER_V4, FOU_ATTR_PEER_V6, FOU_ATTR_PEER_PORT, FOU_ATTR_IFINDEX } },
+	    FOU_ATTR_LOCAL_V6, FOU_ATTR_PEER_V4, FOU_ATTR_PEER_V6, FOU_ATTR_PEER_PORT, FOU_ATTR_IFINDEX }, FOU_ATTR_IPPROTO },
 	{ ILA_GENL_NAME, false, ILA_CMD_GET, ILA_CMD_ADD, NULL, IN_FILE("ila", NULL),
 	  { ILA_ATTR_LOCATOR, ILA_ATTR_LOCATOR_MATCH, ILA_ATTR_IFINDEX, ILA_ATTR_CSUM_MODE, ILA_ATTR_IDENT_TYPE, ILA_ATTR_HOOK_TYPE } },
 };
@@ -226,13 +227,13 @@ static int kind_send(struct rtnl *n, const struct genl_kind *k, uint16_t family,
 	own_mem char *buf = xalloc(RTNL_MSG_MAX + 256);
 	struct genlmsghdr *m;
 	struct nlmsghdr *req = rtnl_begin(buf, family, 0, HEAD, &m);
-	size_t inputs = 0;
+	const struct nlattr *zero = k->zero ? attr_find(h, HEAD, k->zero) : NULL;
 
-	while (inputs < INPUT_MAX && k->input[inputs])
-		inputs++;
 	m->cmd = k->set;
 	m->version = 1;
-	raw_input(req, h, HEAD, k->input, inputs);
+	for (size_t i = 0; i < INPUT_MAX && k->input[i]; i++)
+		if (k->input[i] != k->zero || (zero && mnl_attr_get_payload_len(zero) && mnl_attr_get_u8(zero)))
+			raw_input(req, h, HEAD, &k->input[i], 1);
 	return rtnl_talk(n, req, NULL, NULL);
 }
 

@@ -15,6 +15,7 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/if_tunnel.h>
+#include <linux/if_vlan.h>
 #include <linux/veth.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -45,7 +46,7 @@ static struct nlmsghdr *link_begin(struct making *k, int flags, uint32_t index)
 
 static int link_failed(struct making *k, int r, const NetDeviceEntry *e, const char *verb)
 {
-	return session_fail(k->s, r, "netns %u: link %s: %s%s", k->ns->id, e->name, verb, k->n->why);
+	return session_fail(k->s, r, "netns %u: link %s: %s: %s%s", k->ns->id, e->name, verb, strerror(-r), k->n->why);
 }
 
 static const char *const type_kinds[] = {
@@ -122,6 +123,18 @@ static void put_switches(struct nlmsghdr *h, const struct nlattr *a)
 		mnl_attr_put(h, IFLA_BR_MULTI_BOOLOPT, sizeof(m), &m);
 }
 
+/* Flags of a VLAN device are told with a mask of all bits, of which only those that exist are taken. */
+static void put_vlan_flags(struct nlmsghdr *h, const struct nlattr *a)
+{
+	struct ifla_vlan_flags f;
+
+	if (mnl_attr_get_payload_len(a) < sizeof(f))
+		return;
+	memcpy(&f, mnl_attr_get_payload(a), sizeof(f));
+	f.mask = VLAN_FLAG_REORDER_HDR | VLAN_FLAG_GVRP | VLAN_FLAG_LOOSE_BINDING | VLAN_FLAG_MVRP | VLAN_FLAG_BRIDGE_BINDING;
+	mnl_attr_put(h, IFLA_VLAN_FLAGS, sizeof(f), &f);
+}
+
 /* One attribute as it was read from the kernel, but for those that are taken in another form. */
 static void put_attr(struct nlmsghdr *h, const char *kind, const struct nlattr *a)
 {
@@ -131,6 +144,8 @@ static void put_attr(struct nlmsghdr *h, const char *kind, const struct nlattr *
 
 	if (!strcmp(kind, "bridge") && type == IFLA_BR_MULTI_BOOLOPT)
 		put_switches(h, a);
+	else if (!strcmp(kind, "vlan") && type == IFLA_VLAN_FLAGS)
+		put_vlan_flags(h, a);
 	else if (!strcmp(kind, "bridge") && type == IFLA_BR_VLAN_FILTERING && !on)
 		; /* as in a new bridge; a kernel without VLANs would refuse it */
 	else if (!strcmp(kind, "vxlan") && !on &&
@@ -638,6 +653,33 @@ int net_links_outside(struct session *s, struct net_env *env, struct rtnl *n, co
 	return r;
 }
 
+static uint32_t port_number(const NetDeviceEntry *e)
+{
+	const struct nlattr *a = e->has_port ? attr_in(e->port.data, e->port.len, IFLA_BRPORT_NO) : NULL;
+
+	return a && mnl_attr_get_payload_len(a) >= 2 ? mnl_attr_get_u16(a) : 0;
+}
+
+static int by_port(const void *a, const void *b)
+{
+	const NetDeviceEntry *x = *(NetDeviceEntry *const *)a, *y = *(NetDeviceEntry *const *)b;
+	uint32_t p = port_number(x), q = port_number(y);
+
+	return p != q ? (p < q ? -1 : 1) : x->ifindex < y->ifindex ? -1 : x->ifindex > y->ifindex;
+}
+
+/* A bridge numbers its ports as they come. */
+static int links_set(struct making *k)
+{
+	own_mem NetDeviceEntry **order = xmemdup(k->l->v, k->l->n * sizeof(*order));
+	int r = 0;
+
+	qsort(order, k->l->n, sizeof(*order), by_port);
+	for (size_t i = 0; i < k->l->n && r == 0; i++)
+		r = link_set(k, order[i]);
+	return r;
+}
+
 int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const struct ns *ns,
 		   const struct net_links *l)
 {
@@ -646,8 +688,8 @@ int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const
 	struct making k = { s, env, n, ns, l, made, req };
 	int r = links_create(&k);
 
-	for (size_t i = 0; i < l->n && r == 0; i++)
-		r = link_set(&k, l->v[i]);
+	if (r == 0)
+		r = links_set(&k);
 	/* one that stands on another can go up only after it: two rounds do for two floors */
 	for (size_t i = 0; i < l->n && r == 0; i++) {
 		r = link_up(&k, l->v[i]);

@@ -210,7 +210,10 @@ int raw_replay(struct session *s, struct rtnl *n, struct raw_list *l, uint32_t i
 	int r;
 	size_t left = raw_rounds(n, l, &r);
 
-	return left ? session_fail(s, r, "netns %u: %s: %zu of %zu entries cannot be set%s", id, l->f->name, left, l->n, n->why)
+	bool gone = s->opts->n_address_map && (l->f->new == RTM_NEWROUTE || l->f->new == RTM_NEWNEXTHOP);
+
+	return left ? session_fail(s, r, "netns %u: %s: %zu of %zu entries cannot be set%s%s", id, l->f->name, left, l->n, n->why,
+				   gone ? "; give --address-map for its gateway, too" : "")
 		    : 0;
 }
 

@@ -334,7 +334,7 @@ static bool raw_same(const struct raw_file *f, const struct nlmsghdr *a, const s
 
 static bool fdb_same(const struct nlmsghdr *a, const struct nlmsghdr *b)
 {
-	static const uint16_t t[] = { NDA_LLADDR, NDA_VLAN, NDA_DST, NDA_VNI, NDA_PORT };
+	static const uint16_t t[] = { NDA_LLADDR, NDA_VLAN, NDA_DST, NDA_VNI, NDA_PORT, NDA_IFINDEX, NDA_SRC_VNI, NDA_NH_ID };
 	const struct ndmsg *x = mnl_nlmsg_get_payload(a), *y = mnl_nlmsg_get_payload(b);
 	bool same = x->ndm_ifindex == y->ndm_ifindex && x->ndm_flags == y->ndm_flags;
 

@@ -177,8 +177,7 @@ static int file_restore(struct session *s, struct rtnl *n, const struct raw_file
 	own_raw struct raw_list l = { 0 };
 	int r = raw_read(s, f, id, &l);
 
-	if (f == &files[POLICY])
-		raw_reverse(&l); /* they are listed the newest first */
+	raw_reverse(&l); /* they are listed the newest first */
 	if (r == 0)
 		r = raw_replay(s, n, &l, id);
 	return r < 0 ? r : 0;
