@@ -14,7 +14,9 @@
 
 #include <netinet/in.h>
 
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -34,6 +36,11 @@ static const struct link_attr {
 		  { IFLA_GSO_IPV4_MAX, 65536 }, { IFLA_GRO_IPV4_MAX, 65536 }, { IFLA_PROTO_DOWN, 0 } };
 /* What only a request for a new device takes. */
 static const uint16_t set_first[] = { IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES };
+
+static const struct nlattr *attr_of(const NetDeviceEntry *e, uint16_t type)
+{
+	return e->has_attrs && e->attrs.len <= REQ_MAX / 2 ? attr_in(e->attrs.data, e->attrs.len, type) : NULL;
+}
 
 /* ---- dump ---- */
 
@@ -63,6 +70,8 @@ void net_link_more_put(NetDeviceEntry *e, const struct nlmsghdr *h)
 	for (size_t i = 0; i < ARRAY_SIZE(set_later); i++)
 		if ((a = attr_find(h, HEAD, set_later[i].type)) && number(a) != set_later[i].fresh)
 			attrs_add(e, a);
+	if (attr_of(e, IFLA_LINKMODE) && (a = attr_find(h, HEAD, IFLA_OPERSTATE)))
+		attrs_add(e, a);
 	down = attr_find(h, HEAD, IFLA_PROTO_DOWN_REASON);
 	if (attr_nested(down, IFLA_PROTO_DOWN_REASON_VALUE))
 		attrs_add(e, down);
@@ -120,11 +129,6 @@ void net_link_groups_put(struct session *s, int proc, NetDeviceEntry *e)
 
 /* ---- restore ---- */
 
-static const struct nlattr *attr_of(const NetDeviceEntry *e, uint16_t type)
-{
-	return e->has_attrs && e->attrs.len <= REQ_MAX / 2 ? attr_in(e->attrs.data, e->attrs.len, type) : NULL;
-}
-
 static void attr_again(struct nlmsghdr *h, const NetDeviceEntry *e, uint16_t type)
 {
 	const struct nlattr *a = attr_of(e, type);
@@ -163,6 +167,28 @@ static void more_talk(struct more *k, struct nlmsghdr *h, const char *what)
 		session_warn(k->s, "network link %s: its %s cannot be set: %s%s", k->e->name, what, strerror(-r), k->n->why);
 }
 
+/*
+ * In a link mode of its own the state is somebody else's to set. Else it follows the carrier, and what the kernel has
+ * not got round to would undo it: asking for the carrier makes that happen.
+ */
+static void mode_restore(struct more *k, int fd)
+{
+	struct ethtool_value link = { .cmd = ETHTOOL_GLINK };
+	struct ifreq q = { .ifr_data = (void *)&link };
+	struct nlmsghdr *h;
+
+	if (!attr_of(k->e, IFLA_LINKMODE))
+		return;
+	snprintf(q.ifr_name, sizeof(q.ifr_name), "%s", k->e->name);
+	ioctl(fd, SIOCETHTOOL, &q);
+	h = more_begin(k);
+	attr_again(h, k->e, IFLA_LINKMODE);
+	more_talk(k, h, "link mode");
+	h = more_begin(k);
+	attr_again(h, k->e, IFLA_OPERSTATE);
+	more_talk(k, h, "state");
+}
+
 static void attrs_restore(struct more *k)
 {
 	const struct nlattr *why = attr_nested(attr_of(k->e, IFLA_PROTO_DOWN_REASON), IFLA_PROTO_DOWN_REASON_VALUE);
@@ -170,7 +196,7 @@ static void attrs_restore(struct more *k)
 	struct nlattr *in;
 
 	for (size_t i = 0; i < ARRAY_SIZE(set_later); i++) {
-		if (!attr_of(k->e, set_later[i].type))
+		if (!attr_of(k->e, set_later[i].type) || set_later[i].type == IFLA_LINKMODE)
 			continue;
 		h = more_begin(k);
 		attr_again(h, k->e, set_later[i].type);
@@ -179,9 +205,7 @@ static void attrs_restore(struct more *k)
 			mnl_attr_put_u32(h, IFLA_PROTO_DOWN_REASON_VALUE, attr_u32(why, 0));
 			mnl_attr_nest_end(h, in);
 		}
-		more_talk(k, h, set_later[i].type == IFLA_LINKMODE	   ? "link mode" :
-				set_later[i].type == IFLA_PROTO_DOWN ? "protocol state" :
-									     "sizes of packets");
+		more_talk(k, h, set_later[i].type == IFLA_PROTO_DOWN ? "protocol state" : "sizes of packets");
 	}
 }
 
@@ -237,6 +261,7 @@ void net_links_more(struct session *s, struct rtnl *n, const struct net_links *l
 	for (size_t i = 0; i < l->n; i++) {
 		k.e = l->v[i];
 		attrs_restore(&k);
+		mode_restore(&k, fd);
 		port_restore(&k);
 		if (k.e->has_token && k.e->token.len == sizeof(struct in6_addr))
 			token_restore(&k);

@@ -64,7 +64,7 @@ kernel_has() { # kernel_has WHAT COMMAND...
 	X
 	more() {
 		inside ip sr tunsrc show
-		inside ip ioam namespace show
+		inside sh -c 'ip ioam namespace show | sort'
 		inside ip ioam schema show
 	}
 	cycle
@@ -104,7 +104,7 @@ kernel_has() { # kernel_has WHAT COMMAND...
 	dump
 	until_true gone "$PID"
 	restore
-	until_true same_sorted
+	until_seen same_sorted
 }
 # mv1 is never up
 settled_but_down() { ! inside ip addr | grep -q tentative; }

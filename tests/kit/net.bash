@@ -85,7 +85,15 @@ cycle() { # cycle DUMP-OPTIONS -- RESTORE-OPTIONS
 	until_true gone "$PID"
 	[ $# -eq 0 ] || shift
 	restore "$@"
-	until_true same
+	until_seen same
+}
+# as until_true, for what takes a while to look at
+until_seen() {
+	local try
+	for try in $(seq 40); do
+		! "$@" 2>/dev/null || return 0
+	done
+	"$@"
 }
 same() { seen >"$IMG/after"; diff "$IMG/before" "$IMG/after" >"$IMG/diff" || { cat "$IMG/diff" >&2; return 1; }; }
 
