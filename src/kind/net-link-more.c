@@ -260,6 +260,7 @@ void net_links_more(struct session *s, struct rtnl *n, const struct net_links *l
 
 	for (size_t i = 0; i < l->n; i++) {
 		k.e = l->v[i];
+		net_link_offloads_set(s, fd, k.e);
 		attrs_restore(&k);
 		mode_restore(&k, fd);
 		port_restore(&k);

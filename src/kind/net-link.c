@@ -386,6 +386,8 @@ static int link_dump(struct session *s, const struct net_env *env, struct rtnl *
 	link_more(e, h);
 	net_link_more_put(e, h);
 	net_link_groups_put(s, env->proc, e);
+	if (type != ND_TYPE__TUN)
+		net_link_offloads_put(s, mnl_socket_get_fd(n->nl), e);
 	if (type == ND_TYPE__TUN)
 		tun_put(e, data);
 	else if (type == ND_TYPE__MACVLAN)

@@ -45,6 +45,10 @@ void net_link_first(struct nlmsghdr *h, const NetDeviceEntry *e);
 /** net_links_more - set the rest, when all devices are up; what is not taken is reported */
 void net_links_more(struct session *s, struct rtnl *n, const struct net_links *l);
 
+/** net_link_offloads_put, net_link_offloads_set - `ethtool -K`; fd is any socket of the namespace */
+void net_link_offloads_put(struct session *s, int fd, NetDeviceEntry *e);
+void net_link_offloads_set(struct session *s, int fd, const NetDeviceEntry *e);
+
 /** net_link_flags - settable part of IFF_* */
 uint32_t net_link_flags(void);
 /** net_link_name_ok - fit for the kernel and for /proc/sys */

@@ -110,6 +110,34 @@ kernel_has() { # kernel_has WHAT COMMAND...
 settled_but_down() { ! inside ip addr | grep -q tentative; }
 same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; }
 
+@test "net2: offloads of devices (ethtool -K)" {
+	pair
+	offloads() { # offloads [DEVICE COMMAND VALUE]: by ioctl, as ethtool may not be there
+		inside /usr/bin/python3 - "$@" <<-'X'
+		import array, fcntl, socket, struct, sys
+		s = socket.socket()
+		def ask(dev, cmd, value=0):
+		    a = array.array("I", [cmd, value])
+		    fcntl.ioctl(s, 0x8946, struct.pack("16sQ8x", dev.encode(), a.buffer_info()[0])) # SIOCETHTOOL
+		    return a[1]
+		if sys.argv[1:]:
+		    ask(sys.argv[1], int(sys.argv[2], 16), int(sys.argv[3]))
+		else:
+		    for dev in "v0", "v1", "br0":
+		        print(dev, *(ask(dev, c) for c in (0x16, 0x18, 0x1e, 0x23, 0x2b))) # TX, SG, TSO, GSO, GRO
+		X
+	}
+	offloads >"$IMG/fresh"
+	offloads v0 0x17 0  # no checksums by the device
+	offloads v1 0x2c 1  # GRO
+	offloads v0 0x24 0  # no GSO
+	offloads br0 0x19 0 # no scatter-gather
+	offloads >"$IMG/offloads"
+	[ "$(diff "$IMG/fresh" "$IMG/offloads" | grep -c '^>')" = 3 ]
+	more() { offloads; }
+	cycle
+}
+
 @test "net2: switches of bridges for netfilter, counters and timeouts that rules call by name" {
 	pair
 	inside sh -c 'cd /proc/sys/net/bridge && echo 0 >bridge-nf-call-iptables && echo 1 >bridge-nf-filter-vlan-tagged' ||
