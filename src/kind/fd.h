@@ -28,6 +28,7 @@ struct fd_view {
 	bool cloexec;
 	uint64_t pos;
 	int mnt_id;		/* -1 unknown */
+	uint32_t net_ns_id;	/* where a socket belongs, else its task's; 0 unknown */
 	FownEntry *fown;	/* complete; NULL in a preflight */
 	const char *link, *info; /* /proc/PID/fd/N; /proc/PID/fdinfo/N, whole text */
 };

@@ -46,7 +46,7 @@ static bool reg_is(const struct fd_view *v)
 int fd_path_check(struct session *s, const struct fd_view *v)
 {
 	own_mem char *name = NULL, *external = fd_external(s, v);
-	int r = external ? 0 : ghost_check(s, v->task, &v->st, v->link, v->num, &name);
+	int r = external ? 0 : ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
 
 	return r < 0 ? r : 0;
 }
@@ -71,19 +71,20 @@ static void reg_describe(RegFileEntry *e, int fd, const struct stat *st, const c
 static int reg_put(struct session *s, struct task *task, RegFileEntry *e, int fd, const struct stat *st,
 		   const char *link, int num)
 {
+	struct task *home = ghost_home(s, task, fd);
 	own_mem char *name = NULL;
-	int how = ghost_check(s, task, st, link, num, &name), r;
+	int how = ghost_check(s, home, st, link, num, &name), r;
 
 	if (how < 0)
 		return how;
 	reg_describe(e, fd, st, name);
-	e->mnt_id = ghost_mount(task, fd);
+	e->mnt_id = ghost_mount(home, fd);
 	e->has_mnt_id = e->mnt_id > 0;
 	e->has_outside = e->outside = how == GHOST_OUTSIDE;
 	if ((e->flags & O_ACCMODE) == O_WRONLY && (e->flags & O_APPEND) && how != GHOST_CARRIED)
 		e->has_size = false; /* logs grow */
 	r = fd_put_id(s, FD_TYPES__REG, e->id, &e->base);
-	return r < 0 ? r : ghost_dump(s, task, how, fd, st, name, e->id);
+	return r < 0 ? r : ghost_dump(s, home, how, fd, st, name, e->id);
 }
 
 static int reg_put_open(struct session *s, const struct fd_view *v, uint32_t id)

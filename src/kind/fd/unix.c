@@ -211,14 +211,13 @@ static struct unix_dumping *dumping(struct session *s)
 static int diag_of(struct session *s, const struct fd_view *v, const struct unix_diag **ret)
 {
 	struct map *all = session_map(s, "unix sockets"), *nets = session_map(s, "unix nets");
-	uint32_t net = v->task->ids ? v->task->ids->net_ns_id : 0;
 
-	if (!map_get(nets, net)) {
-		int r = unix_diag_load(s, net, all);
+	if (!map_get(nets, v->net_ns_id)) {
+		int r = unix_diag_load(s, v->net_ns_id, all);
 
 		if (r < 0)
 			return r;
-		map_put(nets, net, nets);
+		map_put(nets, v->net_ns_id, nets);
 	}
 	*ret = map_get(all, v->st.st_ino);
 	if (!*ret)
@@ -268,8 +267,8 @@ static int note_fill(struct session *s, struct note *n)
 	e->name.len = d->name_len;
 	e->has_shutdown = d->shutdown != 0;
 	e->shutdown = d->shutdown;
-	e->has_ns_id = n->v.task->ids && n->v.task->ids->net_ns_id;
-	e->ns_id = e->has_ns_id ? n->v.task->ids->net_ns_id : 0;
+	e->has_ns_id = n->v.net_ns_id;
+	e->ns_id = n->v.net_ns_id;
 	if (is_caller(s, d->peer)) {
 		e->uflags = UFLAG_SERVICE;
 		e->state = SK_CLOSE;
