@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: net-genl net-link-more net-map net-vlan net-xfrm
+# Shows: net-genl net-link-more net-link-offload net-map net-vlan net-xfrm
 # What a network namespace has beside the things of net.bats, and --address-map for all of it.
 load ../kit/net
 
