@@ -10,8 +10,14 @@ kernel_has() { # kernel_has WHAT COMMAND...
 	said=$(inside "${@:2}" 2>&1) || skip "this kernel has no $1: $said"
 }
 
-@test "net2: nexthop groups and encapsulations, rules of multicast routing, address labels" {
+# without waiting for somebody who might have the same addresses
+ready_pair() {
+	inside sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad'
 	pair
+}
+
+@test "net2: nexthop groups and encapsulations, rules of multicast routing, address labels" {
+	ready_pair
 	inside sh -e <<-'X'
 	ip nexthop add id 6 via 10.77.0.8 dev v0
 	ip nexthop add id 7 via 10.77.0.9 dev v0
@@ -38,7 +44,7 @@ kernel_has() { # kernel_has WHAT COMMAND...
 }
 
 @test "net2: endpoints and limits of MPTCP" {
-	pair
+	ready_pair
 	kernel_has MPTCP ip mptcp limits set subflows 3 add_addr_accepted 4
 	inside sh -e <<-'X'
 	ip mptcp endpoint add 10.77.0.1 id 3 dev v0 signal
@@ -52,7 +58,7 @@ kernel_has() { # kernel_has WHAT COMMAND...
 }
 
 @test "net2: IPv6 segment routing and IOAM" {
-	pair
+	ready_pair
 	kernel_has "IPv6 segment routing" ip sr tunsrc set fd77::1
 	kernel_has IOAM ip ioam namespace add 5 data 77 wide 88
 	inside sh -e <<-'X'
@@ -71,7 +77,7 @@ kernel_has() { # kernel_has WHAT COMMAND...
 }
 
 @test "net2: IPv6 tokens, groups of ip maddr, sizes of packets, queues, link modes" {
-	pair
+	ready_pair
 	inside sh -e <<-'X'
 	ip token set ::5 dev v0
 	ip maddr add 33:33:00:00:00:77 dev v0
@@ -111,7 +117,7 @@ settled_but_down() { ! inside ip addr | grep -q tentative; }
 same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; }
 
 @test "net2: offloads of devices (ethtool -K)" {
-	pair
+	ready_pair
 	offloads() { # offloads [DEVICE COMMAND VALUE]: by ioctl, as ethtool may not be there
 		inside /usr/bin/python3 - "$@" <<-'X'
 		import array, fcntl, socket, struct, sys
@@ -139,7 +145,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: switches of bridges for netfilter, counters and timeouts that rules call by name" {
-	pair
+	ready_pair
 	inside sh -c 'cd /proc/sys/net/bridge && echo 0 >bridge-nf-call-iptables && echo 1 >bridge-nf-filter-vlan-tagged' ||
 		skip "this kernel has no /proc/sys/net/bridge"
 	named() { # named add|show: by the kernel's messages, as their tools may not be there
@@ -175,7 +181,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: network identifiers of a vxlan" {
-	pair
+	ready_pair
 	kernel_has "vnifilter" ip link add vx0 type vxlan dstport 4789 external vnifilter
 	inside bridge vni add vni 77 dev vx0
 	inside bridge vni add vni 100-110 dev vx0
@@ -185,7 +191,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: VLANs of a bridge and its ports" {
-	pair
+	ready_pair
 	kernel_has "VLANs of bridges" ip link set br0 type bridge vlan_filtering 1
 	inside sh -e <<-'X'
 	ip link add v2 type veth peer name v3
@@ -203,7 +209,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: IPsec: defaults and thresholds" {
-	pair
+	ready_pair
 	kernel_has IPsec ip xfrm policy set hthresh4 24 30 hthresh6 100 90
 	inside ip xfrm policy setdefault in block
 	more() {
@@ -214,7 +220,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: IPsec: states with keys and sequence numbers" {
-	pair
+	ready_pair
 	kernel_has ESP ip xfrm state add src 10.77.0.1 dst 10.77.0.9 proto esp spi 0x100 mode tunnel \
 		enc 'cbc(aes)' 0x00112233445566778899aabbccddeeff auth-trunc 'hmac(sha256)' \
 		0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff 128
@@ -232,7 +238,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: ports of FOU, translations of ILA" {
-	pair
+	ready_pair
 	kernel_has FOU ip fou add port 5555 ipproto 4
 	kernel_has ILA ip ila add loc_match 0:0:0:1 loc 0:0:0:2 dev v0
 	inside ip fou add port 5556 gue
@@ -244,7 +250,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: devices that this kernel may lack: dummy, vlan, ipvlan, vrf" {
-	pair
+	ready_pair
 	kernel_has dummy ip link add d0 type dummy
 	kernel_has vlan ip link add d0.5 link d0 type vlan id 5 egress-qos-map 1:2 ingress-qos-map 3:4
 	kernel_has ipvlan ip link add d1 link d0 type ipvlan mode l3
@@ -258,7 +264,7 @@ same_sorted() { seen_sorted >"$IMG/after"; diff "$IMG/before" "$IMG/after" >&2; 
 }
 
 @test "net2: what is not kept is reported: multicast routing, actions of traffic control" {
-	pair
+	ready_pair
 	nsenter -t "$PID" -n /usr/bin/python3 -c '
 import signal, socket
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 2)
@@ -344,7 +350,7 @@ map_view() {
 }
 
 @test "net2: addresses that are others at restore: devices, routes, rules, neighbours, tunnels, sets, connections" {
-	pair
+	ready_pair
 	kernel_has MPTCP ip mptcp limits set subflows 3
 	mapped_things
 	inside /usr/bin/python3 -c '
