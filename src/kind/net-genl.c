@@ -34,38 +34,57 @@
 
 /* ---- families ---- */
 
-struct family_ask {
-	const char *name;
-	uint16_t id;
+struct families {
+	struct {
+		char name[GENL_NAMSIZ];
+		uint16_t id;
+	} *v;
+	size_t n, max;
 };
+
+static void families_free(struct families *f)
+{
+	free(f->v);
+}
+#define own_families __attribute__((cleanup(families_free)))
 
 static int family_take(const struct nlmsghdr *h, void *arg)
 {
-	struct family_ask *ask = arg;
+	struct families *f = arg;
 	const struct nlattr *name = h ? attr_find(h, HEAD, CTRL_ATTR_FAMILY_NAME) : NULL;
 	const struct nlattr *id = h ? attr_find(h, HEAD, CTRL_ATTR_FAMILY_ID) : NULL;
 
-	if (name && id && mnl_attr_get_payload_len(id) >= 2 && mnl_attr_get_payload_len(name) == strlen(ask->name) + 1 &&
-	    !strcmp(mnl_attr_get_payload(name), ask->name))
-		ask->id = mnl_attr_get_u16(id);
+	if (!h)
+		f->n = 0;
+	if (!name || !id || mnl_attr_get_payload_len(id) < 2)
+		return 0;
+	vec_add(f);
+	f->v[f->n - 1].id = mnl_attr_get_u16(id);
+	snprintf(f->v[f->n - 1].name, GENL_NAMSIZ, "%.*s", (int)mnl_attr_get_payload_len(name), (const char *)mnl_attr_get_payload(name));
 	return 0;
 }
 
-/* The list: to ask for one by its name would load its module. 0: it is not there. */
-static int family_there(struct rtnl *n, const char *name, uint16_t *ret)
+/* All that are there: to ask for one by its name would load its module. */
+static int families_list(struct rtnl *n, struct families *f)
 {
-	struct family_ask ask = { .name = name };
 	struct genlmsghdr head = { .cmd = CTRL_CMD_GETFAMILY, .version = 1 };
-	int r = rtnl_list_asked(n, GENL_ID_CTRL, HEAD, &head, family_take, &ask);
 
-	*ret = ask.id;
-	return r;
+	return rtnl_list_asked(n, GENL_ID_CTRL, HEAD, &head, family_take, f);
+}
+
+/* 0: it is not there */
+static uint16_t family_id(const struct families *f, const char *name)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (!strcmp(f->v[i].name, name))
+			return f->v[i].id;
+	return 0;
 }
 
 static int family_load(struct rtnl *n, const char *name, uint16_t *ret)
 {
 	char buf[256] __attribute__((aligned(8)));
-	struct family_ask ask = { .name = name };
+	own_families struct families f = { 0 };
 	struct genlmsghdr *m;
 	struct nlmsghdr *h = rtnl_begin(buf, GENL_ID_CTRL, 0, HEAD, &m);
 	int r;
@@ -73,9 +92,9 @@ static int family_load(struct rtnl *n, const char *name, uint16_t *ret)
 	m->cmd = CTRL_CMD_GETFAMILY;
 	m->version = 1;
 	mnl_attr_put_strz(h, CTRL_ATTR_FAMILY_NAME, name);
-	r = rtnl_talk(n, h, family_take, &ask);
-	*ret = ask.id;
-	return r < 0 || ask.id ? r : -ENOENT;
+	r = rtnl_talk(n, h, family_take, &f);
+	*ret = family_id(&f, name);
+	return r < 0 || *ret ? r : -ENOENT;
 }
 
 /* ---- what is kept ---- */
@@ -163,20 +182,19 @@ static const struct {
 
 /* ---- dump ---- */
 
-static int kind_dump(struct session *s, struct rtnl *n, const struct genl_kind *k, uint32_t id)
+static int kind_dump(struct session *s, struct rtnl *n, const struct families *all, const struct genl_kind *k, uint32_t id)
 {
 	own_raw struct raw_list l = { 0 };
 	struct genlmsghdr head = { .cmd = k->ask, .version = 1 };
 	struct raw_file asked = k->file;
-	uint16_t family;
-	int r = family_there(n, k->family, &family);
+	uint16_t family = family_id(all, k->family);
+	int r;
 
-	if (r == 0 && !family)
+	if (!family)
 		return 0;
 	asked.get = asked.new = family;
 	asked.keep = k->keep;
-	if (r == 0)
-		r = k->single ? raw_one_ask(n, &asked, &head, &l) : raw_list_ask(n, &asked, &head, &l);
+	r = k->single ? raw_one_ask(n, &asked, &head, &l) : raw_list_ask(n, &asked, &head, &l);
 	if (r == -EPERM)
 		return 0; /* in a user namespace without rights for it, where nobody can have set it */
 	if (r < 0)
@@ -193,14 +211,14 @@ static int one_seen(const struct nlmsghdr *h, void *arg)
 	return 0;
 }
 
-static void others_report(struct session *s, struct rtnl *n, uint32_t id)
+static void others_report(struct session *s, struct rtnl *n, const struct families *all, uint32_t id)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		struct genlmsghdr head = { .cmd = others[i].ask, .version = others[i].version };
 		bool any = false;
-		uint16_t family;
+		uint16_t family = family_id(all, others[i].family);
 
-		if (family_there(n, others[i].family, &family) == 0 && family)
+		if (family)
 			rtnl_list_asked(n, family, HEAD, &head, one_seen, &any);
 		if (any)
 			session_warn(s, "network namespace %u: its %s are not kept; set them up again after the restore", id,
@@ -211,12 +229,15 @@ static void others_report(struct session *s, struct rtnl *n, uint32_t id)
 int genl_dump(struct session *s, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
+	own_families struct families all = { 0 };
 	int r = raw_open(s, &n, NETLINK_GENERIC, id);
 
+	if (r == 0 && (r = families_list(&n, &all)) < 0)
+		return session_fail(s, r, "netns %u: list the families of generic netlink%s", id, n.why);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds) && r == 0; i++)
-		r = kind_dump(s, &n, &kinds[i], id);
+		r = kind_dump(s, &n, &all, &kinds[i], id);
 	if (r == 0)
-		others_report(s, &n, id);
+		others_report(s, &n, &all, id);
 	return r < 0 ? r : 0;
 }
 

@@ -101,7 +101,7 @@ void net_link_offloads_put(struct session *s, int fd, NetDeviceEntry *e)
 /* Mark the feature to be changed, if it is not as it should be; false: there is none of this name. */
 static bool offload_want(const struct offloads *o, const char *text, struct ethtool_sfeatures *set)
 {
-	for (uint32_t i = 0; i < o->n; i++) {
+	for (uint32_t i = 0; *text && i < o->n; i++) {
 		struct ethtool_set_features_block *b = &set->features[i / BLOCK_BITS];
 
 		if (strncmp(name_of(o, i), text + 1, ETH_GSTRING_LEN) != 0)

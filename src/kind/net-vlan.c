@@ -29,7 +29,7 @@ static void copy(struct nlmsghdr *req, const struct nlattr *entry, uint16_t type
 {
 	const struct nlattr *a = attr_nested(entry, type);
 
-	if (a)
+	if (a && mnl_attr_get_payload_len(a) <= sizeof(struct bridge_vlan_info))
 		mnl_attr_put(req, a->nla_type, mnl_attr_get_payload_len(a), mnl_attr_get_payload(a));
 }
 

@@ -73,7 +73,7 @@ static int default_send(struct rtnl *n, struct nlmsghdr *h)
 static int spd_send(struct rtnl *n, struct nlmsghdr *h)
 {
 	static const uint16_t input[] = { XFRMA_SPD_IPV4_HTHRESH, XFRMA_SPD_IPV6_HTHRESH };
-	char buf[256] __attribute__((aligned(8)));
+	own_mem char *buf = xalloc(RTNL_MSG_MAX + 256);
 	uint32_t *flags;
 	struct nlmsghdr *req = rtnl_begin(buf, XFRM_MSG_NEWSPDINFO, 0, sizeof(*flags), &flags);
 
