@@ -225,8 +225,6 @@ static const struct {
 } hopeless[] = {
 	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
 	  "let the program close and unmap it first" },
-	{ "anon_inode:[userfaultfd]", "a userfaultfd, whose registrations and waiting faults the kernel does not show",
-	  "let the program close it first" },
 	{ "anon_inode:[perf_event]", "a performance event, whose counts cannot be set again",
 	  "end the measurement first" },
 	{ "anon_inode:bpf-prog", "a BPF program, which the kernel does not give back as it was loaded",
@@ -234,8 +232,6 @@ static const struct {
 	{ "anon_inode:bpf-map", "a BPF map", "let the program close it first" },
 	{ "anon_inode:bpf_link", "a BPF link", "detach it first" },
 	{ "anon_inode:btf", "BPF type information", "let the program close it first" },
-	{ "anon_inode:seccomp notify", "a seccomp notification descriptor: the tasks it answers for wait for it",
-	  "end the supervisor of the filter first" },
 	{ "anon_inode:landlock-ruleset", "a landlock ruleset, which the kernel does not show",
 	  "let the program close it first" },
 	{ "anon_inode:kvm", "a virtual machine (KVM)", "end it first" },
@@ -351,6 +347,10 @@ int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
 	v.num = v.fd = kept; /* stays open until the end, for later comparisons */
 	r = view_dump(s, &v, self, ".", getpid(), &type);
 	*ret_id = v.id;
+	if (r == 0 && type == FD_TYPES__NOTIFY) /* made only when messages are in their queues already */
+		r = session_fail(s, -ENOTSUP,
+				 "task %d: a seccomp listener is in a message that nobody has read yet; let the program read it first",
+				 task->vpid);
 	return r;
 }
 

@@ -242,7 +242,7 @@ static int fs_path(struct session *s, struct task *k, const char *name, uint32_t
 
 	if (r < 0)
 		return session_fail(s, r, "task %d: find its %s", k->vpid, name);
-	return fd_put_path(s, k, fd, link, ret_id);
+	return fd_put_path(s, k, fd, link, NULL, ret_id);
 }
 
 /* k may be a thread's view; its image bears the number of that thread */
