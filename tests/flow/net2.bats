@@ -7,7 +7,7 @@ load ../kit/net
 # skip unless this kernel does what is tried
 kernel_has() { # kernel_has WHAT COMMAND...
 	local said
-	said=$(inside "${@:2}" 2>&1) || skip "this kernel has no $1: $said"
+	said=$(inside "${@:2}" 2>&1) || skip "this kernel has no $1: ${said%%$'\n'*}"
 }
 
 # without waiting for somebody who might have the same addresses
