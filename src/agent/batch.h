@@ -75,8 +75,8 @@ struct agent_slot {
 _Static_assert(sizeof(struct agent_slot) <= SLOT_CALLS, "the header has room");
 
 enum agent_orphan {
-	ORPHAN_EXIT = 0, /* restore: leave nothing behind */
-	ORPHAN_WAIT = 1, /* dump: nothing is to be done, and nothing can be */
+	ORPHAN_EXIT = 0, /* restore, not seized yet: leave nothing behind */
+	ORPHAN_WAIT = 1, /* the warden sees to it; in a dump, if it is dead: nothing can be done */
 	ORPHAN_CURE = 2, /* dump: go on as found */
 };
 

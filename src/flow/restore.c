@@ -238,8 +238,10 @@ static int flow_objects(struct session *s)
 }
 
 /* Rows of the warden's table for every thread, the root's first. */
-static int flow_seize(struct session *s, const struct area *area)
+static int flow_seize(struct session *s, struct area *area)
 {
+	int r;
+
 	for (size_t i = 0; i < s->tree->n; i++) {
 		struct task *k = s->tree->all[i];
 
@@ -257,7 +259,10 @@ static int flow_seize(struct session *s, const struct area *area)
 			}
 		}
 	}
-	return warden_seize(s);
+	r = warden_seize(s);
+	if (r == 0)
+		area_keep(area);
+	return r;
 }
 
 static void flow_tell(struct session *s, const char *step)
@@ -266,7 +271,7 @@ static void flow_tell(struct session *s, const char *step)
 		s->notify.call(s->notify.arg, step, 0, -1); /* too late for a failure to matter */
 }
 
-static int flow_attributes(struct session *s, const struct area *area)
+static int flow_attributes(struct session *s, struct area *area)
 {
 	int r = task_restore_stage(s, s->tree, STAGE_ATTR);
 

@@ -197,6 +197,12 @@ static int stream_options(int fd, const TcpStreamEntry *t)
 	return t->opt_mask & TCPI_OPT_TIMESTAMPS ? opt_set(fd, TCP_TIMESTAMP, (int)t->timestamp) : 0;
 }
 
+/* What the peer knows of us: all but our FIN, or that too. */
+static uint32_t first_unacked(const struct stream *st)
+{
+	return st->t->outq_seq - st->t->outq_len - fin_sent(st->e->state);
+}
+
 static int stream_connect(struct session *s, const struct stream *st)
 {
 	const TcpStreamEntry *t = st->t;
@@ -208,7 +214,7 @@ static int stream_connect(struct session *s, const struct stream *st)
 		return conn_fail(s, -errno, st->e,
 				 errno == EADDRNOTAVAIL ? "bind: its address is not on this host; give --address-map or --address-policy"
 							: "bind it to its address");
-	if (seq_set(fd, TCP_SEND_QUEUE, t->outq_seq - t->outq_len - fin_sent(st->e->state)) < 0 ||
+	if (seq_set(fd, TCP_SEND_QUEUE, first_unacked(st)) < 0 ||
 	    seq_set(fd, TCP_RECV_QUEUE, t->inq_seq - t->inq_len - fin_received(st->e->state)) < 0)
 		return conn_fail(s, -errno, st->e, "set its sequence numbers");
 	n = inet_addr_get(fd, st->e, true, &a);
@@ -323,14 +329,34 @@ static void stream_device(const struct stream *st, const char *name)
 		setsockopt(st->o->fd, SOL_SOCKET, SO_BINDTODEVICE, name, strlen(name));
 }
 
+/*
+ * Our FIN was not sent yet, as data is before it. Were both put back as sent, they would have to time out first, and a
+ * network made anew knows no round trip times: 3, 6, 12 seconds. So both are sent when it lives. In CLOSING that goes
+ * with a packet of ours, which bears no signature.
+ */
+static bool fin_waits(const struct stream *st)
+{
+	unsigned state = st->e->state;
+
+	return st->t->unsq_len &&
+	       (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK || (state == TCP_CLOSING && !st->e->n_md5));
+}
+
+/* The state it is in till then. */
+static unsigned state_before(const struct stream *st)
+{
+	if (!fin_waits(st))
+		return st->e->state;
+	return st->e->state == TCP_LAST_ACK ? TCP_CLOSE_WAIT : TCP_ESTABLISHED;
+}
+
 /* From ESTABLISHED to the state it had, by what led to it. */
 static int stream_state(struct session *s, const struct stream *st)
 {
-	unsigned state = st->e->state;
+	unsigned state = state_before(st);
 	bool first = state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING;
-	/* what the peer knows of us: all but our FIN, or that too */
-	uint32_t una = st->t->outq_seq - st->t->outq_len - fin_sent(state);
-	int r = window_set(s, st, fin_received(state));
+	uint32_t una = first_unacked(st);
+	int r = window_set(s, st, fin_received(st->e->state));
 
 	stream_device(st, "");
 	if (r == 0 && first)
@@ -342,17 +368,17 @@ static int stream_state(struct session *s, const struct stream *st)
 	if (r == 0 && (state == TCP_FIN_WAIT2 || state == TCP_CLOSE))
 		r = peer_says(s, st, false, st->t->outq_seq);
 	stream_device(st, st->e->opts->so_bound_dev);
-	if (r == 0 && state != TCP_CLOSE)
+	if (r == 0 && state != TCP_CLOSE && fin_received(state) == fin_received(st->e->state))
 		r = window_set(s, st, 0);
 	if (r == 0 && inet_tcp_state(st->o->fd) != (int)state)
 		r = conn_fail(s, -EIO, st->e, "bring it into its state");
 	return r;
 }
 
-/* Data that was never sent is sent when it lives, unless our FIN is behind it. */
+/* Data that was never sent is sent when it lives, unless our FIN, which was, is behind it. */
 static size_t unsent(const struct stream *st)
 {
-	return fin_sent(st->e->state) ? 0 : st->t->unsq_len;
+	return fin_sent(state_before(st)) ? 0 : st->t->unsq_len;
 }
 
 int inet_tcp_fill(struct session *s)
@@ -403,7 +429,7 @@ static void stream_free(struct stream *st)
 /* How much of the send queue has come already, though its acknowledgment has not: it may be delayed. */
 static size_t came(const struct stream *st, const uint32_t *next)
 {
-	int32_t n = next ? *next - (st->t->outq_seq - st->t->outq_len - fin_sent(st->e->state)) : 0;
+	int32_t n = next ? *next - first_unacked(st) : 0;
 
 	return n < 0 ? 0 : (uint32_t)n > st->t->outq_len ? st->t->outq_len : (uint32_t)n;
 }
@@ -453,6 +479,20 @@ static int stream_unlock(struct session *s, const struct stream *st)
 	return r < 0 ? conn_fail(s, r, e, "switch repair mode off") : 0;
 }
 
+static int fin_send(struct session *s, const struct stream *st)
+{
+	int r = 0;
+
+	if (shutdown(st->o->fd, SHUT_WR) < 0)
+		return conn_fail(s, -errno, st->e, "end its sending side");
+	if (st->e->state != TCP_CLOSING)
+		return 0;
+	stream_device(st, "");
+	r = peer_says(s, st, true, first_unacked(st));
+	stream_device(st, st->e->opts->so_bound_dev);
+	return r;
+}
+
 static int stream_send(struct session *s, const struct stream *st)
 {
 	size_t n = unsent(st), done = 0;
@@ -460,7 +500,8 @@ static int stream_send(struct session *s, const struct stream *st)
 
 	if (r < 0 && done < n)
 		return conn_fail(s, r, st->e, "send what was not sent yet");
-	return sock_opts_set(s, st->o->fd, st->e->opts);
+	r = fin_waits(st) ? fin_send(s, st) : 0;
+	return r < 0 ? r : sock_opts_set(s, st->o->fd, st->e->opts);
 }
 
 int inet_tcp_anew(struct session *s, struct fd_obj *o)

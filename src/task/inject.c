@@ -148,3 +148,9 @@ void area_own(struct area *a)
 	lives_begin(&h->list);
 	life_hang(&h->list, &h->life);
 }
+
+void area_keep(struct area *a)
+{
+	for (unsigned i = 0; i < a->n_slots; i++)
+		area_slot_local(a, i)->orphan = ORPHAN_WAIT;
+}

@@ -24,5 +24,7 @@ uint64_t area_entry(const struct area *a);
 void area_free(struct area *a);
 /** area_own - the supervisor's death is to end all agents of the area */
 void area_own(struct area *a);
+/** area_keep - not any more: all are seized, and the warden ends them when it has seen to their connections */
+void area_keep(struct area *a);
 
 #endif

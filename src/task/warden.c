@@ -40,6 +40,7 @@ struct warden_msg {
 };
 
 #define UNDO_MAX 256
+#define END_MS 5000 /* a killed task may hang in the kernel */
 struct warden_undo {
 	bool dir;
 	char path[4096], text[64];
@@ -96,6 +97,16 @@ static long warden_do(struct trace_table *tt, const struct warden_msg *m)
 	}
 }
 
+/* Until then they can be seen, and their pids are in use. */
+static void await_end(pid_t pid)
+{
+	own_fd int fd = syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (fd >= 0)
+		poll(&p, 1, END_MS);
+}
+
 /* The tasks of a restore run, but the caller has not heard of it yet: they are ended all the same. */
 static void end_released(const struct trace_table *tt)
 {
@@ -107,6 +118,9 @@ static void end_released(const struct trace_table *tt)
 	for (uint32_t i = 0; i < tt->n; i++)
 		if (tt->t[i].tid == tt->t[i].tgid)
 			kill(tt->t[i].tgid, SIGKILL);
+	for (uint32_t i = 0; i < tt->n; i++)
+		if (tt->t[i].tid == tt->t[i].tgid)
+			await_end(tt->t[i].tgid);
 }
 
 /* A cgroup is busy until the last of its tasks is gone. */
