@@ -54,7 +54,7 @@ static void usage(void)
 	      "  -x, --ext-unix-sk[=INO]  unix sockets may be connected to the outside\n"
 	      "      --tcp-established, --tcp-close, --skip-in-flight\n"
 	      "      --address-map OLD=NEW,...  restore: sockets of an address that is another now\n"
-	      "      --address-policy [ADDRESS[:PORT]=]keep|close|reset,...  sockets of one that is gone\n"
+	      "      --address-policy [ADDRESS[:PORT]=]keep|close|reset|rebind,...  sockets of one that is gone\n"
 	      "  -l, --file-locks  -j, --shell-job  --link-remap  --ghost-limit SIZE[K|M|G]\n"
 	      "      --manage-cgroups[=none|props|soft|full|strict|ignore]\n"
 	      "      --cgroup-root [CTL:]/PATH\n"

@@ -5,7 +5,8 @@
  * --address-map OLD=NEW,...: a socket bound to OLD gets NEW. A connection goes on if its peer is a socket of the
  * same address (both are mapped) or of the loopback network; another peer knows OLD only: the policy decides, reset
  * if there is none.
- * --address-policy [ADDRESS[:PORT]=]keep|close|reset,...: for sockets whose address was replaced, or is not there.
+ * --address-policy [ADDRESS[:PORT]=]keep|close|reset|rebind,...: for sockets whose address was replaced, or is not
+ * there. Rebound, a connection goes on from NEW, whatever its peer knows; a socket without NEW is bound to all.
  * The most exact item counts, of those the last.
  */
 #include "kind/inet-map.h"
@@ -41,7 +42,7 @@ struct inet_map {
 	bool read;
 };
 
-static const char *const fates[] = { [INET_KEEP] = "keep", [INET_CLOSE] = "close", [INET_RESET] = "reset" };
+static const char *const fates[] = { [INET_KEEP] = "keep", [INET_CLOSE] = "close", [INET_RESET] = "reset", [INET_REBIND] = "rebind" };
 
 /* ---- reading the options ---- */
 
@@ -111,7 +112,7 @@ static int policy_read(struct session *s, char *item, void *arg)
 		*eq = 0;
 	if (i == ARRAY_SIZE(fates) || (eq && !place_read(copy, &p)))
 		return session_fail(s, -EINVAL,
-				    "--address-policy %s: give keep, close or reset, with ADDRESS= or ADDRESS:PORT= before it for some sockets",
+				    "--address-policy %s: give keep, close, reset or rebind, with ADDRESS= or ADDRESS:PORT= before it for some sockets",
 				    item);
 	p.fate = i;
 	*vec_add(&m->policies) = p;
@@ -227,6 +228,45 @@ static bool policy_find(const struct inet_map *m, const struct in6_addr *a, unsi
 	return best >= 0;
 }
 
+bool inet_map_kept(struct session *s, const uint32_t *words, size_t n, unsigned port)
+{
+	enum inet_fate fate = INET_RESET;
+	uint32_t copy[4] = { 0 };
+	struct in6_addr a;
+	struct inet_map *m;
+
+	if (map_get_read(s, &m) < 0 || n > ARRAY_SIZE(copy))
+		return false;
+	memcpy(copy, words, n * sizeof(*copy));
+	words_get(copy, n, &a);
+	return map_words(m, copy, n) && policy_find(m, &a, port, &fate) && fate == INET_KEEP;
+}
+
+static bool in_network(const struct in6_addr *a, const struct in6_addr *net, unsigned bits)
+{
+	unsigned bytes = bits / 8, rest = bits % 8;
+
+	return !memcmp(a, net, bytes) && (!rest || !((a->s6_addr[bytes] ^ net->s6_addr[bytes]) >> (8 - rest)));
+}
+
+bool inet_map_moves(struct session *s, const uint32_t *words, size_t n, unsigned bits, bool old)
+{
+	struct in6_addr net;
+	struct inet_map *m;
+
+	if (map_get_read(s, &m) < 0 || bits > n * 32 || n > 4)
+		return false;
+	words_get(words, n, &net);
+	bits += n == 1 ? 96 : 0;
+	for (size_t i = 0; i < m->map.n; i++) {
+		const struct pair *p = &m->map.v[i];
+
+		if (in_network(old ? &p->old : &p->new, &net, bits) && !in_network(old ? &p->new : &p->old, &net, bits))
+			return true;
+	}
+	return false;
+}
+
 /* Is the address one of the socket's network namespace? Asked by binding a socket to any port of it. */
 static int addr_is_here(struct session *s, const InetSkEntry *e, const struct in6_addr *a)
 {
@@ -263,6 +303,8 @@ static void map_connection(struct session *s, const struct inet_map *m, InetSkEn
 	enum inet_fate fate = INET_RESET;
 
 	policy_find(m, old, e->src_port, &fate);
+	if (fate == INET_REBIND)
+		return; /* its peer is told of the new address, too, or sees another anyway */
 	if (fate == INET_KEEP)
 		memcpy(e->src_addr, was, e->n_src_addr * sizeof(*was));
 	fate_put(s, e, fate);
@@ -291,8 +333,11 @@ int inet_map_apply(struct session *s, InetSkEntry *e, bool connection)
 	if (is_any(&now) || !policy_find(m, &old, e->src_port, &fate))
 		return 0;
 	here = addr_is_here(s, e, &now);
-	if (here == 0)
-		fate_put(s, e, fate);
+	if (here == 0 && fate == INET_REBIND && !connection)
+		memset(e->src_addr + (IN6_IS_ADDR_V4MAPPED(&now) && e->n_src_addr == 4 ? 3 : 0), 0,
+		       (IN6_IS_ADDR_V4MAPPED(&now) ? 1 : 4) * sizeof(*e->src_addr));
+	else if (here == 0)
+		fate_put(s, e, fate == INET_REBIND ? INET_RESET : fate);
 	return here < 0 ? here : 0;
 }
 

@@ -13,10 +13,18 @@ enum inet_fate {
 	INET_KEEP,  /* as it was, even if its address is not there */
 	INET_CLOSE, /* the peer has gone away: end of file, EPIPE */
 	INET_RESET, /* the same, after one ECONNRESET */
+	INET_REBIND, /* by a policy: has another address; none that inet_fate_of() knows */
 };
 
 /** inet_map_words - replace an address if the map has it; n words of the image, 1 or 4; *ret: was it there? */
 int inet_map_words(struct session *s, uint32_t *words, size_t n, bool *ret);
+/** inet_map_kept - does the socket of a mapped address and this port keep the old one, as the policy says? */
+bool inet_map_kept(struct session *s, const uint32_t *words, size_t n, unsigned port);
+/**
+ * inet_map_moves - is there an address that leaves this network by being mapped?
+ * @old: the network is the old one; else the new one, and the address comes
+ */
+bool inet_map_moves(struct session *s, const uint32_t *words, size_t n, unsigned bits, bool old);
 /**
  * inet_map_apply - give a socket its new addresses and find out what becomes of it
  * An address that is not there and has no policy is left to the bind() that follows. Return: 0, or -errno with the

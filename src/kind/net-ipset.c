@@ -9,6 +9,7 @@
 #include "kind/net-ipset.h"
 
 #include "base/list.h"
+#include "kind/net-map.h"
 #include "kind/net-raw.h"
 
 #include <arpa/inet.h>
@@ -32,7 +33,7 @@ struct ask {
 /* What IPSET_CMD_SAVE asks for is told as a list. */
 static const struct raw_file set_file = {
 	"ipset", 0, IPSET(IPSET_CMD_SAVE), IPSET(IPSET_CMD_LIST), IPSET(IPSET_CMD_DESTROY), AF_UNSPEC, sizeof(struct ask),
-	.keep = NULL
+	.map = map_ipset
 };
 
 int ipset_dump(struct session *s, uint32_t id)

@@ -13,6 +13,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/net-map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -190,7 +191,22 @@ static struct xt_counters_info *counters_of(const struct family *f, const struct
 	return c;
 }
 
-static int table_set(struct session *s, const struct family *f, const struct table *t, const char *entries)
+/* --address-map, in entries that counters_of() has found sound; their targets are looked at by the kernel. */
+static int entries_map(struct session *s, const struct family *f, const struct table *t, char *entries)
+{
+	uint16_t target, next;
+	int r = 0;
+
+	for (size_t at = 0; at < t->info.size && r == 0; at += next) {
+		memcpy(&next, entries + at + f->next, sizeof(next));
+		memcpy(&target, entries + at + f->target, sizeof(target));
+		if (target >= f->entry && target <= next)
+			r = map_legacy(s, f->family, entries + at, (void *)(entries + at + target), next - target);
+	}
+	return r;
+}
+
+static int table_set(struct session *s, const struct family *f, const struct table *t, char *entries)
 {
 	own_mem struct xt_counters_info *c = counters_of(f, t, entries);
 	own_mem struct ipt_replace *p = xalloc(sizeof(*p) + t->info.size);
@@ -201,7 +217,9 @@ static int table_set(struct session *s, const struct family *f, const struct tab
 
 	if (!c)
 		return session_fail(s, -EBADMSG, "%s table %s: its entries are damaged", f->tool, t->info.name);
-	r = table_socket(s, f, t->info.name, &now, &fd);
+	r = s->opts->n_address_map ? entries_map(s, f, t, entries) : 0;
+	if (r == 0)
+		r = table_socket(s, f, t->info.name, &now, &fd);
 	if (r < 0)
 		return r;
 	old = xalloc((now.num_entries + 1) * sizeof(*old));

@@ -15,6 +15,7 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/if_tunnel.h>
+#include <linux/if_vlan.h>
 #include <linux/veth.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -45,7 +46,7 @@ static struct nlmsghdr *link_begin(struct making *k, int flags, uint32_t index)
 
 static int link_failed(struct making *k, int r, const NetDeviceEntry *e, const char *verb)
 {
-	return session_fail(k->s, r, "netns %u: link %s: %s%s", k->ns->id, e->name, verb, k->n->why);
+	return session_fail(k->s, r, "netns %u: link %s: %s: %s%s", k->ns->id, e->name, verb, strerror(-r), k->n->why);
 }
 
 static const char *const type_kinds[] = {
@@ -93,6 +94,9 @@ static void put_sit(struct nlmsghdr *h, const SitEntry *t)
 #define BIT(n) (1ull << (n))
 #define BITS(from, to) (BIT((to) + 1) - BIT(from))
 
+/* newer than our headers: MAB, MCAST_MAX_GROUPS, NEIGH_VLAN_SUPPRESS, BACKUP_NHID */
+#define PORT_NEWER (BIT(40) | BITS(42, 44))
+
 static const uint64_t bridge_options =
 	BITS(IFLA_BR_FORWARD_DELAY, IFLA_BR_GROUP_FWD_MASK) |
 	BITS(IFLA_BR_MCAST_ROUTER, IFLA_BR_MCAST_QUERIER) | BIT(IFLA_BR_MCAST_HASH_MAX) |
@@ -101,7 +105,10 @@ static const uint64_t bridge_options =
 static const uint64_t port_options =
 	BITS(IFLA_BRPORT_PRIORITY, IFLA_BRPORT_PROXYARP) | BIT(IFLA_BRPORT_PROXYARP_WIFI) |
 	BIT(IFLA_BRPORT_MULTICAST_ROUTER) | BITS(IFLA_BRPORT_MCAST_FLOOD, IFLA_BRPORT_ISOLATED) |
-	BIT(IFLA_BRPORT_LOCKED);
+	BIT(IFLA_BRPORT_MCAST_EHT_HOSTS_LIMIT) | BIT(IFLA_BRPORT_LOCKED) | PORT_NEWER;
+
+/* Of a macvlan, beside its mode and flags; 9 is IFLA_MACVLAN_BC_CUTOFF. */
+static const uint64_t macvlan_options = BIT(IFLA_MACVLAN_MACADDR_DATA) | BIT(IFLA_MACVLAN_BC_QUEUE_LEN) | BIT(9);
 
 /* Switches of a bridge: those that are on; turning off what the kernel lacks would fail. */
 static void put_switches(struct nlmsghdr *h, const struct nlattr *a)
@@ -116,6 +123,18 @@ static void put_switches(struct nlmsghdr *h, const struct nlattr *a)
 		mnl_attr_put(h, IFLA_BR_MULTI_BOOLOPT, sizeof(m), &m);
 }
 
+/* Flags of a VLAN device are told with a mask of all bits, of which only those that exist are taken. */
+static void put_vlan_flags(struct nlmsghdr *h, const struct nlattr *a)
+{
+	struct ifla_vlan_flags f;
+
+	if (mnl_attr_get_payload_len(a) < sizeof(f))
+		return;
+	memcpy(&f, mnl_attr_get_payload(a), sizeof(f));
+	f.mask = VLAN_FLAG_REORDER_HDR | VLAN_FLAG_GVRP | VLAN_FLAG_LOOSE_BINDING | VLAN_FLAG_MVRP | VLAN_FLAG_BRIDGE_BINDING;
+	mnl_attr_put(h, IFLA_VLAN_FLAGS, sizeof(f), &f);
+}
+
 /* One attribute as it was read from the kernel, but for those that are taken in another form. */
 static void put_attr(struct nlmsghdr *h, const char *kind, const struct nlattr *a)
 {
@@ -125,6 +144,8 @@ static void put_attr(struct nlmsghdr *h, const char *kind, const struct nlattr *
 
 	if (!strcmp(kind, "bridge") && type == IFLA_BR_MULTI_BOOLOPT)
 		put_switches(h, a);
+	else if (!strcmp(kind, "vlan") && type == IFLA_VLAN_FLAGS)
+		put_vlan_flags(h, a);
 	else if (!strcmp(kind, "bridge") && type == IFLA_BR_VLAN_FILTERING && !on)
 		; /* as in a new bridge; a kernel without VLANs would refuse it */
 	else if (!strcmp(kind, "vxlan") && !on &&
@@ -165,6 +186,10 @@ static void put_info(struct nlmsghdr *h, const NetDeviceEntry *e, uint64_t which
 		mnl_attr_put_u32(h, IFLA_MACVLAN_MODE, e->macvlan->mode);
 		if (e->macvlan->has_flags)
 			mnl_attr_put_u16(h, IFLA_MACVLAN_FLAGS, e->macvlan->flags);
+		if (e->macvlan->mode == MACVLAN_MODE_SOURCE)
+			mnl_attr_put_u32(h, IFLA_MACVLAN_MACADDR_MODE, MACVLAN_MACADDR_SET);
+		if (e->has_info)
+			put_attrs(h, "macvlan", &e->info, macvlan_options);
 	} else if (e->type == ND_TYPE__SIT && e->sit) {
 		put_sit(h, e->sit);
 	} else if (e->type == ND_TYPE__BRIDGE) {
@@ -192,6 +217,7 @@ static struct nlmsghdr *device_request(struct making *k, const NetDeviceEntry *e
 
 	mnl_attr_put_strz(h, IFLA_IFNAME, e->name);
 	put_address(h, e);
+	net_link_first(h, e);
 	if (lower)
 		mnl_attr_put_u32(h, IFLA_LINK, lower);
 	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
@@ -301,6 +327,7 @@ static int veth_request(struct making *k, const NetDeviceEntry *e, const NetDevi
 
 	mnl_attr_put_strz(h, IFLA_IFNAME, e->name);
 	put_address(h, e);
+	net_link_first(h, e);
 	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
 	mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
@@ -310,6 +337,7 @@ static int veth_request(struct making *k, const NetDeviceEntry *e, const NetDevi
 		m->ifi_index = (int)p->ifindex;
 		mnl_attr_put_strz(h, IFLA_IFNAME, p->name);
 		put_address(h, p);
+		net_link_first(h, p);
 	} else if (out && *out) {
 		mnl_attr_put_strz(h, IFLA_IFNAME, out);
 	}
@@ -625,6 +653,33 @@ int net_links_outside(struct session *s, struct net_env *env, struct rtnl *n, co
 	return r;
 }
 
+static uint32_t port_number(const NetDeviceEntry *e)
+{
+	const struct nlattr *a = e->has_port ? attr_in(e->port.data, e->port.len, IFLA_BRPORT_NO) : NULL;
+
+	return a && mnl_attr_get_payload_len(a) >= 2 ? mnl_attr_get_u16(a) : 0;
+}
+
+static int by_port(const void *a, const void *b)
+{
+	const NetDeviceEntry *x = *(NetDeviceEntry *const *)a, *y = *(NetDeviceEntry *const *)b;
+	uint32_t p = port_number(x), q = port_number(y);
+
+	return p != q ? (p < q ? -1 : 1) : x->ifindex < y->ifindex ? -1 : x->ifindex > y->ifindex;
+}
+
+/* A bridge numbers its ports as they come. */
+static int links_set(struct making *k)
+{
+	own_mem NetDeviceEntry **order = xmemdup(k->l->v, k->l->n * sizeof(*order));
+	int r = 0;
+
+	qsort(order, k->l->n, sizeof(*order), by_port);
+	for (size_t i = 0; i < k->l->n && r == 0; i++)
+		r = link_set(k, order[i]);
+	return r;
+}
+
 int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const struct ns *ns,
 		   const struct net_links *l)
 {
@@ -633,8 +688,8 @@ int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const
 	struct making k = { s, env, n, ns, l, made, req };
 	int r = links_create(&k);
 
-	for (size_t i = 0; i < l->n && r == 0; i++)
-		r = link_set(&k, l->v[i]);
+	if (r == 0)
+		r = links_set(&k);
 	/* one that stands on another can go up only after it: two rounds do for two floors */
 	for (size_t i = 0; i < l->n && r == 0; i++) {
 		r = link_up(&k, l->v[i]);
@@ -644,5 +699,7 @@ int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const
 	for (size_t i = 0; i < l->n && r == 0; i++)
 		if (l->v[i]->has_lower && (r = link_up(&k, l->v[i])) == -ENETDOWN)
 			r = link_failed(&k, r, l->v[i], "set flags");
+	if (r == 0)
+		net_links_more(s, n, l);
 	return r;
 }

@@ -5,7 +5,7 @@
  * Kept:   lo, veth, bridge, macvlan, tun, sit, dummy, ifb, vlan, vrf, ipvlan, nlmon, vcan: index, name,
  *         address, MTU, flags, master, queue length, alias, alternative names, group, options of
  *         bridges and their ports, switches of /proc/sys/net/ipv[46]/conf.
- * Lost:   XDP programs, VLANs of bridges, groups of `ip maddr`, tokens: reported. A link of another kind: refused.
+ * Lost:   XDP programs, options of single VLANs of bridges: reported. A link of another kind: refused.
  * Kernel: net/core/rtnetlink.c, rtnl_fill_ifinfo().
  */
 #include "kind/net-link.h"
@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/net-map.h"
 #include "kind/net-nsid.h"
 #include "kind/net-sysctl.h"
 
@@ -29,6 +30,7 @@
 #define LINKS_MAX 65536
 #define KIND_MAX 64 /* bytes of a kind's name; the kernel's limit is 56 */
 #define HEAD sizeof(struct ifinfomsg)
+#define BOOLOPT_MST 2 /* newer than our headers */
 
 struct link_kind {
 	const char *kind;
@@ -348,18 +350,14 @@ static int link_conf(struct session *s, const struct net_env *env, NetDeviceEntr
 	return r < 0 ? r : net_conf_dump(s, env->proc, NET_CONF6, e->name, &e->conf6, &e->n_conf6);
 }
 
-/* What has no place in the images yet. */
+/* What has no place in the images yet: a bridge's switches for whole VLANs. */
 static void link_report(struct session *s, const NetDeviceEntry *e, const struct nlmsghdr *h)
 {
-	static const struct in6_addr none;
-	const struct nlattr *a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO), IFLA_INFO_DATA),
-					     IFLA_BR_VLAN_FILTERING);
+	const struct nlattr *a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_LINKINFO), IFLA_INFO_DATA), IFLA_BR_MULTI_BOOLOPT);
+	const struct br_boolopt_multi *m = a && mnl_attr_get_payload_len(a) >= sizeof(*m) ? mnl_attr_get_payload(a) : NULL;
 
-	if (e->type == ND_TYPE__BRIDGE && a && mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a))
-		session_warn(s, "network link %s: the VLANs of the bridge and its ports are not kept", e->name);
-	a = attr_nested(attr_nested(attr_find(h, HEAD, IFLA_AF_SPEC), AF_INET6), IFLA_INET6_TOKEN);
-	if (a && mnl_attr_get_payload_len(a) == sizeof(none) && memcmp(mnl_attr_get_payload(a), &none, sizeof(none)))
-		session_warn(s, "network link %s: its IPv6 token (`ip token`) is not kept", e->name);
+	if (e->type == ND_TYPE__BRIDGE && m && m->optval & (1 << BR_BOOLOPT_MCAST_VLAN_SNOOPING | 1 << BOOLOPT_MST))
+		session_warn(s, "network link %s: options of single VLANs of the bridge (multicast snooping, MST) are not kept", e->name);
 }
 
 static int link_dump(struct session *s, const struct net_env *env, struct rtnl *n,
@@ -386,6 +384,10 @@ static int link_dump(struct session *s, const struct net_env *env, struct rtnl *
 	link_report(s, e, h);
 	link_peer(s, n, e, h, ns);
 	link_more(e, h);
+	net_link_more_put(e, h);
+	net_link_groups_put(s, env->proc, e);
+	if (type != ND_TYPE__TUN)
+		net_link_offloads_put(s, mnl_socket_get_fd(n->nl), e);
 	if (type == ND_TYPE__TUN)
 		tun_put(e, data);
 	else if (type == ND_TYPE__MACVLAN)
@@ -398,23 +400,6 @@ static int link_dump(struct session *s, const struct net_env *env, struct rtnl *
 	session_debug(s, "netns %u: link %u %s", ns->id, e->ifindex, e->name);
 	net_device_entry__free_unpacked(e, NULL);
 	return r;
-}
-
-/* Lines: index, name, users, users by `ip maddr`, address. */
-static void groups_report(struct session *s, int proc)
-{
-	own_mem char *text = NULL;
-	char *save = NULL;
-
-	if (text_read(proc, "thread-self/net/dev_mcast", &text, NULL) < 0)
-		return;
-	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
-		char name[IF_NAMESIZE] = "", addr[65] = "";
-		int by_hand = 0;
-
-		if (sscanf(l, "%*d %15s %*d %d %64s", name, &by_hand, addr) == 3 && by_hand > 0)
-			session_warn(s, "network link %s: the group %s (`ip maddr`) is not kept", name, addr);
-	}
 }
 
 int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n, const struct ns *ns)
@@ -437,7 +422,6 @@ int net_links_dump(struct session *s, const struct net_env *env, struct rtnl *n,
 				     link_name(l.v[i]));
 		r = link_dump(s, env, n, l.v[i], ns, &img);
 	}
-	groups_report(s, env->proc);
 	return r < 0 ? r : image_close(&img);
 }
 
@@ -462,6 +446,8 @@ int net_links_read(struct session *s, uint32_t id, struct net_links *l)
 		if (e->kind && strlen(e->kind) >= KIND_MAX)
 			return session_fail(s, -EBADMSG, "image %s: link %s: its kind is too long",
 					    img.name, e->name);
+		if ((r = s->opts->n_address_map ? map_link(s, e) : 0) < 0)
+			return r;
 		if (e->address.len > 32)
 			return session_fail(s, -EBADMSG, "image %s: link %s: address of %zu bytes",
 					    img.name, e->name, e->address.len);

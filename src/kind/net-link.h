@@ -36,6 +36,19 @@ int net_links_outside(struct session *s, struct net_env *env, struct rtnl *n, co
 int net_links_make(struct session *s, struct net_env *env, struct rtnl *n, const struct ns *ns,
 		   const struct net_links *l);
 
+/* What is set as it is told, by net-link-more.c. */
+/** net_link_more_put, net_link_groups_put - write it down of a device that the kernel tells so of */
+void net_link_more_put(NetDeviceEntry *e, const struct nlmsghdr *h);
+void net_link_groups_put(struct session *s, int proc, NetDeviceEntry *e);
+/** net_link_first - append to a request for a new device what only such a one takes */
+void net_link_first(struct nlmsghdr *h, const NetDeviceEntry *e);
+/** net_links_more - set the rest, when all devices are up; what is not taken is reported */
+void net_links_more(struct session *s, struct rtnl *n, const struct net_links *l);
+
+/** net_link_offloads_put, net_link_offloads_set - `ethtool -K`; fd is any socket of the namespace */
+void net_link_offloads_put(struct session *s, int fd, NetDeviceEntry *e);
+void net_link_offloads_set(struct session *s, int fd, const NetDeviceEntry *e);
+
 /** net_link_flags - settable part of IFF_* */
 uint32_t net_link_flags(void);
 /** net_link_name_ok - fit for the kernel and for /proc/sys */

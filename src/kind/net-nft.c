@@ -12,6 +12,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/net-map.h"
 #include "kind/net-rtnl.h"
 
 #include <ctype.h>
@@ -254,6 +255,8 @@ static int nft_load(struct session *s, struct image *img, uint32_t id)
 	cut_locks(text, NULL);
 	if (!text[strspn(text, " \t\n")])
 		return 0;
+	if (s->opts->n_address_map && (r = map_text(s, &text)) < 0)
+		return r;
 	c = nft_new();
 	return !c || nft_run_cmd_from_buffer(c, text) ? nft_failed(s, id, c, "load the ruleset") : 0;
 }

@@ -72,6 +72,18 @@ int raw_list_ask(struct rtnl *n, const struct raw_file *f, const void *head, str
 	return r;
 }
 
+int raw_one_ask(struct rtnl *n, const struct raw_file *f, const void *head, struct raw_list *l)
+{
+	char buf[NLMSG_HDRLEN + RTNL_HEAD_MAX] __attribute__((aligned(8)));
+	void *m;
+	struct nlmsghdr *h = rtnl_begin(buf, f->get, 0, f->head, &m);
+
+	memcpy(m, head, f->head);
+	l->f = f;
+	l->from = l->n;
+	return rtnl_talk(n, h, raw_take, l);
+}
+
 int raw_list_get(struct rtnl *n, const struct raw_file *f, struct raw_list *l)
 {
 	uint8_t head[RTNL_HEAD_MAX] = { f->family };
@@ -88,7 +100,7 @@ int raw_write(struct session *s, const struct raw_list *l, uint32_t id)
 	const struct raw_file *f = l->f;
 	int r;
 
-	if (!f->magic && !l->special)
+	if (!f->magic && !l->special && (!l->n || l->n >= f->by_default))
 		return 0;
 	r = image_create(s, &img, 0, "%s-%u.img", f->name, id);
 	if (r == 0 && f->magic)
@@ -149,6 +161,8 @@ int raw_read(struct session *s, const struct raw_file *f, uint32_t id, struct ra
 		memcpy(m, &h, sizeof(h));
 		*vec_add(l) = m;
 		r = image_read_raw(&img, m + 1, len - sizeof(h));
+		if (r == 0 && f->map && s->opts->n_address_map)
+			r = f->map(s, m);
 		if (r < 0)
 			return r;
 	}
@@ -196,8 +210,21 @@ int raw_replay(struct session *s, struct rtnl *n, struct raw_list *l, uint32_t i
 	int r;
 	size_t left = raw_rounds(n, l, &r);
 
-	return left ? session_fail(s, r, "netns %u: %s: %zu of %zu entries cannot be set%s", id, l->f->name, left, l->n, n->why)
+	bool gone = s->opts->n_address_map && (l->f->new == RTM_NEWROUTE || l->f->new == RTM_NEWNEXTHOP);
+
+	return left ? session_fail(s, r, "netns %u: %s: %zu of %zu entries cannot be set%s%s", id, l->f->name, left, l->n, n->why,
+				   gone ? "; give --address-map for its gateway, too" : "")
 		    : 0;
+}
+
+void raw_input(struct nlmsghdr *req, const struct nlmsghdr *h, size_t head, const uint16_t *types, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct nlattr *a = attr_find(h, head, types[i] & NLA_TYPE_MASK);
+
+		if (a)
+			mnl_attr_put(req, types[i], mnl_attr_get_payload_len(a), mnl_attr_get_payload(a));
+	}
 }
 
 void raw_reverse(struct raw_list *l)

@@ -18,8 +18,10 @@ struct raw_file {
 	enum raw_keep (*keep)(const struct nlmsghdr *h); /* NULL: all */
 	/* make it a request: what is told of it, but not taken, is removed; 0 or -errno of the kernel */
 	int (*send)(struct rtnl *n, struct nlmsghdr *h);
+	int (*map)(struct session *s, struct nlmsghdr *h); /* --address-map in a message of the image */
 	uint8_t ask;            /* value of the header's byte asked_at: which of the sort are listed */
 	uint8_t asked_at;
+	size_t by_default;      /* so many are there from the start: fewer are worth a file */
 	bool beside;            /* some come by themselves: those that are there are left alone; others reported */
 };
 
@@ -41,13 +43,16 @@ int raw_open(struct session *s, struct rtnl *n, int bus, uint32_t id);
 int raw_list_get(struct rtnl *n, const struct raw_file *f, struct raw_list *l);
 /** raw_list_ask - the same for a header of f->head bytes that says which ones */
 int raw_list_ask(struct rtnl *n, const struct raw_file *f, const void *head, struct raw_list *l);
+/** raw_one_ask - the same for an object that is asked for, not listed */
+int raw_one_ask(struct rtnl *n, const struct raw_file *f, const void *head, struct raw_list *l);
 /** raw_write - the file of l, named f->name-id.img */
 int raw_write(struct session *s, const struct raw_list *l, uint32_t id);
 /** raw_dump - raw_list_get and raw_write */
 int raw_dump(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id);
 /**
  * raw_read - append all messages of a file, each checked to be what the file is for
- * Return: 0, 1 no such file, -EBADMSG with the reason.
+ * Addresses in it are mapped (--address-map).
+ * Return: 0, 1 no such file, -errno with the reason.
  */
 int raw_read(struct session *s, const struct raw_file *f, uint32_t id, struct raw_list *l);
 /** raw_send - as f->send has it, or to be made; what is there already is no failure */
@@ -61,6 +66,8 @@ int raw_send(struct rtnl *n, const struct raw_file *f, struct nlmsghdr *h);
 size_t raw_rounds(struct rtnl *n, struct raw_list *l, int *ret_errno);
 /** raw_replay - raw_rounds of which none may fail */
 int raw_replay(struct session *s, struct rtnl *n, struct raw_list *l, uint32_t id);
+/** raw_input - append those attributes of h that are input, n types; nests are marked as such where the type has NLA_F_NESTED */
+void raw_input(struct nlmsghdr *req, const struct nlmsghdr *h, size_t head, const uint16_t *types, size_t n);
 /** raw_reverse - the last one first */
 void raw_reverse(struct raw_list *l);
 

@@ -3,8 +3,8 @@
  * net-route: addresses, routes and rules of a network namespace as the raw netlink messages that
  * `ip addr save`, `ip route save` and `ip rule save` write.
  *
- * Kept:   addresses with flags and lifetimes, routes of every table with nexthops and metrics, rules
- *         of both families, permanent neighbours and proxies, static forwarding entries (fdb) of bridges, vxlan
+ * Kept:   address labels, addresses with flags and lifetimes, routes of every table with nexthops and metrics, rules
+ *         of both families and of multicast routing, permanent neighbours and proxies, static forwarding entries (fdb) of bridges, vxlan
  *         and devices, permanent groups (mdb) of bridges, nexthop objects.
  * Lost:   learned neighbours and cached routes, which come again by themselves.
  * Kernel: net/ipv4/{devinet,fib_frontend,nexthop}.c, net/ipv6/{addrconf,route}.c,
@@ -12,12 +12,14 @@
  */
 #include "base/list.h"
 #include "image/record.h"
-#include "kind/inet-map.h"
+#include "kind/net-map.h"
 #include "kind/net-raw.h"
 
+#include <arpa/inet.h>
 #include <linux/fib_rules.h>
 #include <linux/if_bridge.h>
 #include <linux/if_addr.h>
+#include <linux/if_addrlabel.h>
 #include <linux/neighbour.h>
 #include <linux/nexthop.h>
 #include <string.h>
@@ -97,6 +99,37 @@ static enum raw_keep keep_rule6(const struct nlmsghdr *h)
 		       : RAW_KEEP;
 }
 
+/* Labels of IPv6 addresses (RFC 6724): those of the kernel's own. */
+#define LABELS 10
+static enum raw_keep keep_label(const struct nlmsghdr *h)
+{
+	static const struct {
+		const char *prefix;
+		uint8_t len, label;
+	} own[LABELS] = { { "::1", 128, 0 },	 { "::", 0, 1 },	{ "::", 96, 3 },	{ "::ffff:0:0", 96, 4 }, { "fc00::", 7, 5 },
+			  { "2001::", 32, 6 }, { "2001:10::", 28, 7 }, { "2002::", 16, 2 }, { "3ffe::", 16, 12 },	  { "fec0::", 10, 11 } };
+	const struct ifaddrlblmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a = attr_find(h, sizeof(*m), IFAL_ADDRESS);
+	uint32_t label = attr_u32(attr_find(h, sizeof(*m), IFAL_LABEL), 0);
+	struct in6_addr addr;
+
+	for (size_t i = 0; a && mnl_attr_get_payload_len(a) == sizeof(addr) && !m->ifal_index && i < LABELS; i++)
+		if (own[i].len == m->ifal_prefixlen && own[i].label == label && inet_pton(AF_INET6, own[i].prefix, &addr) == 1 &&
+		    !memcmp(mnl_attr_get_payload(a), &addr, sizeof(addr)))
+			return RAW_DEFAULT;
+	return RAW_KEEP;
+}
+
+/* Rules of multicast routing: one from the start. */
+static enum raw_keep keep_mrule(const struct nlmsghdr *h)
+{
+	const struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
+
+	uint8_t table = m->family == RTNL_FAMILY_IPMR ? RT_TABLE_DEFAULT : RT_TABLE_MAIN;
+
+	return attr_u32(attr_find(h, sizeof(*m), FRA_PRIORITY), 0) == 32767 && m->table == table ? RAW_DEFAULT : RAW_KEEP;
+}
+
 /* Flags that only say how a nexthop is doing; the kernel refuses some of them as input. */
 #define NEXTHOP_STATE (RTNH_F_DEAD | RTNH_F_LINKDOWN | RTNH_F_OFFLOAD | RTNH_F_TRAP | RTNH_F_UNRESOLVED)
 
@@ -153,15 +186,6 @@ static void route_clean(struct nlmsghdr *h)
 	route_by_object(h);
 }
 
-static void nexthop_clean(struct nlmsghdr *h)
-{
-	struct nhmsg *m = mnl_nlmsg_get_payload(h);
-
-	m->nh_scope = 0;
-	m->resvd = 0;
-	m->nh_flags &= RTNH_F_ONLINK;
-}
-
 /* An entry of the bridge device's own is told like one of a port. */
 static void fdb_clean(struct nlmsghdr *h)
 {
@@ -216,10 +240,31 @@ static int route_send(struct rtnl *n, struct nlmsghdr *h)
 	return rtnl_talk(n, h, NULL, NULL);
 }
 
+/* Of what is told, only this is input. */
 static int nexthop_send(struct rtnl *n, struct nlmsghdr *h)
 {
-	nexthop_clean(h);
-	return rtnl_talk(n, h, NULL, NULL);
+	static const uint16_t input[] = { NHA_ID, NHA_GROUP, NHA_GROUP_TYPE, NHA_BLACKHOLE, NHA_OIF, NHA_GATEWAY, NHA_ENCAP_TYPE,
+					  NHA_ENCAP | NLA_F_NESTED, NHA_FDB };
+	static const uint16_t resilient[] = { NHA_RES_GROUP_BUCKETS, NHA_RES_GROUP_IDLE_TIMER, NHA_RES_GROUP_UNBALANCED_TIMER };
+	const struct nhmsg *from = mnl_nlmsg_get_payload(h);
+	const struct nlattr *group = attr_find(h, sizeof(*from), NHA_RES_GROUP), *a;
+	own_mem char *buf = xalloc(RTNL_MSG_MAX + 256);
+	struct nlattr *in;
+	struct nhmsg *m;
+	struct nlmsghdr *req = rtnl_begin(buf, h->nlmsg_type, h->nlmsg_flags, sizeof(*m), &m);
+
+	m->nh_family = from->nh_family;
+	m->nh_protocol = from->nh_protocol;
+	m->nh_flags = from->nh_flags & RTNH_F_ONLINK;
+	raw_input(req, h, sizeof(*m), input, ARRAY_SIZE(input));
+	if (group) {
+		in = mnl_attr_nest_start(req, NHA_RES_GROUP);
+		for (size_t i = 0; i < ARRAY_SIZE(resilient); i++)
+			if ((a = attr_nested(group, resilient[i])))
+				mnl_attr_put(req, resilient[i], mnl_attr_get_payload_len(a), mnl_attr_get_payload(a));
+		mnl_attr_nest_end(req, in);
+	}
+	return rtnl_talk(n, req, NULL, NULL);
 }
 
 static int fdb_send(struct rtnl *n, struct nlmsghdr *h)
@@ -237,19 +282,31 @@ static int anew_send(struct rtnl *n, struct nlmsghdr *h)
 
 /* In the order of restore. Those without a magic are ours. */
 static const struct raw_file raw_files[] = {
-	{ "ifaddr", 0x47361222, RTM_GETADDR, RTM_NEWADDR, RTM_DELADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), .send = anew_send },
-	{ "neigh", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_neigh, .send = anew_send },
+	{ "addrlabel", 0, RTM_GETADDRLABEL, RTM_NEWADDRLABEL, RTM_DELADDRLABEL, AF_INET6, sizeof(struct ifaddrlblmsg), .keep = keep_label,
+	  .by_default = LABELS },
+	{ "ifaddr", 0x47361222, RTM_GETADDR, RTM_NEWADDR, RTM_DELADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), .send = anew_send,
+	  .map = map_addr },
+	{ "neigh", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_neigh, .send = anew_send,
+	  .map = map_neigh },
 	{ "proxy", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_UNSPEC, sizeof(struct ndmsg), .keep = keep_proxy, .send = anew_send,
-	  .ask = NTF_PROXY, .asked_at = offsetof(struct ndmsg, ndm_flags) },
+	  .map = map_neigh, .ask = NTF_PROXY, .asked_at = offsetof(struct ndmsg, ndm_flags) },
 	{ "fdb", 0, RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH, AF_BRIDGE, sizeof(struct ndmsg), .keep = keep_fdb, .send = fdb_send,
-	  .beside = true },
+	  .map = map_neigh, .beside = true },
 	{ "mdb", 0, RTM_GETMDB, RTM_NEWMDB, RTM_DELMDB, AF_BRIDGE, sizeof(struct br_port_msg), .keep = keep_mdb, .send = mdb_send,
 	  .beside = true },
-	{ "nexthop", 0, RTM_GETNEXTHOP, RTM_NEWNEXTHOP, RTM_DELNEXTHOP, AF_UNSPEC, sizeof(struct nhmsg), .send = nexthop_send },
-	{ "route", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET, sizeof(struct rtmsg), .keep = keep_route, .send = route_send },
-	{ "route6", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET6, sizeof(struct rtmsg), .keep = keep_route, .send = route_send },
-	{ "rule", 0x71706986, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET, sizeof(struct fib_rule_hdr), .keep = NULL },
-	{ "rule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET6, sizeof(struct fib_rule_hdr), .keep = keep_rule6 },
+	{ "nexthop", 0, RTM_GETNEXTHOP, RTM_NEWNEXTHOP, RTM_DELNEXTHOP, AF_UNSPEC, sizeof(struct nhmsg), .send = nexthop_send,
+	  .map = map_nexthop },
+	{ "route", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET, sizeof(struct rtmsg), .keep = keep_route, .send = route_send,
+	  .map = map_route },
+	{ "route6", 0x45311224, RTM_GETROUTE, RTM_NEWROUTE, RTM_DELROUTE, AF_INET6, sizeof(struct rtmsg), .keep = keep_route, .send = route_send,
+	  .map = map_route },
+	{ "rule", 0x71706986, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET, sizeof(struct fib_rule_hdr), .map = map_rule },
+	{ "rule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, AF_INET6, sizeof(struct fib_rule_hdr), .keep = keep_rule6,
+	  .map = map_rule, .by_default = 2 },
+	{ "mrule", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IPMR, sizeof(struct fib_rule_hdr), .keep = keep_mrule,
+	  .by_default = 1 },
+	{ "mrule6", 0, RTM_GETRULE, RTM_NEWRULE, RTM_DELRULE, RTNL_FAMILY_IP6MR, sizeof(struct fib_rule_hdr), .keep = keep_mrule,
+	  .by_default = 1 },
 };
 
 static bool attr_same(const struct nlattr *x, const struct nlattr *y)
@@ -277,7 +334,7 @@ static bool raw_same(const struct raw_file *f, const struct nlmsghdr *a, const s
 
 static bool fdb_same(const struct nlmsghdr *a, const struct nlmsghdr *b)
 {
-	static const uint16_t t[] = { NDA_LLADDR, NDA_VLAN, NDA_DST, NDA_VNI, NDA_PORT };
+	static const uint16_t t[] = { NDA_LLADDR, NDA_VLAN, NDA_DST, NDA_VNI, NDA_PORT, NDA_IFINDEX, NDA_SRC_VNI, NDA_NH_ID };
 	const struct ndmsg *x = mnl_nlmsg_get_payload(a), *y = mnl_nlmsg_get_payload(b);
 	bool same = x->ndm_ifindex == y->ndm_ifindex && x->ndm_flags == y->ndm_flags;
 
@@ -303,7 +360,7 @@ static int raw_prune(struct session *s, struct rtnl *n, const struct raw_list *w
 		const struct rtmsg *m = mnl_nlmsg_get_payload(h);
 		size_t j = 0;
 
-		if (f->new == RTM_NEWROUTE && m->rtm_protocol != RTPROT_KERNEL)
+		if (f->new == RTM_NEWROUTE && (m->rtm_protocol != RTPROT_KERNEL || map_route_made(s, h)))
 			continue;
 		while (j < want->n && !raw_same(f, h, want->v[j]))
 			j++;
@@ -321,8 +378,8 @@ static int raw_prune(struct session *s, struct rtnl *n, const struct raw_list *w
 	return 0;
 }
 
-/* Rules have no identity: the fresh ones go first. */
-static int rules_flush(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
+/* Rules have no identity, and labels are not changed but made: the fresh ones go first. */
+static int fresh_flush(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
 {
 	own_raw struct raw_list have = { 0 };
 	int r = raw_list_get(n, f, &have);
@@ -332,8 +389,8 @@ static int rules_flush(struct session *s, struct rtnl *n, const struct raw_file 
 		have.v[i]->nlmsg_flags = NLM_F_REQUEST;
 		r = rtnl_talk(n, have.v[i], NULL, NULL);
 	}
-	return r < 0 ? session_fail(s, r, "netns %u: remove the rules of a fresh namespace%s", id,
-				    n->why)
+	return r < 0 ? session_fail(s, r, "netns %u: remove the fresh entries of %s%s", id,
+				    f->name, n->why)
 		     : 0;
 }
 
@@ -358,24 +415,20 @@ static void addr_order(struct raw_list *l)
 	}
 }
 
-/* --address-map: addresses of devices, preferred sources of routes, rules of one address. */
-static int raw_map(struct session *s, struct raw_list *l)
+/*
+ * --address-map into another network: routes of the old one that the kernel made for the address are gone, it makes
+ * those of the new one.
+ */
+static void routes_drop(struct session *s, struct raw_list *l)
 {
-	static const uint16_t addr[] = { IFA_LOCAL, IFA_ADDRESS, 0 }, route[] = { RTA_PREFSRC, 0 }, rule[] = { FRA_SRC, 0 };
-	const uint16_t *t = l->f->new == RTM_NEWADDR ? addr : l->f->new == RTM_NEWROUTE ? route :
-			    l->f->new == RTM_NEWRULE ? rule : NULL;
-	int r = 0;
+	size_t keep = 0;
 
-	for (size_t i = 0; t && s->opts->n_address_map && r == 0 && i < l->n; i++)
-		for (const uint16_t *a = t; *a && r == 0; a++) {
-			const struct nlattr *at = attr_find(l->v[i], l->f->head, *a);
-			size_t len = at ? mnl_attr_get_payload_len(at) : 0;
-			bool there;
-
-			if (len == 4 || len == 16)
-				r = inet_map_words(s, mnl_attr_get_payload(at), len / 4, &there);
-		}
-	return r;
+	for (size_t i = 0; i < l->n; i++)
+		if (map_route_of_kernel(s, l->v[i]))
+			free(l->v[i]);
+		else
+			l->v[keep++] = l->v[i];
+	l->n = keep;
 }
 
 /* Forwarding entries: those that came with their devices stay; one that is not taken is reported. */
@@ -408,11 +461,10 @@ static int raw_restore(struct session *s, struct rtnl *n, const struct raw_file 
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (f->new == RTM_NEWRULE && (r = rules_flush(s, n, f, id)) < 0)
+	if ((f->new == RTM_NEWRULE || f->new == RTM_NEWADDRLABEL) && (r = fresh_flush(s, n, f, id)) < 0)
 		return r;
-	r = raw_map(s, &l);
-	if (r < 0)
-		return r;
+	if (s->opts->n_address_map)
+		routes_drop(s, &l);
 	if (f->new == RTM_NEWADDR)
 		addr_order(&l);
 	r = f->beside ? raw_rest(s, n, &l, id) : raw_replay(s, n, &l, id);

@@ -65,7 +65,7 @@ static bool attr_ok(const struct nlattr *a, size_t left)
 	return left >= sizeof(*a) && a->nla_len >= sizeof(*a) && a->nla_len <= left;
 }
 
-static const struct nlattr *attr_walk(const void *p, size_t left, uint16_t type)
+const struct nlattr *attr_in(const void *p, size_t left, uint16_t type)
 {
 	const struct nlattr *a = p;
 
@@ -88,12 +88,12 @@ const struct nlattr *attr_find(const struct nlmsghdr *h, size_t head, uint16_t t
 
 	if (h->nlmsg_len <= skip)
 		return NULL;
-	return attr_walk((const char *)h + skip, h->nlmsg_len - skip, type);
+	return attr_in((const char *)h + skip, h->nlmsg_len - skip, type);
 }
 
 const struct nlattr *attr_nested(const struct nlattr *in, uint16_t type)
 {
-	return in ? attr_walk(mnl_attr_get_payload(in), mnl_attr_get_payload_len(in), type) : NULL;
+	return in ? attr_in(mnl_attr_get_payload(in), mnl_attr_get_payload_len(in), type) : NULL;
 }
 
 uint32_t attr_u32(const struct nlattr *a, uint32_t def)

@@ -65,11 +65,19 @@ int rtnl_files_dump(struct session *s, struct rtnl *n, uint32_t id);
 /** rtnl_files_restore - replay them; links exist and are up */
 int rtnl_files_restore(struct session *s, struct rtnl *n, uint32_t id);
 
-/** track_files_dump, track_files_restore - connections that netfilter tracks: netns-ct-N, netns-exp-N */
+/**
+ * track_files_dump, track_files_restore - connections that netfilter tracks: netns-ct-N, netns-exp-N; dump has also
+ * what named_files_restore makes before the rules that call it: nfacct-N, cttimeout-N, cthelper-N
+ */
 int track_files_dump(struct session *s, uint32_t id);
+int named_files_restore(struct session *s, uint32_t id);
 int track_files_restore(struct session *s, uint32_t id);
 
-/** xfrm_check - preflight: states of IPsec cannot be kept; xfrm_dump, xfrm_restore: policies, xfrm-policy-N */
+/** vlan_files_dump, vlan_files_restore - VLANs of bridges, identifiers of vxlans: brvlan-N, vxvni-N */
+int vlan_files_dump(struct session *s, struct rtnl *n, uint32_t id);
+int vlan_files_restore(struct session *s, struct rtnl *n, uint32_t id);
+
+/** xfrm_check - preflight: keys of IPsec that the kernel hides; xfrm_dump, xfrm_restore: xfrm-{state,policy,default,spd}-N */
 int xfrm_check(struct session *s, uint32_t id);
 int xfrm_dump(struct session *s, uint32_t id);
 int xfrm_restore(struct session *s, uint32_t id);
@@ -78,6 +86,8 @@ int xfrm_restore(struct session *s, uint32_t id);
 const struct nlattr *attr_find(const struct nlmsghdr *h, size_t head, uint16_t type);
 /** attr_u32 - its number; def if it is not there or too short */
 uint32_t attr_u32(const struct nlattr *a, uint32_t def);
+/** attr_in - attribute among the bytes of an image */
+const struct nlattr *attr_in(const void *p, size_t left, uint16_t type);
 /** attr_nested - attribute inside an attribute, or NULL */
 const struct nlattr *attr_nested(const struct nlattr *in, uint16_t type);
 

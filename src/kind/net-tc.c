@@ -4,7 +4,8 @@
  *
  * Kept:   disciplines with a handle, also of ingress and clsact; classes that somebody made; filters with their
  *         actions, on disciplines and classes.
- * Lost:   statistics, packets that wait; filters by eBPF programs, blocks that devices share: reported.
+ * Lost:   statistics, packets that wait; filters by eBPF programs, blocks that devices share, actions that no
+ *         filter uses: reported.
  * Kernel: net/sched/{sch_api,cls_api}.c; what a discipline or filter tells of itself is what it takes, but for
  *         the few things in tc_clean().
  */
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
 #include <linux/pkt_sched.h>
 #include <string.h>
 
@@ -135,6 +137,64 @@ static void blocks_report(struct session *s, const struct raw_list *l)
 	}
 }
 
+/* ---- actions that no filter has ---- */
+
+struct actions {
+	struct session *s;
+	const char *kind;
+	uint32_t id;
+};
+
+/* All begin with the same words: index, capabilities, what to do, users, filters among them. */
+static int action_take(const struct nlmsghdr *h, void *arg)
+{
+	const struct actions *a = arg;
+	const struct nlattr *tab = h ? attr_find(h, sizeof(struct tcamsg), TCA_ACT_TAB) : NULL, *one;
+	uint16_t parms = strcmp(a->kind, "police") ? 2 /* TCA_GACT_PARMS and its like */ : TCA_POLICE_TBF;
+
+	if (!tab)
+		return 0;
+	mnl_attr_for_each_nested(one, tab) {
+		const struct nlattr *p = attr_nested(attr_nested(one, TCA_ACT_OPTIONS), parms);
+		struct tc_police police = { 0 };
+		struct { tc_gen; } any = { 0 };
+
+		if (parms == TCA_POLICE_TBF && p && mnl_attr_get_payload_len(p) >= sizeof(police)) {
+			memcpy(&police, mnl_attr_get_payload(p), sizeof(police));
+			any.index = police.index;
+			any.bindcnt = police.bindcnt;
+		} else if (parms != TCA_POLICE_TBF && p && mnl_attr_get_payload_len(p) >= sizeof(any)) {
+			memcpy(&any, mnl_attr_get_payload(p), sizeof(any));
+		} else {
+			continue;
+		}
+		if (!any.bindcnt)
+			session_warn(a->s, "network namespace %u: action %s %u of traffic control, which no filter uses, is not kept", a->id,
+				     a->kind, any.index);
+	}
+	return 0;
+}
+
+/* Asked by their kinds; of one that is not loaded there is none. */
+static void actions_report(struct session *s, struct rtnl *n, uint32_t id)
+{
+	static const char *const all[] = { "bpf", "connmark", "csum", "ct", "ctinfo", "gact", "gate", "ife", "mirred", "mpls", "nat",
+					   "pedit", "police", "sample", "simple", "skbedit", "skbmod", "tunnel_key", "vlan", "xt" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		struct actions a = { s, all[i], id };
+		char buf[256] __attribute__((aligned(8)));
+		struct tcamsg *m;
+		struct nlmsghdr *h = rtnl_begin(buf, RTM_GETACTION, NLM_F_DUMP, sizeof(*m), &m);
+		struct nlattr *tab = mnl_attr_nest_start(h, TCA_ACT_TAB), *one = mnl_attr_nest_start(h, 1);
+
+		mnl_attr_put_strz(h, TCA_ACT_KIND, all[i]);
+		mnl_attr_nest_end(h, one);
+		mnl_attr_nest_end(h, tab);
+		rtnl_talk(n, h, action_take, &a);
+	}
+}
+
 int tc_dump(struct session *s, struct rtnl *n, uint32_t id)
 {
 	own_raw struct raw_list q = { 0 }, c = { .f = &tc_files[CLASS] }, f = { .f = &tc_files[FILTER] };
@@ -157,6 +217,7 @@ int tc_dump(struct session *s, struct rtnl *n, uint32_t id)
 		return session_fail(s, r, "netns %u: list traffic control%s", id, n->why);
 	blocks_report(s, &q);
 	filters_report(s, &f);
+	actions_report(s, n, id);
 	r = raw_write(s, &q, id);
 	if (r == 0)
 		r = raw_write(s, &c, id);
@@ -228,12 +289,7 @@ static int tc_send(struct rtnl *n, struct nlmsghdr *h)
 		m->tcm_info = 0; /* else priority and protocol */
 	if (h->nlmsg_type == RTM_NEWQDISC)
 		req->nlmsg_flags |= NLM_F_REPLACE; /* of what came with the device */
-	for (size_t i = 0; i < ARRAY_SIZE(input); i++) {
-		const struct nlattr *a = attr_find(h, HEAD, input[i]);
-
-		if (a)
-			mnl_attr_put(req, input[i], mnl_attr_get_payload_len(a), mnl_attr_get_payload(a));
-	}
+	raw_input(req, h, HEAD, input, ARRAY_SIZE(input));
 	tc_clean(req);
 	return rtnl_talk(n, req, NULL, NULL);
 }

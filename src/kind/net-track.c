@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * net-track: connections that netfilter tracks, and policies of IPsec.
+ * net-track: connections that netfilter tracks.
  *
- * Kept:   entries and expectations; policies.
+ * Kept:   entries and expectations; counters (nfacct), timeouts and helpers that rules call by name.
  * Lost:   where the windows of a TCP connection are: it is tracked with the mark that forgives what lies outside;
- *         entries that the kernel does not take: reported. States of IPsec: refused.
- * Kernel: net/netfilter/nf_conntrack_netlink.c, net/xfrm/xfrm_user.c.
+ *         entries that the kernel does not take: reported.
+ * Kernel: net/netfilter/nf_conntrack_netlink.c.
  */
 #include "base/list.h"
 #include "image/record.h"
+#include "kind/net-map.h"
 #include "kind/net-raw.h"
 
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_acct.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
-#include <linux/xfrm.h>
+#include <linux/netfilter/nfnetlink_cthelper.h>
+#include <linux/netfilter/nfnetlink_cttimeout.h>
 #include <string.h>
 
 #define CT(type) (NFNL_SUBSYS_CTNETLINK << 8 | (type))
@@ -47,91 +50,45 @@ static int track_send(struct rtnl *n, struct nlmsghdr *h)
 	return rtnl_talk(n, h, NULL, NULL);
 }
 
+/* What rules of iptables call by its name: counters, timeouts, helpers outside of the kernel. */
+#define ACCT(type) (NFNL_SUBSYS_ACCT << 8 | (type))
+#define TIMEOUT(type) (NFNL_SUBSYS_CTNETLINK_TIMEOUT << 8 | (type))
+#define HELPER(type) (NFNL_SUBSYS_CTHELPER << 8 | (type))
+static const struct raw_file named_files[] = {
+	{ "nfacct", 0, ACCT(NFNL_MSG_ACCT_GET), ACCT(NFNL_MSG_ACCT_NEW), ACCT(NFNL_MSG_ACCT_DEL), AF_UNSPEC, sizeof(struct nfgenmsg),
+	  .keep = NULL },
+	{ "cttimeout", 0, TIMEOUT(IPCTNL_MSG_TIMEOUT_GET), TIMEOUT(IPCTNL_MSG_TIMEOUT_NEW), TIMEOUT(IPCTNL_MSG_TIMEOUT_DELETE),
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
+	{ "cthelper", 0, HELPER(NFNL_MSG_CTHELPER_GET), HELPER(NFNL_MSG_CTHELPER_NEW), HELPER(NFNL_MSG_CTHELPER_DEL), AF_UNSPEC,
+	  sizeof(struct nfgenmsg), .keep = NULL },
+};
+
 /* Tracked connections, of another netlink family. */
 static const struct raw_file track_files[] = {
 	{ "netns-ct", 0, CT(IPCTNL_MSG_CT_GET), CT(IPCTNL_MSG_CT_NEW), CT(IPCTNL_MSG_CT_DELETE),
-	  AF_UNSPEC, sizeof(struct nfgenmsg), .send = track_send },
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .send = track_send, .map = map_track },
 	{ "netns-exp", 0, EXP(IPCTNL_MSG_EXP_GET), EXP(IPCTNL_MSG_EXP_NEW), EXP(IPCTNL_MSG_EXP_DELETE),
-	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
+	  AF_UNSPEC, sizeof(struct nfgenmsg), .map = map_expect },
 };
 
-/* IPsec policies; those of sockets have other directions. */
-static enum raw_keep keep_policy(const struct nlmsghdr *h)
-{
-	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(h);
-
-	return p->dir < XFRM_POLICY_MAX ? RAW_KEEP : RAW_SKIP;
-}
-
-static const struct raw_file xfrm_file = {
-	"xfrm-policy", 0, XFRM_MSG_GETPOLICY, XFRM_MSG_NEWPOLICY, XFRM_MSG_DELPOLICY, AF_UNSPEC,
-	sizeof(struct xfrm_userpolicy_info), .keep = keep_policy
-};
-
-/* Known to have keys, not an answer to be waited for. */
-static int state_count(const struct nlmsghdr *h, void *arg)
-{
-	const struct xfrm_usersa_info *i = h ? mnl_nlmsg_get_payload(h) : NULL;
-
-	if (!h)
-		*(unsigned *)arg = 0;
-	else if (h->nlmsg_type == XFRM_MSG_NEWSA && mnl_nlmsg_get_payload_len(h) >= sizeof(*i))
-		*(unsigned *)arg += i->id.spi != 0;
-	return 0;
-}
-
-int xfrm_check(struct session *s, uint32_t id)
+static int files_dump(struct session *s, const struct raw_file *f, size_t files, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
-	unsigned states = 0;
-	int r = raw_open(s, &n, NETLINK_XFRM, id);
+	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
-	if (r != 0)
-		return r < 0 ? r : 0;
-	r = rtnl_list(&n, XFRM_MSG_GETSA, AF_UNSPEC, sizeof(struct xfrm_usersa_info), state_count, &states);
-	if (r < 0 && r != -EOPNOTSUPP)
-		return session_fail(s, r, "netns %u: list IPsec states%s", id, n.why);
-	return states ? session_fail(s, -ENOTSUP,
-				     "network namespace %u: has %u IPsec states (`ip xfrm state`), whose keys and sequence numbers are not kept; end the IPsec daemon first, or use --empty-ns net",
-				     id, states)
-		      : 0;
-}
-
-int xfrm_dump(struct session *s, uint32_t id)
-{
-	own_rtnl struct rtnl n = { 0 };
-	int r = raw_open(s, &n, NETLINK_XFRM, id);
-
-	if (r == 0)
-		r = raw_dump(s, &n, &xfrm_file, id);
-	return r < 0 ? r : 0;
-}
-
-int xfrm_restore(struct session *s, uint32_t id)
-{
-	own_rtnl struct rtnl n = { 0 };
-	own_raw struct raw_list l = { 0 };
-	int r = raw_open(s, &n, NETLINK_XFRM, id);
-
-	if (r == 0)
-		r = raw_read(s, &xfrm_file, id, &l);
-	raw_reverse(&l); /* they are listed the newest first */
-	if (r == 0)
-		r = raw_replay(s, &n, &l, id);
+	for (size_t i = 0; i < files && r == 0; i++)
+		r = raw_dump(s, &n, &f[i], id);
 	return r < 0 ? r : 0;
 }
 
 int track_files_dump(struct session *s, uint32_t id)
 {
-	own_rtnl struct rtnl n = { 0 };
-	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
+	int r = files_dump(s, named_files, ARRAY_SIZE(named_files), id);
 
-	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
-		r = raw_dump(s, &n, &track_files[i], id);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : files_dump(s, track_files, ARRAY_SIZE(track_files), id);
 }
 
-/* One that is not taken is found again by its next packet, or refused by the rules: reported. */
+/* A connection that is not taken is found again by its next packet, or refused by the rules: reported. */
 static int track_restore(struct session *s, struct rtnl *n, const struct raw_file *f, uint32_t id)
 {
 	own_raw struct raw_list l = { 0 };
@@ -149,12 +106,22 @@ static int track_restore(struct session *s, struct rtnl *n, const struct raw_fil
 	return r < 0 ? r : 0;
 }
 
-int track_files_restore(struct session *s, uint32_t id)
+static int files_restore(struct session *s, const struct raw_file *f, size_t files, uint32_t id)
 {
 	own_rtnl struct rtnl n = { 0 };
 	int r = raw_open(s, &n, NETLINK_NETFILTER, id);
 
-	for (size_t i = 0; i < ARRAY_SIZE(track_files) && r == 0; i++)
-		r = track_restore(s, &n, &track_files[i], id);
+	for (size_t i = 0; i < files && r == 0; i++)
+		r = track_restore(s, &n, &f[i], id);
 	return r < 0 ? r : 0;
+}
+
+int named_files_restore(struct session *s, uint32_t id)
+{
+	return files_restore(s, named_files, ARRAY_SIZE(named_files), id);
+}
+
+int track_files_restore(struct session *s, uint32_t id)
+{
+	return files_restore(s, track_files, ARRAY_SIZE(track_files), id);
 }

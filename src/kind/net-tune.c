@@ -2,7 +2,7 @@
 /*
  * net-tune: what /proc/sys/net has for a network namespace besides the switches of net-sysctl.c, as lines
  * PATH=VALUE in the namespace's message: somaxconn, tcp_*, port ranges, ip_unprivileged_port_start, the
- * neighbour tables' parameters of every device, newer `conf` entries, nf_conntrack_*.
+ * neighbour tables' parameters of every device, newer `conf` entries, nf_conntrack_*, bridge-nf-*, MPLS.
  *
  * Kept:   whatever can be read and written there, so also what newer kernels have.
  * Lost:   a value that this kernel refuses or lacks: reported.
@@ -23,7 +23,7 @@
 #define PATH_LEN 192
 #define DEPTH_MAX 4 /* ipv4/neigh/DEVICE */
 
-static const char *const tops[] = { "core", "ipv4", "ipv6", "mptcp", "netfilter" };
+static const char *const tops[] = { "bridge", "core", "ipv4", "ipv6", "mpls", "mptcp", "netfilter" };
 
 /* Kept elsewhere, the same value in another unit, or an order instead of a value. */
 static bool tune_skip(const char *path)

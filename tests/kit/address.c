@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * address: sockets of one address of the host. Usage: address FILE OLD PEER PORT; at SIGTERM FILE.want says NEW and
- * what became of the connection to PEER (kept, closed, reset), and the verdict is in FILE. address - PEER PORT: a
- * peer that never ends its connection.
+ * address: sockets of one address of the host. Usage: address FILE OLD PEER PORT; at SIGTERM FILE.want says NEW (-: it
+ * is gone; *: all) and what became of the connection to PEER (kept, closed, reset, rebound), and the verdict is in
+ * FILE. address - PEER PORT: a peer that never ends its connection.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,12 +28,24 @@ static void check(int ok, const char *what, const char *detail)
 		fprintf(out, "%s: %s\n", what, detail);
 }
 
-static struct sockaddr_in at(const char *addr, int port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+union address {
+	struct sockaddr any;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+};
 
-	inet_pton(AF_INET, addr, &a.sin_addr);
-	return a;
+static socklen_t at(union address *a, const char *addr, int port)
+{
+	memset(a, 0, sizeof(*a));
+	a->any.sa_family = strchr(addr, ':') ? AF_INET6 : AF_INET;
+	if (a->any.sa_family == AF_INET6) {
+		a->six.sin6_port = htons(port);
+		inet_pton(AF_INET6, addr, &a->six.sin6_addr);
+		return sizeof(a->six);
+	}
+	a->four.sin_port = htons(port);
+	inet_pton(AF_INET, addr, &a->four.sin_addr);
+	return sizeof(a->four);
 }
 
 static int or_die(int r, const char *what)
@@ -46,10 +59,11 @@ static int or_die(int r, const char *what)
 
 static int made(int type, const char *addr, int port)
 {
-	struct sockaddr_in a = at(addr, port);
-	int fd = or_die(socket(AF_INET, type, 0), "socket");
+	union address a;
+	socklen_t n = at(&a, addr, port);
+	int fd = or_die(socket(a.any.sa_family, type, 0), "socket");
 
-	or_die(bind(fd, (void *)&a, sizeof(a)), "bind");
+	or_die(bind(fd, &a.any, n), "bind");
 	if (type == SOCK_STREAM)
 		or_die(listen(fd, 5), "listen");
 	return fd;
@@ -57,25 +71,22 @@ static int made(int type, const char *addr, int port)
 
 static int joined(const char *from, const char *addr, int port)
 {
-	struct sockaddr_in a = at(addr, port), f = at(from, 0);
-	int fd = or_die(socket(AF_INET, SOCK_STREAM, 0), "socket");
+	union address a, f;
+	socklen_t n = at(&a, addr, port);
+	int fd = or_die(socket(a.any.sa_family, SOCK_STREAM, 0), "socket");
 
-	or_die(bind(fd, (void *)&f, sizeof(f)), "bind");
-	or_die(connect(fd, (void *)&a, sizeof(a)), "connect");
+	or_die(bind(fd, &f.any, at(&f, from, 0)), "bind");
+	or_die(connect(fd, &a.any, n), "connect");
 	return fd;
 }
 
-static int six(const char *addr)
+/* What a socket of IPv6 calls an address of IPv4. */
+static const char *mapped(const char *addr)
 {
-	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(PORT + 1) };
-	char text[64];
-	int fd = or_die(socket(AF_INET6, SOCK_STREAM, 0), "socket");
+	static char text[INET6_ADDRSTRLEN];
 
-	snprintf(text, sizeof(text), "::ffff:%s", addr);
-	inet_pton(AF_INET6, text, &a.sin6_addr);
-	or_die(bind(fd, (void *)&a, sizeof(a)), "bind");
-	or_die(listen(fd, 5), "listen");
-	return fd;
+	snprintf(text, sizeof(text), "%s%s", strchr(addr, ':') ? "" : "::ffff:", addr);
+	return text;
 }
 
 /* Its own address as text. */
@@ -102,15 +113,32 @@ static void talk(int a, int b)
 	check(recv(b, buf, 5, 0) == 5 && !strcmp(buf, "hello"), "inner connection", "brings something else");
 }
 
-static void outer(int fd, const char *want, const char *old)
+/* Does the peer take what it is sent? */
+static int taken(int fd)
+{
+	int left = 1;
+
+	if (send(fd, "x", 1, MSG_NOSIGNAL) != 1)
+		return 0;
+	for (int i = 0; i < 1000 && left; i++) {
+		if (ioctl(fd, SIOCOUTQ, &left) < 0)
+			return 0;
+		usleep(10000);
+	}
+	return !left;
+}
+
+static void outer(int fd, const char *want, const char *own)
 {
 	char c;
 	ssize_t n = recv(fd, &c, 1, MSG_DONTWAIT);
-	int e = n < 0 ? errno : 0;
+	int e = n < 0 ? errno : 0, rebound = !strcmp(want, "rebound");
 
-	if (!strcmp(want, "kept")) {
+	if (rebound || !strcmp(want, "kept")) {
 		check(n < 0 && e == EAGAIN, "kept connection", strerror(e));
-		check(!strcmp(name(fd), old), "kept connection", name(fd));
+		check(!strcmp(name(fd), own), "kept connection", name(fd));
+		if (rebound)
+			check(taken(fd), "rebound connection", "the peer takes nothing");
 		return;
 	}
 	if (!strcmp(want, "reset")) {
@@ -135,6 +163,7 @@ int main(int argc, char **argv)
 {
 	int l, u, s6, a, b, out_fd, signal;
 	char path[256], new[64] = "", want[16] = "";
+	const char *all;
 	sigset_t set;
 	FILE *f;
 
@@ -148,7 +177,7 @@ int main(int argc, char **argv)
 	setsid();
 	l = made(SOCK_STREAM, argv[2], PORT);
 	u = made(SOCK_DGRAM, argv[2], PORT);
-	s6 = six(argv[2]);
+	s6 = made(SOCK_STREAM, mapped(argv[2]), PORT + 1);
 	a = joined(argv[2], argv[2], PORT);
 	b = or_die(accept(l, NULL, NULL), "accept");
 	out_fd = joined(argv[2], argv[3], atoi(argv[4]));
@@ -162,12 +191,16 @@ int main(int argc, char **argv)
 	f = fopen(path, "r");
 	if (!out || !f || fscanf(f, "%63s %15s", new, want) != 2)
 		return 1;
-	outer(out_fd, want, argv[2]);
-	if (strcmp(new, "-")) {
+	all = strchr(argv[2], ':') ? "::" : "0.0.0.0";
+	outer(out_fd, want, strcmp(want, "rebound") ? argv[2] : new);
+	if (!strcmp(new, "*")) {
+		check(!strcmp(name(l), all), "listener", name(l));
+		check(!strcmp(name(u), all), "udp", name(u));
+		check(!strcmp(name(s6), mapped(all)), "v6 listener", name(s6));
+	} else if (strcmp(new, "-")) {
 		check(!strcmp(name(l), new), "listener", name(l));
 		check(!strcmp(name(u), new), "udp", name(u));
-		snprintf(path, sizeof(path), "::ffff:%s", new);
-		check(!strcmp(name(s6), path), "v6 listener", name(s6));
+		check(!strcmp(name(s6), mapped(new)), "v6 listener", name(s6));
 		check(!strcmp(name(a), new) && !strcmp(name(b), new), "inner connection", name(a));
 		talk(a, b);
 		talk(b, a);

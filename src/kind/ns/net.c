@@ -2,17 +2,20 @@
 /*
  * net: what is in a network namespace, or the label of one that the caller has made.
  *
- * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c),
+ * Kept:   the label of an external namespace; else switches (net-sysctl.c), links (net-link.c), VLANs (net-vlan.c),
  *         addresses, neighbours, routes and rules (net-route.c), traffic control (net-tc.c), numbers of other
  *         namespaces, nftables (net-nft.c), iptables-legacy
- *         (net-legacy.c) and its sets (net-ipset.c), tracked connections and IPsec policies (net-track.c).
+ *         (net-legacy.c) and its sets (net-ipset.c), tracked connections (net-track.c), IPsec (net-xfrm.c), what
+ *         has a generic netlink (net-genl.c).
  * Lost:   with --empty-ns net, all but the state of lo, as the caller asked.
  * Kernel: rtnetlink(7); /proc/sys/net.
  */
 #include "kind/ns.h"
 
 #include "base/res.h"
+#include "base/text.h"
 #include "image/record.h"
+#include "kind/net-genl.h"
 #include "kind/net-ipset.h"
 #include "kind/net-legacy.h"
 #include "kind/net-link.h"
@@ -72,14 +75,18 @@ static int net_preflight(struct session *s, const struct ns *ns)
 
 static int rules_restore(struct session *s, const struct ns *ns)
 {
-	int r = nft_restore(s, ns->id);
+	int r = named_files_restore(s, ns->id);
 
+	if (r == 0)
+		r = nft_restore(s, ns->id);
 	if (r == 0)
 		r = ipset_restore(s, ns->id);
 	if (r == 0)
 		r = legacy_restore(s, ns->id);
 	if (r == 0)
 		r = xfrm_restore(s, ns->id);
+	if (r == 0)
+		r = genl_restore(s, ns->id);
 	return r < 0 ? r : track_files_restore(s, ns->id);
 }
 
@@ -183,6 +190,22 @@ static int net_dump_switches(struct session *s, int proc, NetnsEntry *e)
 	return r < 0 ? r : net_sysctl_dump(s, proc, e);
 }
 
+/* Interfaces and routes of a daemon (smcroute, pimd) live as long as its socket is one of multicast routing. */
+static void mroute_report(struct session *s, int proc, uint32_t id)
+{
+	static const char *const families[] = { "ipv4", "ipv6" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		own_mem char *on = NULL;
+		char path[64];
+
+		snprintf(path, sizeof(path), "sys/net/%s/conf/all/mc_forwarding", families[i]);
+		if (text_read(proc, path, &on, NULL) == 0 && strtol(on, NULL, 10) > 0)
+			session_warn(s, "network namespace %u: its multicast routing (%s) is not kept; start its daemon again after the restore",
+				     id, families[i]);
+	}
+}
+
 static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 {
 	own_rtnl struct rtnl n = { 0 };
@@ -193,9 +216,13 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 	if (r == 0 && (r = rtnl_open(&n)) < 0)
 		r = session_fail(s, r, "network namespace %u: open rtnetlink", ns->id);
 	if (r == 0)
+		mroute_report(s, env.proc, ns->id);
+	if (r == 0)
 		nsid_dump(s, &n, outside, e);
 	if (r == 0)
 		r = net_links_dump(s, &env, &n, ns);
+	if (r == 0)
+		r = vlan_files_dump(s, &n, ns->id);
 	if (r == 0)
 		r = rtnl_files_dump(s, &n, ns->id);
 	if (r == 0)
@@ -208,6 +235,8 @@ static int net_dump_all(struct session *s, const struct ns *ns, NetnsEntry *e)
 		r = legacy_dump(s, env.proc, ns->id);
 	if (r == 0)
 		r = xfrm_dump(s, ns->id);
+	if (r == 0)
+		r = genl_dump(s, ns->id);
 	if (r == 0)
 		r = track_files_dump(s, ns->id);
 	return r;
@@ -291,6 +320,8 @@ static int net_restore_all(struct session *s, const struct ns *ns, const NetnsEn
 		r = net_links_make(s, env, &n, ns, l);
 	if (r == 0)
 		r = net_tune_restore(s, env->proc, e);
+	if (r == 0)
+		r = vlan_files_restore(s, &n, ns->id);
 	if (r == 0)
 		r = rtnl_files_restore(s, &n, ns->id);
 	if (r == 0)
