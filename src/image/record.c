@@ -365,8 +365,8 @@ int image_read_one(struct session *s, uint32_t magic, const ProtobufCMessageDesc
 	va_end(ap);
 	r = image_open(s, &img, magic, "%s", name);
 	if (r == 1)
-		return session_fail(s, -ENOENT,
-				    "image %s is missing; is this the directory of a checkpoint?",
+		return session_fail(s, -EBADMSG,
+				    "image %s: is missing; is this the directory of a checkpoint?",
 				    name);
 	if (r < 0)
 		return r;

@@ -685,7 +685,7 @@ static int carried_make(struct session *s, const char *name, uint32_t id, int *r
 	else if (r == 1)
 		r = 0;
 	if (r != 1)
-		return r < 0 ? r : session_fail(s, -EBADMSG, "image ghost-file-%x.img is missing or empty", id);
+		return r < 0 ? r : session_fail(s, -EBADMSG, "image ghost-file-%x.img: is missing or empty; the checkpoint is not whole", id);
 	e = (GhostFileEntry *)msg;
 	r = carried_fill(&m, &img, e);
 	making_end(&m);

@@ -2,6 +2,7 @@
 #include "session/session.h"
 
 #include "base/res.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -56,7 +57,7 @@ void session_deinit(struct session *s)
 
 static bool errno_said(int r)
 {
-	return r == 0 || r == -ENOTSUP || r == -EINVAL || r == -EBADMSG || r == -ECANCELED;
+	return r == 0 || r == -ENOTSUP || r == -EINVAL || r == -EBADMSG || r == -EBADRQC || r == -ECANCELED;
 }
 
 int session_fail(struct session *s, int r, const char *fmt, ...)
@@ -67,6 +68,7 @@ int session_fail(struct session *s, int r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), *fmt == '^' ? fmt + 1 : fmt, ap);
 	va_end(ap);
+	text_clean(text);
 	if (!s->why[0]) {
 		s->why_r = r;
 		if (errno_said(r))
