@@ -1,18 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Hostile input. The seed is fixed; by hand: FUZZ_SEED=N FUZZ_SECONDS=600 bats tests/wire/fuzz.bats
+# Hostile images and requests at random. By hand: FUZZ_SEED=N FUZZ_SECONDS=600 bats tests/wire/fuzz.bats
 load ../kit/kind
+load ../kit/fuzz
 
 setup() {
 	setup_kind
-	G=stasis-fuzz-$$-$RANDOM
-	SEED=${FUZZ_SEED:-1}
-	SECONDS_EACH=${FUZZ_SECONDS:-15}
+	setup_fuzz
 }
 teardown() {
-	local d
 	teardown_kind
-	for d in $(find /sys/fs/cgroup -depth -type d -path "*/$G*" 2>/dev/null); do rmdir "$d"; done
+	teardown_fuzz
 }
 
 # good NAME PROGRAM CASE [OPTION...]: images in $IMG/all/NAME. Of a tree with what mounts and networks may have
@@ -32,18 +30,6 @@ good() {
 	echo "${@:4}" >"$to/options"
 }
 inside() { nsenter -t "$PID" "$@"; }
-
-# apart COMMAND...: with nothing of its own around it
-apart() {
-	local d
-	for d in /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs; do
-		[ -e "$d" ] || continue
-		mkdir "${d%/*}/$G"
-		[ ! -e "${d%/*}/cpuset.cpus" ] || for f in cpus mems; do cat "${d%/*}/cpuset.$f" >"${d%/*}/$G/cpuset.$f"; done
-		echo $BASHPID >"${d%/*}/$G/cgroup.procs"
-	done
-	timeout $((SECONDS_EACH + 200)) unshare -mpfniuC --kill-child --mount-proc "$BUILD/tests/kit/reap" "$@"
-}
 
 more_common() { # networks, mounts, cgroups with limits
 	local d pid
@@ -104,5 +90,41 @@ all_good() {
 
 @test "broken images: no crash, no hang, nothing left behind or written outside; a sentence says why" {
 	all_good
-	( apart python3 "$BATS_TEST_DIRNAME/fuzz.py" images "$BUILD/stasis" "$IMG/all" "$SEED" "$SECONDS_EACH" )
+	fuzz images "$IMG/all"
+}
+
+@test "broken requests: swrk and service live on and answer with a sentence" {
+	good timers timers all
+	fuzz rpc "$IMG/all"
+}
+
+# broken WORDS: images of "common" that are refused with them
+broken() {
+	mount --bind "$IMG/all/common/root" "$IMG/all/common/root"
+	run timeout 100 "$BUILD/stasis" restore -d -D "$IMG/all/common/img" --root "$IMG/all/common/root" --tcp-established
+	umount "$IMG/all/common/root"
+	[ "$status" = 1 ]
+	[[ $output == *"$1"* ]] || { echo "$output" >&2; return 1; }
+}
+
+@test "a record nested too deep for the decoder, a pipe in place of an image, a name that steers the terminal" {
+	good common common all --tcp-established
+	cp -a "$IMG/all/common/img" "$IMG/all/good"
+	PYTHONPATH=$BATS_TEST_DIRNAME python3 - "$IMG/all/common/img/cgroup.img" <<-'EOF'
+		import sys, mutate
+		head, records, tail = mutate.records(open(sys.argv[1], "rb").read())
+		controllers = [f for f in mutate.fields(records[0]) if f[0] == 2]
+		controllers[0][2] += mutate.pack([[2, 2, mutate.nest(2, b"")]])
+		open(sys.argv[1], "wb").write(mutate.join(head, [mutate.pack(controllers)], tail))
+	EOF
+	broken "image cgroup.img: a record is nested too deep"
+	rm -rf "$IMG/all/common/img"
+	cp -a "$IMG/all/good" "$IMG/all/common/img"
+	for f in "$IMG"/all/common/img/tmpfs-*.img; do rm "$f"; mkfifo "$f"; done
+	broken "is not a regular file"
+	rm -rf "$IMG/all/common/img"
+	mv "$IMG/all/good" "$IMG/all/common/img"
+	edit_image "$IMG/all/common/img/mountpoints-"*.img 'e[0]["mountpoint"] = "/x\x1b[2J\nError"'
+	broken "?[2J?Error"
+	[[ $output != *$'\e'* ]]
 }
