@@ -154,6 +154,8 @@ static int pack_all(struct pack *p, int dir)
 		r = pack_one(p, dir, "", head[i]);
 	if (r == 0)
 		r = pack_dir(p, dir, "checkpoint");
+	if (r == 0 && faccessat(dir, "volumes", F_OK, 0) == 0)
+		r = pack_dir(p, dir, "volumes");
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(tail); i++)
 		r = pack_one(p, dir, "", tail[i]);
 	return r;

@@ -8,6 +8,7 @@
 #include "oci/inspect.h"
 #include "oci/layout.h"
 #include "oci/people.h"
+#include "oci/result.h"
 #include "oci/term.h"
 
 #include <fcntl.h>
@@ -27,9 +28,11 @@ struct job {
 	char why[WHY_MAX];
 };
 
+static const char no_layers[] = "the root file system has no layers to compare with, so that the archive holds none of its files; with --whole-rootfs it holds them all";
+
 static int fail(struct job *j, const char *what, const char *reason)
 {
-	return term_fail("checkpoint %s: %s%s%s", j->p->what, what, reason ? ": " : "", reason ? reason : "");
+	return result_fail(j->p, "checkpoint %s: %s%s%s", j->p->what, what, reason ? ": " : "", reason ? reason : "");
 }
 
 /* mkdir -p, for the owner only */
@@ -105,17 +108,54 @@ static int open_export(struct job *j)
 	return q->images < 0 || q->work < 0 ? fail(j, j->dir, strerror(errno)) : 0;
 }
 
+/* A named volume of Podman is a directory of the host that its configuration mounts. */
+static const char *volume_source(yajl_val spec, const char *dest)
+{
+	yajl_val mounts = json_get(spec, "mounts");
+
+	for (size_t i = 0; dest && i < json_n(mounts); i++) {
+		const char *at = json_text(json_at(mounts, i), "destination");
+
+		if (at && !strcmp(at, dest))
+			return json_text(json_at(mounts, i), "source");
+	}
+	return NULL;
+}
+
+/* Podman wants each of a container's volumes in the archive, and fills the one that it makes from it. */
+static int volumes_write(struct job *j)
+{
+	own_json yajl_val config = json_read(j->top, "config.dump");
+	own_json yajl_val spec = j->c->config ? json_read(AT_FDCWD, j->c->config) : NULL;
+	yajl_val list = json_get(config, "namedVolumes");
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < json_n(list) && !j->p->ignore_volumes; i++) {
+		const char *name = json_text(json_at(list, i), "volumeName");
+		const char *source = volume_source(spec, json_text(json_at(list, i), "dest"));
+
+		if (!name || strchr(name, '/') || !source)
+			continue;
+		term_note("reading the volume %s", name);
+		r = diff_volume(source, j->top, name, j->why, sizeof(j->why));
+	}
+	return r;
+}
+
 /* The tasks stand still after post-dump's memory: the files are of the same moment. */
 static int watch(void *arg, const char *step)
 {
 	struct job *j = arg;
 	int r;
 
+	if (!strcmp(step, "pre-dump"))
+		term_note("stopping it, and writing what it holds");
 	if (strcmp(step, "post-dump") || j->top < 0)
 		return 0;
+	term_note("comparing its files with those of its image");
 	r = diff_write(j->c, j->top, j->p->whole_rootfs, j->why, sizeof(j->why));
-	j->no_layers = r == 1;
-	return r < 0 ? r : 0;
+	j->no_layers = r == 1 && *j->c->runtime;
+	return r < 0 ? r : volumes_write(j);
 }
 
 static int prepare(struct job *j)
@@ -158,6 +198,41 @@ static void report_back(const struct job *j, const char *where)
 		       where, above);
 }
 
+static const char *state_after(const struct job *j)
+{
+	const CriuOpts *o = j->p->req.opts;
+
+	return o->leave_stopped ? "stopped" : o->leave_running ? "running" : "ended";
+}
+
+static void report_json(const struct job *j)
+{
+	const struct container *c = j->c;
+	const struct request *q = &j->p->req;
+	const struct stats *t = &q->stats;
+	yajl_gen g = result_new(true);
+	char why[WHY_MAX];
+	struct look l;
+
+	result_container(g, c->name, c->id, c->runtime, c->manager);
+	json_put_int(g, "pid", c->pid);
+	result_path(g, j->p->exp ? "archive" : "images", j->p->exp ? j->p->exp : j->dir);
+	json_put(g, "state", state_after(j));
+	json_put_int(g, "freezing_us", t->freezing);
+	json_put_int(g, "frozen_us", t->frozen);
+	json_put_int(g, "memdump_us", t->memdump);
+	if (look_open(&l, j->dir, true, why, sizeof(why)) == 0 && look_read(&l, why, sizeof(why)) == 0) {
+		json_put_int(g, "memory", l.pages_bytes);
+		json_key(g, "pids"); /* inside */
+		yajl_gen_array_open(g);
+		for (size_t i = 0; i < l.tasks.n; i++)
+			yajl_gen_integer(g, l.tasks.v[i].e->pid);
+		yajl_gen_array_close(g);
+	}
+	look_close(&l);
+	result_end(g, q, !j->p->exp, j->no_layers ? no_layers : NULL);
+}
+
 static void report(struct job *j)
 {
 	char size[32], why[WHY_MAX];
@@ -173,14 +248,15 @@ static void report(struct job *j)
 			printf(", stopped for %.1f ms", l.stats->dump->frozen_time / 1000.0);
 	}
 	look_close(&l);
-	printf(".\n%s\n", j->p->req.opts->leave_running ? "It runs on." :
-			  j->p->req.opts->leave_stopped ? "It is stopped." : "It has ended.");
+	printf(".\n%s\n", !strcmp(state_after(j), "running") ? "It runs on." :
+			  !strcmp(state_after(j), "stopped") ? "It is stopped." : "It has ended.");
 	report_back(j, where);
 	fflush(stdout);
 }
 
 static int pack(struct job *j)
 {
+	term_note("packing %s", j->file);
 	if (j->p->format && !strcmp(j->p->format, "oci"))
 		return layout_pack(j->c, j->top, j->base, j->file, j->filter, j->why, sizeof(j->why));
 	return archive_pack(j->top, j->base, j->file, j->filter, j->why, sizeof(j->why));
@@ -189,12 +265,14 @@ static int pack(struct job *j)
 static int run(struct job *j)
 {
 	struct people *p = j->p;
+	own_mem char *kept = NULL;
 	int r;
 
 	if (p->req.opts->has_pid)
 		return fail(j, "--tree", "the container says which tasks are meant; leave -t out");
-	if (!p->exp && (p->compress || p->format || p->whole_rootfs))
-		return fail(j, p->compress ? "--compress" : p->format ? "--format" : "--whole-rootfs", "needs --export");
+	if (!p->exp && (p->compress || p->format || p->whole_rootfs || p->ignore_volumes))
+		return fail(j, p->compress ? "--compress" : p->format ? "--format" : p->whole_rootfs ? "--whole-rootfs" : "--ignore-volumes",
+			    "needs --export");
 	if (!j->c->pid)
 		return fail(j, "has no task that runs; start it first", NULL);
 	if (!*j->c->runtime && p->whole_rootfs)
@@ -210,15 +288,20 @@ static int run(struct job *j)
 		unlinkat(p->req.images, BUNDLE_NOTE, 0);
 		return fail(j, j->why, NULL);
 	}
-	if (j->no_layers)
-		term_warn("the root file system has no layers to compare with, so that the archive holds none of its files; with --whole-rootfs it holds them all");
 	if (p->exp && pack(j) < 0) {
 		free(j->part);
 		j->part = NULL; /* nothing else holds these tasks */
-		fail(j, j->why, NULL);
-		return term_fail("the checkpoint itself is complete and kept: %s", j->dir);
+		kept = xprintf("the checkpoint itself is complete and kept in %s", j->dir);
+		return fail(j, j->why, kept);
 	}
-	report(j);
+	if (p->json) {
+		report_json(j);
+	} else {
+		if (j->no_layers)
+			term_warn("%s", no_layers);
+		result_warn(&p->req);
+		report(j);
+	}
 	return 0;
 }
 
@@ -230,7 +313,7 @@ int checkpoint_run(struct people *p)
 
 	containers_find(&all, p->roots);
 	if (container_pick(&all, p->what, &j.c, j.why, sizeof(j.why)) < 0)
-		r = term_fail("%s", j.why);
+		r = result_fail(p, "%s", j.why);
 	else
 		r = run(&j);
 	if (j.part)

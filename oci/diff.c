@@ -34,15 +34,17 @@ struct texts_own {
 struct job {
 	struct texts_own lower, deleted;
 	struct archive *out;
+	const char *what, *tar; /* for messages; the file that is made */
 	size_t files;
-	bool whole;
+	bool whole;  /* all files */
+	bool volume; /* and the directory itself, and be it empty */
 	char *why;
 	size_t n;
 };
 
 static int job_fail(struct job *j, struct archive *a, const char *doing)
 {
-	snprintf(j->why, j->n, "root file system: %s: %s", doing,
+	snprintf(j->why, j->n, "%s: %s: %s", j->what, doing,
 		 a && archive_error_string(a) ? archive_error_string(a) : strerror(errno));
 	return -EIO;
 }
@@ -246,7 +248,7 @@ static int walk(struct job *j, struct archive *disk, int upper)
 		}
 		archive_read_disk_descend(disk);
 		name = archive_entry_pathname(e);
-		if (!name || !strcmp(name, "."))
+		if (!name || (!strcmp(name, ".") && !j->volume))
 			continue;
 		if (text_starts(name, "./")) {
 			own_mem char *bare = xstrdup(name + 2);
@@ -267,11 +269,11 @@ static int tar(struct job *j, int dir, int upper)
 {
 	own_reader struct archive *disk = archive_read_disk_new();
 	own_writer struct archive *out = archive_write_new();
-	own_fd int fd = openat(dir, DIFF, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	own_fd int fd = openat(dir, j->tar, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	int r;
 
 	if (fd < 0)
-		return job_fail(j, NULL, "create " DIFF);
+		return job_fail(j, NULL, "create its tar");
 	archive_write_set_format_pax_restricted(out);
 	archive_read_disk_set_symlink_physical(disk);
 	archive_read_disk_set_behavior(disk, ARCHIVE_READDISK_NO_TRAVERSE_MOUNTS);
@@ -283,8 +285,8 @@ static int tar(struct job *j, int dir, int upper)
 	r = walk(j, disk, upper);
 	if (r == 0 && archive_write_close(out) != ARCHIVE_OK)
 		r = job_fail(j, out, "store");
-	if (!j->files)
-		unlinkat(dir, DIFF, 0);
+	if (!j->files && !j->volume)
+		unlinkat(dir, j->tar, 0);
 	return r;
 }
 
@@ -315,31 +317,44 @@ static void texts_drop(struct texts_own *t)
 	free(t->v);
 }
 
-int diff_write(const struct container *c, int dir, bool whole, char *why, size_t n)
+static int tar_of(struct job *j, const char *path, int dir)
 {
-	struct job j = { .whole = whole, .why = why, .n = n };
-	own_mem char *upper = whole ? (c->rootfs ? xstrdup(c->rootfs) : NULL) : layers(c, &j.lower);
 	own_fd int cwd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	own_fd int top = upper ? open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	own_fd int top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
-	if (!upper) {
-		texts_drop(&j.lower);
-		return 1;
-	}
 	if (top < 0 || fchdir(top) < 0) {
 		r = -errno;
-		snprintf(why, n, "root file system %.500s: %s", upper, strerror(-r));
-	} else {
-		r = tar(&j, dir, top);
-		if (fchdir(cwd) < 0 && r == 0)
-			r = job_fail(&j, NULL, "go back to the current directory");
-		if (r == 0)
-			r = deleted_write(&j, dir);
+		snprintf(j->why, j->n, "%s %.500s: %s", j->what, path, strerror(-r));
+		return r;
 	}
+	r = tar(j, dir, top);
+	if (fchdir(cwd) < 0 && r == 0)
+		r = job_fail(j, NULL, "go back to the current directory");
+	return r;
+}
+
+int diff_write(const struct container *c, int dir, bool whole, char *why, size_t n)
+{
+	struct job j = { .what = "root file system", .tar = DIFF, .whole = whole, .why = why, .n = n };
+	own_mem char *upper = whole ? (c->rootfs ? xstrdup(c->rootfs) : NULL) : layers(c, &j.lower);
+	int r = upper ? tar_of(&j, upper, dir) : 1;
+
+	if (r == 0)
+		r = deleted_write(&j, dir);
 	texts_drop(&j.lower);
 	texts_drop(&j.deleted);
 	return r;
+}
+
+int diff_volume(const char *source, int dir, const char *name, char *why, size_t n)
+{
+	own_mem char *file = xprintf("volumes/%s.tar", name), *what = xprintf("volume %s", name);
+	struct job j = { .what = what, .tar = file, .whole = true, .volume = true, .why = why, .n = n };
+
+	if (mkdirat(dir, "volumes", 0700) < 0 && errno != EEXIST)
+		return job_fail(&j, NULL, "make volumes/");
+	return tar_of(&j, source, dir);
 }
 
 /* ---- reading ---- */
@@ -437,7 +452,7 @@ static int undelete(struct job *j, int dir, int root)
 
 int diff_apply(int dir, const char *rootfs, char *why, size_t n)
 {
-	struct job j = { .why = why, .n = n };
+	struct job j = { .what = "root file system", .why = why, .n = n };
 	own_fd int cwd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own_fd int root = open(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;

@@ -47,10 +47,14 @@ static const struct topic {
 	  "      --compress HOW        none, gzip or zstd, whatever the name ends in\n"
 	  "      --format HOW          plain, or oci: an OCI image of it, as skopeo copies it (oci-archive:FILE)\n"
 	  "      --whole-rootfs        all files of the root, not only those that differ from its image\n"
+	  "      --ignore-volumes      without the contents of Podman's volumes; podman container restore wants to be\n"
+	  "                            told the same\n"
 	  "      --runtime-root DIR    look for the runtime's state there first (several: DIR:DIR);\n"
 	  "                            $STASIS_RUNTIME_ROOT says the same\n"
 	  "      --tcp-established     keep TCP connections (to other hosts, too)\n"
 	  "  -l, --file-locks          keep file locks\n"
+	  "      --json                what came of it as a JSON object: ok, images or archive, pids, times, log,\n"
+	  "                            warnings; or error\n"
 	  "Criu's other options for dump are taken, too: stasis help dump\n"
 	  "\n"
 	  "Try it:\n"
@@ -63,8 +67,8 @@ static const struct topic {
 	  "Brings back what stasis checkpoint wrote, and returns when it runs. A container of runc or crun comes\n"
 	  "back on the same bundle, in the same cgroups; as long as the runtime has not deleted it, its commands\n"
 	  "work on it again. Containers of Podman, Docker, CRI-O, containerd and LXC are theirs to restore, as\n"
-	  "they set networks and storage up: Podman takes archives (podman container restore --import FILE). Plain processes come back as they are; for these\n"
-	  "stasis waits until they end, unless -d is given.\n"
+	  "they set networks and storage up: Podman takes archives (podman container restore --import FILE).\n"
+	  "Plain processes come back as they are; for these stasis waits until they end, unless -d is given.\n"
 	  "Its output goes to the files that it went to; what was a pipe to the runtime is stasis's own output now.\n"
 	  "\n"
 	  "      --import FILE         from an archive; the changed files are put into the root first. Of this\n"
@@ -72,6 +76,7 @@ static const struct topic {
 	  "      --bundle DIR          the bundle is there now\n"
 	  "  -d, --restore-detached    processes without a container: do not wait\n"
 	  "      --tcp-established     with connections, as at the checkpoint\n"
+	  "      --json                what came of it as a JSON object: ok, pid, times, log, warnings; or error\n"
 	  "Criu's other options for restore are taken, too. `stasis restore -D DIR` is criu's own command.\n"
 	  "\n"
 	  "By the runtime instead:\n"
@@ -115,9 +120,8 @@ int help_run(const char *command)
 		fputs(overview, stdout);
 		return 0;
 	}
-	if (strcmp(command, "help") && strcmp(command, "dump") && strcmp(command, "criu") && strcmp(command, "swrk") &&
-	    strcmp(command, "service"))
-		return term_fail("help: there is no command %s; stasis help lists them", command);
+	if (strcmp(command, "help") && strcmp(command, "criu") && !cli_has(command))
+		return people_unknown(command);
 	if (!strcmp(command, "help")) {
 		fputs(overview, stdout);
 		return 0;

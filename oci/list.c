@@ -71,8 +71,8 @@ int list_run(struct people *p)
 			row(all.v[i]);
 		}
 		if (!shown)
-			fprintf(stderr, "No container %s here. If one should: does its runtime keep its state elsewhere? (--runtime-root DIR)\n",
-				p->all ? "is" : "runs");
+			fprintf(stderr, "No container %s here%s. If one should: does its runtime keep its state elsewhere? (--runtime-root DIR)\n",
+				p->all ? "is" : "runs", geteuid() ? " that others than root see" : "");
 	}
 	containers_free(&all);
 	return 0;

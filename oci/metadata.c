@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "oci/bolt.h"
+#include "oci/sqlite.h"
 #include "oci/term.h"
 
 #include <arpa/inet.h>
@@ -28,25 +29,37 @@ static char *now_text(void)
 	return xstrdup(buf);
 }
 
-/* What Podman has stored of its container, and wants back in config.dump: STORAGE/libpod/bolt_state.db; owned, or NULL */
+/* STORAGE/libpod/bolt_state.db, or as of Podman 4.8 STORAGE/db.sql; owned, or NULL with errno */
+static char *podman_stored(const char *storage, const char *id, size_t *n)
+{
+	const char *keys[] = { "ctr", id, "config" };
+	own_mem char *bolt = xprintf("%s/libpod/bolt_state.db", storage), *sql = xprintf("%s/db.sql", storage);
+	char *text = bolt_get(bolt, keys, ARRAY_SIZE(keys), n);
+
+	/* both may be there, when Podman has moved from one to the other */
+	if (!text && errno == ENOENT)
+		text = sqlite_get(sql, "SELECT JSON FROM ContainerConfig WHERE ID = ?", id, n);
+	return text;
+}
+
+/* What Podman has stored of its container, and wants back in config.dump; owned, or NULL */
 static char *config_of_podman(const struct container *c)
 {
-	const char *keys[] = { "ctr", c->id, "config" };
 	char *below = c->bundle ? strstr(c->bundle, "-containers/") : NULL;
-	own_mem char *layers = below ? xprintf("%.*s", (int)(below - c->bundle), c->bundle) : NULL;
-	char *slash = layers ? strrchr(layers, '/') : NULL;
-	own_mem char *file = slash ? xprintf("%.*s/libpod/bolt_state.db", (int)(slash - layers), layers) : NULL;
+	own_mem char *storage = below ? xprintf("%.*s", (int)(below - c->bundle), c->bundle) : NULL;
+	char *slash = storage ? strrchr(storage, '/') : NULL;
 	own_mem char *text = NULL;
 	own_json yajl_val v = NULL;
 	size_t n = 0;
 
-	if (!c->manager || strcmp(c->manager, "podman") || !file)
+	if (!c->manager || strcmp(c->manager, "podman") || !slash)
 		return NULL;
-	text = bolt_get(file, keys, ARRAY_SIZE(keys), &n);
+	*slash = 0;
+	text = podman_stored(storage, c->id, &n);
 	v = text ? json_parse(text, n) : NULL;
 	if (!v)
-		term_warn("%s: Podman's configuration of the container cannot be read (%s), so that podman container restore --import will not take the archive",
-			  file, text ? "it is no JSON" : strerror(errno));
+		term_warn("%s: Podman's configuration of the container cannot be read there (%s), so that podman container restore --import will not take the archive",
+			  storage, text ? "it is no JSON" : errno == ENOPKG ? "libsqlite3 is not installed" : strerror(errno));
 	return v ? take_mem(text) : NULL;
 }
 

@@ -71,6 +71,23 @@ static void storage_of_bundle(struct containers *all, const struct container *c)
 		storage_read(all, path);
 }
 
+/* Docker's data elsewhere (--data-root): it mounts DATA/containers/ID/hostname and others into the container. */
+static void docker_of_mounts(struct containers *all, const struct container *c)
+{
+	own_json yajl_val v = c->config && c->id ? json_read(AT_FDCWD, c->config) : NULL;
+	own_mem char *dir = c->id ? xprintf("/containers/%s/", c->id) : NULL;
+	yajl_val mounts = json_get(v, "mounts");
+
+	for (size_t i = 0; i < json_n(mounts) && !c->name; i++) {
+		const char *source = json_text(json_at(mounts, i), "source");
+		const char *below = source ? strstr(source, dir) : NULL;
+		own_mem char *path = below ? xprintf("%.*s%sconfig.v2.json", (int)(below - source), source, dir) : NULL;
+
+		if (path)
+			docker_read(all, path);
+	}
+}
+
 static void each(struct containers *all, const char *pattern, void (*fn)(struct containers *, const char *))
 {
 	glob_t g = { 0 };
@@ -113,6 +130,9 @@ void names_find(struct containers *all)
 	each(all, "/var/lib/docker/containers/*/config.v2.json", docker_read);
 	for (size_t i = 0; i < all->n; i++)
 		storage_of_bundle(all, all->v[i]);
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->v[i]->name)
+			docker_of_mounts(all, all->v[i]);
 	for (size_t i = 0; i < all->n; i++)
 		annotations(all->v[i]);
 }

@@ -34,9 +34,10 @@ static const struct own {
 	{ "--format", "checkpoint", offsetof(struct people, format), 0 },
 	{ "--runtime-root", "checkpoint restore list", offsetof(struct people, roots), 0 },
 	{ "--bundle", "restore", offsetof(struct people, bundle), 0 },
-	{ "--json", "list show check", 0, offsetof(struct people, json) },
+	{ "--json", "checkpoint restore list show check", 0, offsetof(struct people, json) },
 	{ "--all", "list", 0, offsetof(struct people, all) },
 	{ "--whole-rootfs", "checkpoint", 0, offsetof(struct people, whole_rootfs) },
+	{ "--ignore-volumes", "checkpoint", 0, offsetof(struct people, ignore_volumes) },
 };
 _Static_assert(ARRAY_SIZE(owns) == ARRAY_SIZE(((struct people *)0)->taken), "a row each");
 
@@ -46,6 +47,19 @@ static const struct command *command_of(const char *name)
 		if (!strcmp(commands[i].name, name))
 			return &commands[i];
 	return NULL;
+}
+
+int people_unknown(const char *command)
+{
+	struct near near = near_start(command, SIZE_MAX);
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		near_try(&near, commands[i].name);
+	near_try(&near, "help");
+	cli_near(&near);
+	if (near_best(&near))
+		return term_fail("there is no command %s; did you mean %s? (stasis help lists them)", command, near_best(&near));
+	return term_fail("there is no command %s (stasis help lists them)", command);
 }
 
 static bool has(int argc, char **argv, const char *word)
@@ -67,10 +81,10 @@ bool people_wants(int argc, char **argv)
 {
 	const char *c = argc > 1 ? argv[1] : "";
 
-	if (!strcmp(c, "help") || !strcmp(c, "--help") || !strcmp(c, "-h"))
+	if (!*c || !strcmp(c, "help") || !strcmp(c, "--help") || !strcmp(c, "-h"))
 		return true;
 	if (!command_of(c))
-		return false;
+		return *c != '-' && !cli_has(c);
 	if (wants_help(argc, argv))
 		return true;
 	if (!strcmp(c, "restore"))
@@ -114,6 +128,24 @@ static int own_options(struct people *p, const char *command, int *argc, char **
 	return 0;
 }
 
+/* An option that is wrong, or was meant to be another one. */
+static int wrong(struct people *p, const char *command, const char *why)
+{
+	const char *word = p->req.unknown;
+	struct near near;
+
+	if (!word || strncmp(word, "--", 2))
+		return term_fail("%s (stasis help %s)", why, command);
+	near = near_start(word + 2, strcspn(word + 2, "="));
+	for (size_t i = 0; i < ARRAY_SIZE(owns); i++)
+		if (strstr(owns[i].commands, command))
+			near_try(&near, owns[i].name + 2);
+	options_near(&near);
+	if (!near_best(&near))
+		return term_fail("%s (stasis help %s)", why, command);
+	return term_fail("%s; did you mean --%s? (stasis help %s)", why, near_best(&near), command);
+}
+
 static int parse(struct people *p, const struct command *c, int argc, char **argv)
 {
 	char why[WHY_MAX] = "";
@@ -127,11 +159,15 @@ static int parse(struct people *p, const struct command *c, int argc, char **arg
 	if (r == 0)
 		r = options_parse(&p->req, argc, argv, &first, why, sizeof(why));
 	if (r != 0)
-		return term_fail("%s (stasis help %s)", why, c->name);
+		return wrong(p, c->name, why);
 	if (first < argc && c->operand && !p->import)
 		p->what = argv[first++];
 	if (first < argc)
 		return term_fail("%s: is one word too many (stasis help %s)", argv[first], c->name);
+	if (p->json && p->req.opts->log_file && !strcmp(p->req.opts->log_file, "-"))
+		return term_fail("--json: goes to standard output; give the log another place than -");
+	if (p->json)
+		p->req.opts->display_stats = false; /* is in the answer */
 	if (c->operand && !p->what && !p->import)
 		return term_fail("%s: which %s? (stasis help %s)", c->name, c->operand, c->name);
 	return 0;
@@ -139,10 +175,16 @@ static int parse(struct people *p, const struct command *c, int argc, char **arg
 
 int people_main(int argc, char **argv)
 {
-	const struct command *c = command_of(argv[1]);
+	const struct command *c = command_of(argc > 1 ? argv[1] : "");
 	struct people p = { 0 };
 	int r;
 
+	if (argc < 2) {
+		help_run(NULL);
+		return term_fail("no command is given");
+	}
+	if (!c && *argv[1] != '-' && strcmp(argv[1], "help"))
+		return people_unknown(argv[1]);
 	if (!c)
 		return help_run(argc > 2 && !strcmp(argv[1], "help") ? argv[2] : NULL);
 	if (wants_help(argc, argv))

@@ -7,6 +7,8 @@
 
 /** people_wants - is this command line ours? "restore DIR" is, "restore -D DIR" is criu's */
 bool people_wants(int argc, char **argv);
+/** people_unknown - there is no such command; is another one meant? Exit status */
+int people_unknown(const char *command);
 /** people_main - carry it out; exit status */
 int people_main(int argc, char **argv);
 
@@ -16,8 +18,8 @@ struct people {
 	const char *what; /* the operand: container, directory or archive; NULL if none */
 	/* our options; borrowed from argv, NULL if not given */
 	const char *exp, *import, *compress, *format, *roots, *bundle;
-	bool json, all, whole_rootfs;
-	bool taken[9]; /* which of our options were given, by their row in people.c */
+	bool json, all, whole_rootfs, ignore_volumes;
+	bool taken[10]; /* which of our options were given, by their row in people.c */
 };
 
 int checkpoint_run(struct people *p);

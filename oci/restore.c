@@ -10,6 +10,7 @@
 #include "oci/diff.h"
 #include "oci/inspect.h"
 #include "oci/people.h"
+#include "oci/result.h"
 #include "oci/term.h"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ struct job {
 
 static int fail(struct job *j, const char *reason)
 {
-	return term_fail("restore %s: %s", j->from, reason);
+	return result_fail(j->p, "restore %s: %s", j->from, reason);
 }
 
 /* ---- the runtime's state ---- */
@@ -310,15 +311,44 @@ static bool state_known(struct job *j, yajl_val note)
 	return known;
 }
 
-static void told(yajl_val note, const char *from, pid_t root, int known)
+static void told_json(const struct job *j, pid_t root, int known)
 {
+	const struct stats *t = &j->p->req.stats;
+	yajl_val note = j->l.note;
+	yajl_gen g = result_new(true);
+
+	result_container(g, json_text(note, "name"), json_text(note, "id"), json_text(note, "runtime"),
+			 json_text(note, "manager"));
+	json_put_int(g, "pid", root);
+	result_path(g, j->l.top >= 0 ? "archive" : "images", j->from);
+	if (json_text(note, "runtime") && *json_text(note, "runtime"))
+		json_put_bool(g, "known_to_runtime", !known);
+	json_put_int(g, "forking_us", t->forking);
+	json_put_int(g, "restore_us", t->restore);
+	result_end(g, &j->p->req, true, NULL);
+}
+
+/* known: 0 if the runtime's state has the new pid */
+static void told(const struct job *j, pid_t root, int known)
+{
+	yajl_val note = j->l.note;
 	const char *runtime = json_text(note, "runtime"), *name = json_text(note, "name");
-	own_mem char *clean = term_clean(name ? name : json_text(note, "id") ? json_text(note, "id") : from);
+	own_mem char *clean = term_clean(name ? name : json_text(note, "id") ? json_text(note, "id") : j->from);
 
 	printf("%s%s%s runs: pid %d.\n", tint(stdout, TINT_BOLD), clean, tint(stdout, TINT_NONE), root);
 	if (runtime && *runtime && known)
 		printf("%s does not know it (any more): end it with kill, not with %s.\n", runtime, runtime);
 	fflush(stdout);
+}
+
+static void tell(const struct job *j, pid_t root, int known)
+{
+	if (j->p->json) {
+		told_json(j, root, known);
+		return;
+	}
+	result_warn(&j->p->req);
+	told(j, root, known);
 }
 
 /* config.json of the bundle, as it is on this machine */
@@ -351,6 +381,7 @@ static int restore_container(struct job *j, yajl_val note)
 	own_mem char *rootfs = rootfs_of(j, note, spec);
 	const char *why = refuse(j, note, rootfs);
 	pid_t root = 0;
+	int known;
 
 	if (why)
 		return fail(j, why);
@@ -369,7 +400,8 @@ static int restore_container(struct job *j, yajl_val note)
 	q->detached = true;
 	if (request_restore(q, &root, j->why, sizeof(j->why)) < 0)
 		return fail(j, j->why);
-	told(note, j->from, root, state_known(j, note) ? state_adopt(note, root) : 1);
+	known = state_known(j, note) ? state_adopt(note, root) : 1;
+	tell(j, root, known);
 	return 0;
 }
 
@@ -389,11 +421,13 @@ static int restore_plain(struct job *j)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (request_restore(q, &root, j->why, sizeof(j->why)) < 0)
 		return fail(j, j->why);
+	if (j->p->json || q->detached)
+		tell(j, root, 0);
+	else
+		result_warn(q);
 	if (!q->detached)
 		while (wait(NULL) > 0 || errno == EINTR)
 			;
-	else
-		told(j->l.note, j->from, root, 0);
 	return 0;
 }
 
@@ -403,7 +437,7 @@ static int run(struct job *j)
 	const char *runtime;
 
 	if (look_open(&j->l, j->from, true, j->why, sizeof(j->why)) < 0)
-		return term_fail("%s", j->why);
+		return result_fail(j->p, "%s", j->why);
 	if (q->images_dir)
 		return fail(j, "--images-dir: the directory is given already; leave -D out");
 	q->images = fcntl(j->l.dir, F_DUPFD_CLOEXEC, 3);

@@ -67,3 +67,14 @@ void term_warn(const char *fmt, ...)
 	say("stasis: warning: ", TINT_YELLOW, fmt, ap);
 	va_end(ap);
 }
+
+void term_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!isatty(2))
+		return;
+	va_start(ap, fmt);
+	say("", TINT_NONE, fmt, ap);
+	va_end(ap);
+}

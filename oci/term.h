@@ -17,6 +17,8 @@ char *term_clean(const char *text);
 const char *term_size(uint64_t bytes, char buf[32]);
 /** term_fail - "stasis: ..." on standard error; 1, to be returned */
 int term_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** term_note - what takes its time now; only where somebody watches a terminal */
+void term_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void term_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -30,6 +30,7 @@
 
 #define TIMEOUT_DEFAULT 10 /* seconds */
 #define LOOK_TRIES 100
+#define ASK_AT_ONCE 32 /* tasks */
 #define SETTLE_TRIES 100
 #define SETTLE_NS 500000L /* longer after every 16th try */
 
@@ -72,6 +73,7 @@ int flow_preflight(struct session *s)
 		more = cgroup_preflight(s);
 		r = r < 0 ? r : more;
 	}
+	ns_preflight_end(s);
 	s->tree = NULL;
 	tree_free(&tree);
 	return r;
@@ -134,6 +136,34 @@ static int flow_note(struct session *s)
 	return r < 0 ? r : ns_dump_go(s);
 }
 
+/* Of their memory; several at a time. */
+static int flow_ask_memory(struct session *s)
+{
+	own_mem struct batch *b = xalloc(ASK_AT_ONCE * sizeof(*b));
+	int r = 0;
+
+	for (size_t from = 0; r == 0 && from < s->tree->n; from += ASK_AT_ONCE) {
+		struct task **k = s->tree->all + from;
+		size_t n = s->tree->n - from < ASK_AT_ONCE ? s->tree->n - from : ASK_AT_ONCE;
+
+		for (size_t i = 0; i < n; i++) {
+			if (k[i]->state == TASK_DEAD || k[i]->mm_of)
+				continue;
+			batch_start(s, &b[i], task_leader(k[i]));
+			mem_ask(s, k[i], &b[i]);
+			batch_send(&b[i]);
+		}
+		for (size_t i = 0; r == 0 && i < n; i++) {
+			if (k[i]->state == TASK_DEAD || k[i]->mm_of)
+				continue;
+			r = batch_wait(&b[i]);
+			if (r == 0)
+				r = mem_tell(s, k[i], &b[i]);
+		}
+	}
+	return r;
+}
+
 /* What only the tasks themselves can tell. */
 static int flow_ask(struct session *s)
 {
@@ -142,18 +172,8 @@ static int flow_ask(struct session *s)
 	if (r == 0)
 		r = inject_all(s, s->tree);
 	session_info(s, "agents run");
-	for (size_t i = 0; r == 0 && i < s->tree->n; i++) {
-		struct task *k = s->tree->all[i];
-		struct batch b;
-
-		if (k->state == TASK_DEAD || k->mm_of)
-			continue;
-		batch_start(s, &b, task_leader(k));
-		mem_ask(s, k, &b);
-		r = batch_run(&b);
-		if (r == 0)
-			r = mem_tell(s, k, &b);
-	}
+	if (r == 0)
+		r = flow_ask_memory(s);
 	return r < 0 ? r : task_dump_all(s, s->tree);
 }
 

@@ -177,6 +177,17 @@ static int each_live(struct session *s, int (*fn)(struct session *s, struct task
 	return r;
 }
 
+static int flow_threads(struct session *s, struct task *k)
+{
+	int r = spawn_threads(s, k);
+
+	if (r == 0)
+		r = spawn_threads_apart(s, k, ns_enter_mnt);
+	if (r == 0)
+		r = spawn_check_threads(s, k);
+	return r < 0 ? r : ns_enter_threads(s, k);
+}
+
 static int flow_tree(struct session *s)
 {
 	uint64_t t0 = now_ns();
@@ -188,7 +199,7 @@ static int flow_tree(struct session *s)
 	if (r == 0)
 		r = spawn_groups(s, s->tree);
 	if (r == 0)
-		r = each_live(s, spawn_threads);
+		r = each_live(s, flow_threads);
 	if (r == 0)
 		r = ns_fill_end(s);
 	if (r == 0)

@@ -4,6 +4,7 @@
 #include "front/options.h"
 
 #include "base/res.h"
+#include "base/text.h"
 
 #include <limits.h>
 #include <string.h>
@@ -12,7 +13,11 @@
 
 #define ENOTSUP_STATUS (-ENOTSUP & 0xff) /* cpuinfo check: not here */
 
-static void usage(FILE *f)
+static const char *const commands[] = { "dump", "restore", "check", "cpuinfo", "service", "swrk", "pre-dump", "lazy-pages",
+					"page-server", "dedup", "exec", "show" };
+
+/* What is wrong with a command line is said behind it, as a terminal shows the end. */
+static void usage(void)
 {
 	fputs("Usage: stasis dump    -t PID -D DIR [options]   checkpoint the tree of tasks whose root is PID\n"
 	      "       stasis restore -D DIR [options]          bring back what DIR holds\n"
@@ -56,7 +61,8 @@ static void usage(FILE *f)
 	      "  -h, --help  -V, --version\n"
 	      "\n"
 	      "stasis(8) says more.\n",
-	      f);
+	      stdout);
+	fflush(stdout);
 }
 
 static int wait_children(void)
@@ -147,7 +153,7 @@ static int cmd_cpuinfo(struct request *q, const char *what)
 	return r == -ENOTSUP ? ENOTSUP_STATUS : r < 0;
 }
 
-static int cmd_later(struct request *q, const char *command)
+static int cmd_later(const char *command)
 {
 	fprintf(stderr, "stasis: %s is not supported yet; nothing was done\n", command);
 	return 1;
@@ -162,15 +168,10 @@ static int cmd_removed(const char *command)
 
 static int command_run(struct request *q, const char *command, char **operand)
 {
-	static const char *const later[] = { "pre-dump", "lazy-pages", "page-server", "dedup" };
-
 	if (q->compat_asked && strcmp(command, "restore")) {
 		fprintf(stderr, "stasis: --mntns-compat-mode: is for restore only\n");
 		return 1;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(later); i++)
-		if (!strcmp(command, later[i]))
-			return cmd_later(q, command);
 	if (!strcmp(command, "dump"))
 		return cmd_dump(q);
 	if (!strcmp(command, "restore"))
@@ -181,11 +182,7 @@ static int command_run(struct request *q, const char *command, char **operand)
 		return service_run(q);
 	if (!strcmp(command, "cpuinfo"))
 		return cmd_cpuinfo(q, operand[0]);
-	if (!strcmp(command, "exec") || !strcmp(command, "show"))
-		return cmd_removed(command);
-	fprintf(stderr, "stasis: there is no command %s\n", command);
-	usage(stdout);
-	return 1;
+	return !strcmp(command, "exec") || !strcmp(command, "show") ? cmd_removed(command) : cmd_later(command);
 }
 
 static int cmd_swrk(struct request *q, int argc, char **argv)
@@ -216,10 +213,12 @@ static int operands(struct request *q, const char *command, int argc, char **arg
 	    (!strcmp(argv[0], "dump") || !strcmp(argv[0], "check")))
 		return 0;
 	if (!strcmp(command, "cpuinfo")) {
+		usage();
 		fprintf(stderr, "stasis: cpuinfo: needs one of dump, check\n");
 		return -EINVAL;
 	}
 	if (argc) {
+		usage();
 		fprintf(stderr, "stasis: %s: is one word too many\n", argv[0]);
 		return -EINVAL;
 	}
@@ -253,11 +252,44 @@ static int cli_parse(struct request *q, int argc, char **argv, int *first)
 		r = config_defaults(q, why, sizeof(why));
 	if (r == 0)
 		r = options_parse(q, argc, argv, first, why, sizeof(why));
-	if (r != 0)
-		fprintf(stderr, "stasis: %s\n", why);
 	if (r > 0)
-		usage(stdout);
+		usage();
+	if (r != 0)
+		fprintf(stderr, "stasis: %s", why);
+	if (r > 0 && q->unknown && text_starts(q->unknown, "--")) {
+		struct near near = near_start(q->unknown + 2, strcspn(q->unknown + 2, "="));
+
+		options_near(&near);
+		if (near_best(&near))
+			fprintf(stderr, "; did you mean --%s?", near_best(&near));
+	}
+	if (r != 0)
+		fputs("\n", stderr);
 	return r;
+}
+
+bool cli_has(const char *command)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i], command))
+			return true;
+	return false;
+}
+
+void cli_near(struct near *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands) && strcmp(commands[i], "exec"); i++)
+		near_try(s, commands[i]);
+}
+
+static void unknown_command(const char *command)
+{
+	struct near near = near_start(command, SIZE_MAX);
+
+	cli_near(&near);
+	usage();
+	fprintf(stderr, "stasis: there is no command %s%s%s%s\n", command, near_best(&near) ? "; did you mean " : "",
+		near_best(&near) ? near_best(&near) : "", near_best(&near) ? "?" : "");
 }
 
 static int cli_command(struct request *q, int argc, char **argv)
@@ -268,17 +300,19 @@ static int cli_command(struct request *q, int argc, char **argv)
 	if (r != 0)
 		return 1;
 	if (first >= argc) {
+		usage();
 		fprintf(stderr, "stasis: no command is given\n");
-		usage(stdout);
 		return 1;
 	}
 	command = argv[first++];
-	if (!strcmp(command, "swrk"))
-		return cmd_swrk(q, argc - first, argv + first);
-	if (operands(q, command, argc - first, argv + first) < 0) {
-		usage(stdout);
+	if (!cli_has(command)) {
+		unknown_command(command);
 		return 1;
 	}
+	if (!strcmp(command, "swrk"))
+		return cmd_swrk(q, argc - first, argv + first);
+	if (operands(q, command, argc - first, argv + first) < 0)
+		return 1;
 	return command_run(q, command, argv + first);
 }
 
@@ -288,7 +322,7 @@ int cli_main(int argc, char **argv)
 	int r;
 
 	if (asked(argc, argv, "-h", "--help")) {
-		usage(stdout);
+		usage();
 		return 0;
 	}
 	if (asked(argc, argv, "-V", "--version")) {

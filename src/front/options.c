@@ -412,9 +412,13 @@ static int take_pre_dump_mode(struct take *t)
 
 static int take_file_validation(struct take *t)
 {
-	return strcmp(t->arg, "filesize") && strcmp(t->arg, "buildid") ?
-		       wrong_usage(t, "is neither filesize nor buildid") :
-		       0;
+	bool size_only = !strcmp(t->arg, "filesize");
+
+	if (!size_only && strcmp(t->arg, "buildid"))
+		return wrong_usage(t, "is neither filesize nor buildid");
+	t->q->opts->has_file_size_only = true;
+	t->q->opts->file_size_only = size_only;
+	return 0;
 }
 
 static int take_empty_ns(struct take *t)
@@ -620,6 +624,15 @@ static const struct opt *row_of(int v, bool *on)
 	return NULL;
 }
 
+static bool ambiguous(const char *word)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < N; i++)
+		found += text_starts(word, "--") && text_starts(options[i].name, word + 2);
+	return found > 1;
+}
+
 int options_parse(struct request *q, int argc, char **argv, int *first, char *why, size_t n)
 {
 	own_mem struct words *w = xalloc(sizeof(*w));
@@ -636,14 +649,22 @@ int options_parse(struct request *q, int argc, char **argv, int *first, char *wh
 			r = o->take(&t);
 			continue;
 		}
+		if (v == '?' && optopt < FIRST_VALUE)
+			q->unknown = argv[optind - 1];
 		snprintf(why, n, "%s: %s", argv[optind - 1],
-			 v == ':'		 ? "its value is missing"
-			 : optopt >= FIRST_VALUE ? "takes no value"
-						 : "there is no such option");
+			 v == ':'   ? "its value is missing"
+			 : q->unknown ? (ambiguous(q->unknown) ? "may be short for several options" : "there is no such option")
+				      : "takes no value");
 		r = 1;
 	}
 	*first = optind;
 	return r;
+}
+
+void options_near(struct near *s)
+{
+	for (size_t i = 0; i < N; i++)
+		near_try(s, options[i].name);
 }
 
 const char *options_operand(int argc, char **argv, int which)

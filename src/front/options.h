@@ -32,6 +32,8 @@ struct take {
  * Return: 0, or -EINVAL with the reason in why; 1 if usage should follow the reason.
  */
 int options_parse(struct request *q, int argc, char **argv, int *first, char *why, size_t n);
+/** options_near - look among the options for what was meant */
+void options_near(struct near *s);
 /** options_operand - which word (from 0) of argv's words that are no options; NULL if there are fewer */
 const char *options_operand(int argc, char **argv, int which);
 /** options_early - only --config and --no-default-config, which must be known first */

@@ -23,7 +23,7 @@ void request_init(struct request *q)
 	q->images = q->work = q->rpc = q->ps_fd = q->status_fd = q->log_fd = q->caller = -1;
 }
 
-static void texts_free(struct texts *t)
+void texts_free(struct texts *t)
 {
 	for (size_t i = 0; i < t->n; i++)
 		free(t->v[i]);
@@ -174,6 +174,7 @@ static int log_start(struct request *q, struct session *s, int *fd, char *why, s
 		}
 	}
 	q->log_fd = *fd >= 0 ? *fd : o->log_file ? 1 : 2;
+	q->logged = true;
 	log_open(&s->log, q->log_fd, o->has_log_level ? o->log_level : LOG_WARN);
 	if (uname(&u) == 0) {
 		session_info(s, "Version: 4.2 (stasis %s), run %s", PACKAGE_VERSION, s->run_id);
@@ -274,6 +275,7 @@ static int session_over(struct request *q, struct session *s, int log_fd, int r,
 	if (r < 0 && s->log.fd >= 0)
 		told(s, failed, why, n);
 	r = r < 0 && s->why_r ? s->why_r : r;
+	q->stats = s->stats;
 	q->log_fd = -1;
 	session_deinit(s);
 	fd_close(log_fd);

@@ -6,6 +6,7 @@
 #ifndef FRONT_REQUEST_H
 #define FRONT_REQUEST_H
 
+#include "base/near.h"
 #include "session/session.h"
 
 struct texts {
@@ -26,6 +27,7 @@ struct request {
 	long port;
 	int ps_fd, status_fd;
 	struct texts features; /* check --feature */
+	const char *unknown;   /* word of the command line that is no option; borrowed */
 
 	/* who asked: files are opened and scripts run as this one; 0 is the superuser */
 	bool foreign;
@@ -35,6 +37,8 @@ struct request {
 	/* a caller in this process: told every step before the scripts; negative fails the job */
 	int (*watch)(void *arg, const char *step);
 	void *watch_arg;
+	struct stats stats; /* of the job that was done */
+	bool logged;	    /* its log was begun */
 	/* a restore succeeded and the caller is to be told: until it returns our death ends the tasks */
 	void (*done)(void *arg, pid_t root);
 	void *done_arg;
@@ -48,6 +52,8 @@ struct request {
 };
 
 #define WHY_MAX 1000 /* a reason, with its NUL; cr_errmsg may have 1023 bytes */
+
+void texts_free(struct texts *t);
 
 void request_init(struct request *q);
 void request_close(struct request *q);
@@ -100,6 +106,10 @@ int owner_become(struct request *q, int sock, char *why, size_t n);
 /** owner_check - is every task of the tree q->uid's own? */
 int owner_check(const struct request *q, pid_t root, char *why, size_t n);
 
+/** cli_has - is that one of criu's commands? */
+bool cli_has(const char *command);
+/** cli_near - look among those that can be used for what was meant */
+void cli_near(struct near *s);
 /** cli_main - criu's command line, which stasis shares; exit status */
 int cli_main(int argc, char **argv);
 /**

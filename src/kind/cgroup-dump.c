@@ -361,15 +361,11 @@ static size_t hidden(struct session *s, const char *name)
 static char *top_of(struct session *s, const struct hier *h)
 {
 	const struct hier *root = state(s)->root ? hiers_find(&state(s)->root->h, h->name) : NULL;
+	const char *asked = hier_root(s, h);
 	size_t n = hidden(s, h->name);
 
-	for (size_t i = 0; i < s->opts->n_cg_root; i++) {
-		const CgroupRoot *r = s->opts->cg_root[i];
-
-		if (r->path[0] == '/' && r->path[1] && r->ctrl &&
-		    (!strcmp(r->ctrl, h->name) || (*r->ctrl && hier_has(h, r->ctrl))))
-			return xstrdup(r->path);
-	}
+	if (asked && asked[0] == '/' && asked[1])
+		return xstrdup(asked);
 	return n ? xprintf("%.*s", (int)n, root->own) : NULL;
 }
 

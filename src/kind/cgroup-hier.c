@@ -128,6 +128,21 @@ bool hier_has(const struct hier *h, const char *controller)
 	return in_list(h->name, controller);
 }
 
+const char *hier_root(const struct session *s, const struct hier *h)
+{
+	const char *all = NULL;
+
+	for (size_t i = 0; i < s->opts->n_cg_root; i++) {
+		const CgroupRoot *r = s->opts->cg_root[i];
+
+		if (!r->ctrl)
+			all = r->path;
+		else if (!strcmp(r->ctrl, h->name) || (*r->ctrl && hier_has(h, r->ctrl)))
+			return r->path;
+	}
+	return all;
+}
+
 /* Is it this hierarchy that is mounted there, from its root on? */
 static bool mounts_it(const MntEntry *e, const struct hier *h)
 {

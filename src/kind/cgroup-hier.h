@@ -28,6 +28,8 @@ int hier_open(struct session *s, struct hier *h);
 const char *hier_dir(const struct hier *h);
 /** hier_has - is controller (of cnames) one of the hierarchy's? v2 has "" */
 bool hier_has(const struct hier *h, const char *controller);
+/** hier_root - --cgroup-root of a hierarchy: one that names it, or the one without a controller; NULL: none */
+const char *hier_root(const struct session *s, const struct hier *h);
 
 enum prop_when {
 	PROP_EARLY, /* before tasks come in */

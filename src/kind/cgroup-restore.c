@@ -176,39 +176,48 @@ static const char *member_path(const CgSetEntry *set, const char *name)
 	return NULL;
 }
 
-/* How long the part of the root task's path is that was the container's top. */
-static size_t old_root(const CgSetEntry *set, const char *name)
+static struct hier *hier_for(struct cg_restore *c, const CgControllerEntry *ctl)
 {
-	for (size_t i = 0; set && i < set->n_ctls; i++)
-		if (!strcmp(set->ctls[i]->name, name))
-			return set->ctls[i]->has_cgns_prefix ? set->ctls[i]->cgns_prefix :
-							       strlen(set->ctls[i]->path);
-	return 0;
+	for (size_t i = 0; i < c->h.n; i++) {
+		bool all = true;
+
+		for (size_t k = 0; k < ctl->n_cnames; k++)
+			all &= *ctl->cnames[k] ? hier_has(&c->h.v[i], ctl->cnames[k])
+					       : !*c->h.v[i].name;
+		if (all && ctl->n_cnames)
+			return &c->h.v[i];
+	}
+	return NULL;
 }
 
-/* --cgroup-root of a hierarchy; one without a controller is for all that have none of their own. */
-static const char *new_root(const struct session *s, const struct hier *h)
+/* How long the part of the root task's path is that was the container's top: its cgroup namespace, or what was dumped. */
+static size_t old_root(struct cg_restore *c, const CgSetEntry *set, const struct hier *h)
 {
-	const char *all = NULL;
+	const char *path = member_path(set, h->name);
 
-	for (size_t i = 0; i < s->opts->n_cg_root; i++) {
-		const CgroupRoot *r = s->opts->cg_root[i];
+	for (size_t i = 0; set && i < set->n_ctls; i++)
+		if (!strcmp(set->ctls[i]->name, h->name) && set->ctls[i]->has_cgns_prefix)
+			return set->ctls[i]->cgns_prefix;
+	for (size_t i = 0; path && i < c->e->n_controllers; i++) {
+		const CgControllerEntry *ctl = c->e->controllers[i];
 
-		if (!r->ctrl)
-			all = r->path;
-		else if (!strcmp(r->ctrl, h->name) || (*r->ctrl && hier_has(h, r->ctrl)))
-			return r->path;
+		for (size_t k = 0; hier_for(c, ctl) == h && k < ctl->n_dirs; k++) {
+			size_t n = strlen(ctl->dirs[k]->dir_name);
+
+			if (n && !strncmp(path + 1, ctl->dirs[k]->dir_name, n) && (!path[n + 1] || path[n + 1] == '/'))
+				return n + 1;
+		}
 	}
-	return all;
+	return path ? strlen(path) : 0;
 }
 
 /* A path of the image on this host, without leading '/'; owned by the caller. */
 static char *path_here(struct session *s, const struct task *root, const struct hier *h, const char *path)
 {
-	const struct cg_restore *c = state(s);
-	const char *old = member_path(set_find(c, set_of(c, task_leader(root))), h->name);
-	const char *new = new_root(s, h);
-	size_t n = old_root(set_find(c, set_of(c, task_leader(root))), h->name);
+	struct cg_restore *c = state(s);
+	const CgSetEntry *set = set_find(c, set_of(c, task_leader(root)));
+	const char *old = member_path(set, h->name), *new = hier_root(s, h);
+	size_t n = old_root(c, set, h);
 	char *p;
 
 	if (new && old && n > 1 && !strncmp(path, old, n) && (!path[n] || path[n] == '/'))
@@ -439,20 +448,6 @@ static int dir_tree(struct session *s, struct hier *h, const CgroupDirEntry *e, 
 		r = dir_tree(s, h, e->children[i], sub);
 	}
 	return r;
-}
-
-static struct hier *hier_for(struct cg_restore *c, const CgControllerEntry *ctl)
-{
-	for (size_t i = 0; i < c->h.n; i++) {
-		bool all = true;
-
-		for (size_t k = 0; k < ctl->n_cnames; k++)
-			all &= *ctl->cnames[k] ? hier_has(&c->h.v[i], ctl->cnames[k])
-					       : !*c->h.v[i].name;
-		if (all && ctl->n_cnames)
-			return &c->h.v[i];
-	}
-	return NULL;
 }
 
 static int dirs_make(struct session *s, const struct task *root)

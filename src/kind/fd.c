@@ -11,13 +11,16 @@
 #include "kind/fd-legacy.h"
 #include "kind/filelock.h"
 #include "kind/ghost.h"
+#include "kind/ns.h"
 #include "task/lend.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kcmp.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -197,14 +200,31 @@ static int view_fill(struct session *s, struct fd_view *v, int proc, const char 
 	return 0;
 }
 
+/* A socket stays in the network namespace it was made in, wherever its owners go. */
+static int view_net(struct session *s, struct fd_view *v)
+{
+	own_fd int fd = S_ISSOCK(v->st.st_mode) ? ioctl(v->fd, SIOCGSKNS) : -1;
+	const struct ns *ns;
+	struct stat st;
+
+	v->net_ns_id = v->task->ids ? v->task->ids->net_ns_id : 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+	ns = ns_by_ino(s, st.st_ino);
+	if (!ns || (!ns->own && ns_is_own(s, CLONE_NEWNET)))
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a socket of a network namespace that nothing else in the tree holds, no task, descriptor or mount, which cannot be checkpointed yet; close it",
+				    v->task->vpid, v->num);
+	v->net_ns_id = ns->id;
+	return 0;
+}
+
 /* What the kernel gives no way to save, and what to do about it. */
 static const struct {
 	const char *link, *what, *remedy;
 } hopeless[] = {
 	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
 	  "let the program close and unmap it first" },
-	{ "anon_inode:[userfaultfd]", "a userfaultfd, whose registrations and waiting faults the kernel does not show",
-	  "let the program close it first" },
 	{ "anon_inode:[perf_event]", "a performance event, whose counts cannot be set again",
 	  "end the measurement first" },
 	{ "anon_inode:bpf-prog", "a BPF program, which the kernel does not give back as it was loaded",
@@ -212,8 +232,6 @@ static const struct {
 	{ "anon_inode:bpf-map", "a BPF map", "let the program close it first" },
 	{ "anon_inode:bpf_link", "a BPF link", "detach it first" },
 	{ "anon_inode:btf", "BPF type information", "let the program close it first" },
-	{ "anon_inode:seccomp notify", "a seccomp notification descriptor: the tasks it answers for wait for it",
-	  "end the supervisor of the filter first" },
 	{ "anon_inode:landlock-ruleset", "a landlock ruleset, which the kernel does not show",
 	  "let the program close it first" },
 	{ "anon_inode:kvm", "a virtual machine (KVM)", "end it first" },
@@ -302,6 +320,9 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 	v->kind = kind_of(s, v);
 	if (!v->kind)
 		return refuse(s, v);
+	r = view_net(s, v);
+	if (r < 0)
+		return r;
 	view_owner(s, v);
 	v->id = fd_new_id(s);
 	known_add(d, v, pid, v->num, slot);
@@ -326,6 +347,10 @@ int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
 	v.num = v.fd = kept; /* stays open until the end, for later comparisons */
 	r = view_dump(s, &v, self, ".", getpid(), &type);
 	*ret_id = v.id;
+	if (r == 0 && type == FD_TYPES__NOTIFY) /* made only when messages are in their queues already */
+		r = session_fail(s, -ENOTSUP,
+				 "task %d: a seccomp listener is in a message that nobody has read yet; let the program read it first",
+				 task->vpid);
 	return r;
 }
 
@@ -392,24 +417,28 @@ static int table_dump(struct session *s, struct task *k)
 	return r < 0 ? r : image_close(&img);
 }
 
+static int table_dump_once(struct session *s, struct map *seen, struct task *k)
+{
+	if (map_get(seen, k->ids->files_id))
+		return 0;
+	map_put(seen, k->ids->files_id, k);
+	return table_dump(s, k);
+}
+
 int fd_dump_all(struct session *s, struct tree *tree)
 {
+	struct map seen = { 0 }; /* by files_id */
 	int r = image_create(s, &dumping(s)->files, MAGIC_FILES, "files.img");
 
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
-		bool seen = false;
-
 		if (tree->all[i]->state == TASK_DEAD)
 			continue;
-		for (size_t k = 0; k < i; k++)
-			seen |= tree->all[k]->ids &&
-				tree->all[k]->ids->files_id == tree->all[i]->ids->files_id;
-		if (!seen)
-			r = table_dump(s, tree->all[i]);
+		r = table_dump_once(s, &seen, tree->all[i]);
 		for (unsigned n = 1; r == 0 && n < tree->all[i]->n_threads; n++)
 			if (tree->all[i]->threads[n].files_id)
-				r = table_dump(s, tree->all[i]->threads[n].apart);
+				r = table_dump_once(s, &seen, tree->all[i]->threads[n].apart);
 	}
+	map_free(&seen);
 	return r;
 }
 
@@ -505,7 +534,9 @@ int fd_preflight_all(struct session *s, struct tree *tree)
 			v.kind = kind_of(s, &v);
 			if (v.kind && watch(s, &v))
 				continue;
-			r = !v.kind ? refuse(s, &v) : v.kind->preflight ? v.kind->preflight(s, &v) : 0;
+			r = !v.kind ? refuse(s, &v) : view_net(s, &v);
+			if (r == 0 && v.kind->preflight)
+				r = v.kind->preflight(s, &v);
 			if (r == 0)
 				r = filelock_check(s, &v);
 			if (r < 0 && !still_open(k, v.num, link)) { /* closed meanwhile */
@@ -589,8 +620,6 @@ static int table_read(struct session *s, struct thread *owner, uint32_t files_id
 	int r;
 
 	t->thread = owner;
-	if (map_get(&restoring(s)->tables, files_id))
-		return session_fail(s, -EBADMSG, "core-%d.img: descriptors %u are another's", owner->vtid, files_id);
 	map_put(&restoring(s)->tables, files_id, t);
 	*vec_add(&restoring(s)->filled) = t;
 	r = image_open(s, &img, MAGIC_FDINFO, "fdinfo-%u.img", files_id);
@@ -618,6 +647,18 @@ static int table_read(struct session *s, struct thread *owner, uint32_t files_id
 		}
 	}
 	return r;
+}
+
+/* Of a thread; others of its process may share it. */
+static int table_read_apart(struct session *s, struct thread *t)
+{
+	const struct fd_table *known = map_get(&restoring(s)->tables, t->files_id);
+
+	if (!known)
+		return table_read(s, t, t->files_id);
+	if (known->thread->task != t->task || known->thread == task_leader(t->task))
+		return session_fail(s, -EBADMSG, "core-%d.img: descriptors %u are another's", t->vtid, t->files_id);
+	return 0;
 }
 
 int fd_read(struct session *s, struct tree *tree)
@@ -650,8 +691,7 @@ int fd_read(struct session *s, struct tree *tree)
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
 		for (unsigned n = 1; r == 0 && n < tree->all[i]->n_threads; n++)
 			if (tree->all[i]->threads[n].files_id)
-				r = table_read(s, &tree->all[i]->threads[n],
-					       tree->all[i]->threads[n].files_id);
+				r = table_read_apart(s, &tree->all[i]->threads[n]);
 	return r;
 }
 
@@ -873,15 +913,14 @@ static int table_move(struct session *s, const struct fd_table *t, const int *nu
 	return r < 0 ? r : batch_run(&b);
 }
 
-/* A thread with a table of its own begins with an empty one. */
-static int table_apart(struct session *s, struct thread *t)
+/* Of a thread with a table of its own: it was born with a copy of another. */
+static int table_clear(struct session *s, struct thread *t)
 {
 	struct batch b;
 
 	if (!t->files_id)
 		return 0;
 	batch_start(s, &b, t);
-	call1(&b, "descriptors of its own", SYS_unshare, CLONE_FILES);
 	call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
 	return batch_run(&b);
 }
@@ -897,7 +936,7 @@ static int table_fill(struct session *s, const struct fd_table *t)
 
 		fds[i] = o->fd;
 	}
-	r = table_apart(s, t->thread);
+	r = table_clear(s, t->thread);
 	if (r == 0)
 		r = lend_fds(s, t->thread, fds, t->fds.n, nums);
 	return r < 0 || !t->fds.n ? r : table_move(s, t, nums);

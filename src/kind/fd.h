@@ -12,6 +12,7 @@
 
 #include "images/fdinfo.pb-c.h"
 #include "images/fown.pb-c.h"
+#include "kind/elf-id.h"
 #include "task/batch.h"
 
 #include <sys/stat.h>
@@ -28,6 +29,7 @@ struct fd_view {
 	bool cloexec;
 	uint64_t pos;
 	int mnt_id;		/* -1 unknown */
+	uint32_t net_ns_id;	/* where a socket belongs, else its task's; 0 unknown */
 	FownEntry *fown;	/* complete; NULL in a preflight */
 	const char *link, *info; /* /proc/PID/fd/N; /proc/PID/fdinfo/N, whole text */
 };
@@ -99,8 +101,10 @@ int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id);
  * fd_put_path - artificial reg entry (exe, cwd, root, mapped file): flags 0, pos 0
  * @fd: an O_PATH or other descriptor of the object
  * @link: what /proc shows for it
+ * @build: which build of a program or library it is; NULL: not asked
  */
-int fd_put_path(struct session *s, struct task *task, int fd, const char *link, uint32_t *ret_id);
+int fd_put_path(struct session *s, struct task *task, int fd, const char *link, const struct elf_id *build,
+		uint32_t *ret_id);
 /**
  * fd_put_named - reg entry that holds path, flags and owner of what v is, for kinds whose own message
  * has none of them (fifo)

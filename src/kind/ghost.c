@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -52,23 +53,40 @@ static bool leads_from(int root, const char *path, const struct stat *st)
 	return now.st_dev == st->st_dev && now.st_ino == st->st_ino;
 }
 
+static const struct task *root_of(const struct task *k)
+{
+	while (k->parent)
+		k = k->parent;
+	return k->view ? k->view->task : k;
+}
+
 /* Is it in another mount namespace than the root task? */
 static bool in_nested(const struct task *k)
 {
-	const struct task *root = k;
+	const struct task *root = root_of(k);
 
-	while (root->parent)
-		root = root->parent;
 	return k->ids && root->ids && k->ids->has_mnt_ns_id && k->ids->mnt_ns_id != root->ids->mnt_ns_id;
+}
+
+static uint64_t mount_of(int fd)
+{
+	struct statx sx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
+		return 0;
+	return sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0;
 }
 
 uint32_t ghost_mount(const struct task *k, int fd)
 {
-	struct statx sx;
+	return in_nested(k) ? mount_of(fd) : 0;
+}
 
-	if (!in_nested(k) || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
-		return 0;
-	return sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0;
+struct task *ghost_home(struct session *s, struct task *k, int fd)
+{
+	struct task *there = ns_nested(s, CLONE_NEWNS, 0) ? ns_mount_task(s, mount_of(fd)) : NULL;
+
+	return there && k->ids && there->ids->mnt_ns_id != k->ids->mnt_ns_id ? there : k;
 }
 
 /*
@@ -82,8 +100,7 @@ static int names_root(const struct task *k)
 
 	if (in_nested(k))
 		return fd_high(openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
-	while (k->parent)
-		k = k->parent;
+	k = root_of(k);
 	if (fstatat(k->proc, "ns/mnt", &its, 0) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 &&
 	    its.st_ino == ours.st_ino)
 		return fd_high(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -96,9 +113,7 @@ static bool leads_to(const struct task *k, const char *path, const struct stat *
 
 	if (leads_from(root, path, st) || !in_nested(k))
 		return leads_from(root, path, st);
-	while (k->parent) /* opened before it went into its own */
-		k = k->parent;
-	return leads_to(k, path, st);
+	return leads_to(root_of(k), path, st); /* opened before it went into its own */
 }
 
 bool ghost_outside(const struct task *k, const char *path, const struct stat *st)

@@ -25,6 +25,11 @@ enum ghost_how {
  */
 int ghost_check(struct session *s, const struct task *task, const struct stat *st, const char *link,
 		int num, char **ret_name);
+/**
+ * ghost_home - dump: by whose names the file is found: k's, or those of a task in another, nested mount namespace, if
+ * it lies there
+ */
+struct task *ghost_home(struct session *s, struct task *k, int fd);
 /** ghost_mount - dump: number of the mount fd is on, for a task in a nested mount namespace; else 0 */
 uint32_t ghost_mount(const struct task *k, int fd);
 /** ghost_outside - does the name lead to the file from our root, but not from the task's? */

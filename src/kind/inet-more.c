@@ -118,18 +118,23 @@ static void get_group(int fd, uint32_t ifindex, const void *addr, size_t n, Inet
 	e->groups[e->n_groups++] = g;
 }
 
-/* The file of the task's network namespace, read once. */
+/* The file of the socket's network namespace, which maybe no task is in, read once. */
 static const char *groups_text(struct session *s, const struct fd_view *v, const char *file)
 {
 	struct map *m = session_map(s, file);
-	uint64_t key = v->task->ids ? v->task->ids->net_ns_id + 1 : 0;
-	char *text = map_get(m, key), path[16];
+	const struct ns *ns = ns_find(s, v->net_ns_id);
+	const struct task *k = ns && ns->task ? ns->task : v->task;
+	bool held = ns && ns->own && !ns->task;
+	own_mem char *path = xprintf("%snet/%s", held ? "thread-self/" : "", file);
+	uint64_t key = v->net_ns_id + 1;
+	char *text = map_get(m, key);
 
 	if (text)
 		return text;
-	snprintf(path, sizeof(path), "net/%s", file);
-	if (text_read(v->task->proc, path, &text, NULL) < 0)
+	if ((held && ns_enter_net(s, ns->id) < 0) || text_read(held ? ns_proc(s) : k->proc, path, &text, NULL) < 0)
 		text = xstrdup("");
+	if (held)
+		ns_enter_net(s, 0);
 	map_put(m, key, text);
 	return text;
 }

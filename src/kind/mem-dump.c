@@ -14,6 +14,7 @@
 #include "kind/page-scan.h"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -194,8 +195,12 @@ static int copier_read(struct copier *c, char *buf, uint64_t vaddr, size_t len, 
 
 static int copier_range(struct copier *c, const VmaEntry *e, uint64_t start, uint64_t end)
 {
-	/* huge ones are whole: what a child drops of its parent's are whole ones, too (mem-restore.c) */
-	bool zero_matters = !(e->status & VMA_ANON_PRIVATE) || (e->status & (VMA_VDSO | VMA_AIORING)) || (e->flags & MAP_HUGETLB);
+	/*
+	 * Huge ones are whole: what a child drops of its parent's are whole ones, too (mem-restore.c). Of a missing page
+	 * a userfaultfd would be told.
+	 */
+	bool zero_matters = !(e->status & VMA_ANON_PRIVATE) || (e->status & (VMA_VDSO | VMA_AIORING)) ||
+			    (e->flags & MAP_HUGETLB) || e->uffd;
 	int r = 0;
 
 	while (r == 0 && start < end) {
@@ -228,6 +233,14 @@ static int copier_regions(struct copier *c, const VmaEntry *e, const struct page
 	return r;
 }
 
+/* The ioctl takes a mark that userfaultfd set where there is no page for a page that was swapped out. */
+static int copier_find(struct copier *c, const VmaEntry *e, struct pm_scan_arg *arg)
+{
+	bool by_reading = true;
+
+	return page_scan(c->pagemap, e->uffd & UFFDIO_REGISTER_MODE_WP ? &by_reading : c->by_reading, arg);
+}
+
 /* what: the categories that are looked for */
 static int copier_scan(struct copier *c, const VmaEntry *e, uint64_t what)
 {
@@ -247,7 +260,7 @@ static int copier_scan(struct copier *c, const VmaEntry *e, uint64_t what)
 		arg.category_mask = PAGE_IS_FILE;
 	}
 	for (;;) {
-		int n = page_scan(c->pagemap, c->by_reading, &arg), r;
+		int n = copier_find(c, e, &arg), r;
 
 		if (n < 0 && errno == EINVAL && c->guards) {
 			arg.return_mask = arg.category_anyof_mask = what;

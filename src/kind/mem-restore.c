@@ -703,6 +703,20 @@ static int fill_pages(struct session *s, struct task *k, struct batch *b, const 
 	return r;
 }
 
+static bool thp_disabled(const struct task *k)
+{
+	return k->mm->has_thp_disabled && k->mm->thp_disabled;
+}
+
+/* Is a userfaultfd to be told of missing pages? Then none may come in beside one that is filled, as huge pages do. */
+static bool is_watched(const struct task *k)
+{
+	for (size_t i = 0; i < k->mm->n_vmas; i++)
+		if (k->mm->vmas[i]->uffd)
+			return true;
+	return false;
+}
+
 int mem_build(struct session *s, struct task *k)
 {
 	struct mem_task *mt = mem_of(k);
@@ -720,7 +734,7 @@ int mem_build(struct session *s, struct task *k)
 		return r;
 	find_kept(k);
 	batch_start(s, &b, task_leader(k));
-	if (k->mm->has_thp_disabled && k->mm->thp_disabled)
+	if (thp_disabled(k) || is_watched(k))
 		call5(&b, NULL, SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	r = unmap_rest(s, k, &b);
 	if (r == 0)
@@ -735,6 +749,8 @@ int mem_build(struct session *s, struct task *k)
 		r = fill_pages(s, k, &b, nums);
 	/* whoever shares the table has nothing in it yet either */
 	if (r == 0) {
+		if (is_watched(k) && !thp_disabled(k))
+			call5(&b, NULL, SYS_prctl, PR_SET_THP_DISABLE, 0, 0, 0, 0);
 		call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
 		r = drained(&b);
 	}
@@ -795,8 +811,8 @@ static int finish_area(struct batch *b, const MmEntry *mm, const VmaEntry *e)
 		call4(b, NULL, SYS_pkey_mprotect, e->start, len, e->prot, e->pkey);
 	if (e->name && strlen(e->name) < NAME_ROOM)
 		call5(b, NULL, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, e->start, len, batch_str(b, e->name));
-	if (e->flags & MAP_LOCKED)
-		call2(b, "memory: lock", SYS_mlock, e->start, len);
+	if (e->flags & MAP_LOCKED) /* pages that are missing, of which a userfaultfd is to be told, stay so */
+		call3(b, "memory: lock", SYS_mlock2, e->start, len, e->uffd ? MLOCK_ONFAULT : 0);
 	return 0;
 }
 

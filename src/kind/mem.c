@@ -14,6 +14,7 @@
 #include "kind/mem-numa.h"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -113,6 +114,15 @@ static bool vvar_merged(MmEntry *mm, VmaEntry *e)
 	return true;
 }
 
+/* What a userfaultfd is told of. */
+static void vma_watched(const struct mem_view *v)
+{
+	v->e->uffd = (strstr(v->flags, " um") ? UFFDIO_REGISTER_MODE_MISSING : 0) |
+		     (strstr(v->flags, " uw") ? UFFDIO_REGISTER_MODE_WP : 0) |
+		     (strstr(v->flags, " ui") ? UFFDIO_REGISTER_MODE_MINOR : 0);
+	v->e->has_uffd = v->e->uffd != 0;
+}
+
 /* "[anon:NAME]", or "[anon_shmem:NAME]" */
 static void vma_name(const struct mem_view *v)
 {
@@ -146,6 +156,7 @@ static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *hea
 	text_u64(body, "ProtectionKey:", 10, &pkey);
 	v.e->has_pkey = pkey != 0;
 	v.e->pkey = pkey;
+	vma_watched(&v);
 	r = vma_header(&v, head);
 	if (r == 0)
 		vma_name(&v);
@@ -242,7 +253,7 @@ static int note_exe(struct session *s, struct task *task, MmEntry *mm)
 
 	if (r < 0)
 		return session_fail(s, r, "task %d: find its executable", task->vpid);
-	return fd_put_path(s, task, fd, link, &mm->exe_file_id);
+	return fd_put_path(s, task, fd, link, NULL, &mm->exe_file_id);
 }
 
 /* A system call instruction in the task's code; vdso: the vdso's first, else it comes last. */

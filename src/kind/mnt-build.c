@@ -980,7 +980,7 @@ static const struct {
 static int neighbours_enter(struct session *s, const struct ns *ns, int *home)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(seen_in); i++) {
-		const uint32_t *id = (void *)((char *)ns->task->ids + seen_in[i].id);
+		const uint32_t *id = (const void *)((const char *)ns->ids + seen_in[i].id);
 		const struct ns *o = ns_find(s, *id);
 
 		home[i] = -1;
@@ -1021,13 +1021,23 @@ static int nested_mount(struct session *s, const struct ns *ns, struct mnt_list 
 	return r;
 }
 
+/* A copy of the root task's. Where that one's new root is stacked on the old one, it would come between: see root_in(). */
+static int nested_copy(struct session *s, const struct ns *ns)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
+	if (ids_mapped(s) && umount2("/", MNT_DETACH) < 0)
+		return session_fail(s, -errno, "mnt namespace %u: leave the root task's behind", ns->id);
+	return 0;
+}
+
 /* It begins as a copy of the root task's, which is left behind. */
 static int nested_build(struct session *s, const struct ns *ns, struct mnt_list *l)
 {
-	int r, fd;
+	int r = nested_copy(s, ns), fd;
 
-	if (unshare(CLONE_NEWNS) < 0)
-		return session_fail(s, -errno, "mnt namespace %u: make it", ns->id);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < l->n; i++)
 		l->v[i]->in = ns->owner ? ns : NULL;
 	fd = ns->owner ? owned_stage(s, ns, l)
@@ -1048,9 +1058,13 @@ static int nested_build(struct session *s, const struct ns *ns, struct mnt_list 
 	return r < 0 ? r : nested_give(s, ns, fd);
 }
 
-/* Groups may cross namespaces: *all gets the mounts of all. */
+/*
+ * Groups may cross namespaces: *all gets the mounts of all. Who comes back is at the top of what is stacked on the old
+ * root, which it must leave by root_turn() yet: so it goes down again.
+ */
 static int nested_all(struct session *s, const struct mnt_list *main, struct mnt_list *all)
 {
+	own_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int home = fd_high(openat(ns_proc(s), "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)); /* till we end */
 	const struct ns *ns;
 	int r = home < 0 ? session_fail(s, -errno, "mnt namespace: open the root task's") : 0;
@@ -1063,7 +1077,7 @@ static int nested_all(struct session *s, const struct mnt_list *main, struct mnt
 		r = nested_sources(s, main, l);
 		if (r == 0)
 			r = nested_build(s, ns, l);
-		if (setns(home, CLONE_NEWNS) < 0 && r == 0)
+		if ((setns(home, CLONE_NEWNS) < 0 || fchdir(root) < 0 || chroot(".") < 0) && r == 0)
 			r = session_fail(s, -errno, "mnt namespace: return to the root task's");
 		for (size_t i = 0; i < l->n; i++)
 			*vec_add(all) = l->v[i];

@@ -172,7 +172,7 @@ static int value_set(struct session *s, int dir, const char *where, const char *
 			     strerror(-r));
 		return 0;
 	}
-	return session_fail(s, r, "sysctl %s/%s: set to %s", where, name, value);
+	return session_fail(s, r, "sysctl %s/%s: set to %s; with --weak-sysctls it is left as it is, and reported", where, name, value);
 }
 
 static int conf_set_entry(struct session *s, int dir, const char *where, const char *name,

@@ -3,7 +3,8 @@
  * Namespaces at dump: numbering, obstacles, and one guest in all of the root task's own namespaces that
  * writes their images while the supervisor goes on.
  *
- * Tasks may be in other namespaces than the root task: those follow when it is done with the root task's.
+ * Tasks may be in other namespaces than the root task: those follow when it is done with the root task's. So may
+ * threads: they are looked at like tasks of their own (thread.apart).
  *
  * Lost:   nothing; what cannot be restored yet is refused.
  * Kernel: /proc/PID/ns.
@@ -17,6 +18,7 @@
 #include "kind/ids.h"
 #include "kind/ns-held.h"
 #include "kind/ns-user.h"
+#include "task/note.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -89,6 +91,7 @@ static bool has_ended(const struct task *k, int r)
 static int note_one(struct session *s, struct ns_set *set, size_t row, struct task *k)
 {
 	const char *name = ns_rows[row].bare.name;
+	bool root = !k->parent && !k->view;
 	ino_t ino;
 	struct ns *ns;
 	int r = ns_ino(k->proc, name, &ino);
@@ -101,22 +104,84 @@ static int note_one(struct session *s, struct ns_set *set, size_t row, struct ta
 	ns = find_ino(set, &ns_rows[row], ino);
 	if (!ns)
 		ns = ns_note_new(s, set, ns_rows[row].bare.flag, ino, k);
-	if (!k->parent)
+	if (root)
 		set->root[row] = ns;
 	if (!k->ids) {
 		k->ids = xalloc(sizeof(*k->ids));
 		task_kobj_ids_entry__init(k->ids);
 	}
 	ns_id_put(&ns_rows[row], k->ids, ns->id);
-	if (k->parent && ns != set->root[row] && !ns->own)
+	if (!root && ns != set->root[row] && !ns->own)
 		return obstacle(s,
-				"task %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
-				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
-	if (k->parent && ns != set->root[row] && ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)
+				"%s %d: is in the host's %s namespace while task %d is not; this cannot be checkpointed yet",
+				k->view ? "thread" : "task", k->view ? k->view->vtid : k->vpid, name,
+				set->root[row]->task ? set->root[row]->task->vpid : 1);
+	if (!root && ns != set->root[row] && ns_rows[row].bare.flag == CLONE_NEWNS && !set->root[row]->own)
 		return obstacle(s,
-				"task %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
-				k->vpid, name, set->root[row]->task ? set->root[row]->task->vpid : 1);
+				"%s %d: is in another %s namespace than task %d; this cannot be checkpointed yet",
+				k->view ? "thread" : "task", k->view ? k->view->vtid : k->vpid, name,
+				set->root[row]->task ? set->root[row]->task->vpid : 1);
 	return 0;
+}
+
+static int note_task(struct session *s, struct ns_set *set, struct task *k)
+{
+	int bad = 0;
+
+	for (size_t row = 0; row < NS_KINDS; row++) {
+		int one = note_one(s, set, row, k);
+
+		bad = bad < 0 ? bad : one;
+	}
+	return bad;
+}
+
+struct ns_links { /* what a thread's directory ns/ shows, one text after the other */
+	char text[512];
+};
+
+static void read_links(const struct task *k, pid_t tid, struct ns_links *ret)
+{
+	static const char *const names[] = { "net", "uts", "ipc", "mnt", "cgroup", "pid_for_children", "time_for_children" };
+	size_t at = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[64];
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "task/%d/ns/%s", tid, names[i]);
+		n = readlinkat(k->proc, path, ret->text + at, sizeof(ret->text) - at - 1);
+		at += n > 0 ? n : 0;
+	}
+}
+
+/* Threads that are where their process is not, by unshare() or setns(). */
+static int note_threads(struct session *s, struct ns_set *set, struct task *k)
+{
+	struct ns_links its, leaders;
+	int bad = 0;
+
+	if (!k->ids || k->n_threads < 2)
+		return 0;
+	read_links(k, k->pid, &leaders);
+	for (unsigned n = 1; n < k->n_threads; n++) {
+		struct thread *t = &k->threads[n];
+		int one;
+
+		if (!t->apart) {
+			read_links(k, t->tid, &its);
+			if (!memcmp(&its, &leaders, sizeof(its)))
+				continue;
+		}
+		one = note_apart(t);
+		if (set->running && one < 0) /* it has ended */
+			continue;
+		one = one < 0 ? session_fail(s, one, "task %d: thread %d is in namespaces of its own; open it", k->vpid, t->vtid)
+			      : note_task(s, set, t->apart);
+		bad = bad < 0 ? bad : one;
+	}
+	return bad;
 }
 
 /* Tasks may be there, or none yet. */
@@ -168,6 +233,36 @@ static int note_children(struct session *s, struct ns_set *set, size_t row, stru
 	return 0;
 }
 
+/* A thread is made where its process's children are born by then: what that makes later would not be the thread's. */
+static int check_births(struct session *s, const struct thread *t)
+{
+	const TaskKobjIdsEntry *its = t->apart->ids, *leaders = t->task->ids;
+
+	return its->time_for_children_ns_id == leaders->time_for_children_ns_id
+		       ? 0
+		       : obstacle(s,
+				  "task %d: children of thread %d would be born in another time namespace than those of its process; this cannot be checkpointed yet",
+				  t->task->vpid, t->vtid);
+}
+
+static int note_births(struct session *s, struct ns_set *set, struct task *k)
+{
+	int bad = 0;
+
+	for (unsigned n = 0; n < k->n_threads; n++) {
+		struct task *who = n ? k->threads[n].apart : k;
+		int one = 0;
+
+		for (size_t row = 0; who && who->ids && row < NS_KINDS; row++) {
+			one = ns_rows[row].children ? note_children(s, set, row, who) : 0;
+			bad = bad < 0 ? bad : one;
+		}
+		one = n && who && who->ids ? check_births(s, &k->threads[n]) : 0;
+		bad = bad < 0 ? bad : one;
+	}
+	return bad;
+}
+
 /* Nested pid namespaces have the ids of ns; one whose tasks are all dead gets its own. */
 static void note_pidns(struct session *s, struct ns_set *set, struct tree *tree)
 {
@@ -206,7 +301,7 @@ static int check_root(struct session *s, struct ns_set *set, const struct task *
 int ns_note(struct session *s, struct tree *tree)
 {
 	struct ns_set *set = ns_set(s);
-	int r, bad = 0;
+	int r, one, bad = 0;
 
 	ns_set_clear(s);
 	ids_use(s, NULL);
@@ -214,27 +309,22 @@ int ns_note(struct session *s, struct tree *tree)
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		if (tree->all[i]->state == TASK_DEAD)
 			continue;
-		for (size_t row = 0; row < NS_KINDS; row++) {
-			int one = note_one(s, set, row, tree->all[i]);
-
-			bad = bad < 0 ? bad : one;
-		}
+		one = note_task(s, set, tree->all[i]);
+		bad = bad < 0 ? bad : one;
+		one = note_threads(s, set, tree->all[i]);
+		bad = bad < 0 ? bad : one;
 	}
 	if (r == 0 && bad == 0)
 		note_pidns(s, set, tree);
 	for (size_t i = 0; r == 0 && bad == 0 && i < tree->n; i++)
-		for (size_t row = 0; row < NS_KINDS; row++)
-			if (tree->all[i]->state != TASK_DEAD && tree->all[i]->ids && ns_rows[row].children) {
-				int one = note_children(s, set, row, tree->all[i]);
-
-				bad = bad < 0 ? bad : one;
-			}
+		if (tree->all[i]->state != TASK_DEAD)
+			bad = note_births(s, set, tree->all[i]);
 	if (r == 0 && bad == 0 && tree->root->ids)
 		ns_held_note(s, set, tree);
 	if (r == 0 && bad == 0)
 		bad = check_root(s, set, tree->root);
 	if (r == 0 && bad == 0)
-		bad = ns_owners_note(s, set);
+		bad = ns_owners_note(s, set, tree);
 	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)
 		if (set->root[i] && set->root[i]->own && set->root[i]->kind->note)
 			r = set->root[i]->kind->note(s, set->root[i]);
@@ -257,8 +347,29 @@ int ns_preflight_all(struct session *s, struct tree *tree)
 			one = ns->kind->preflight(s, ns);
 		r = r < 0 ? r : one;
 	}
-	ns_set_clear(s); /* the tree of a preflight does not last */
 	return r;
+}
+
+void ns_preflight_end(struct session *s)
+{
+	ns_set_clear(s);
+}
+
+struct task *ns_mount_task(struct session *s, uint64_t mnt_id)
+{
+	struct ns_set *set = ns_set(s);
+	const struct ns *ns;
+
+	for (size_t n = 0; !set->mounts_read && (ns = ns_nested(s, CLONE_NEWNS, n)); n++) {
+		own_mem char *text = NULL;
+
+		if (text_read(ns->task->proc, "mountinfo", &text, NULL) < 0)
+			continue; /* it ended meanwhile */
+		for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
+			map_put(&set->mounts, strtoull(p, NULL, 10), ns->task);
+	}
+	set->mounts_read = true;
+	return map_get(&set->mounts, mnt_id);
 }
 
 const TaskKobjIdsEntry *ns_own_ids(struct session *s)

@@ -92,9 +92,16 @@ void ns_held_note(struct session *s, struct ns_set *set, struct tree *tree)
 
 	if (fstatat(ns_proc(s), "self/ns/mnt", &st, 0) < 0)
 		return;
-	for (size_t i = 0; i < tree->n; i++)
-		if (tree->all[i]->state != TASK_DEAD && tree->all[i]->proc >= 0)
-			note_fds(s, set, tree, tree->all[i], st.st_dev);
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct task *k = tree->all[i];
+
+		if (k->state == TASK_DEAD || k->proc < 0)
+			continue;
+		note_fds(s, set, tree, k, st.st_dev);
+		for (unsigned t = 1; t < k->n_threads; t++)
+			if (k->threads[t].files_id)
+				note_fds(s, set, tree, k->threads[t].apart, st.st_dev);
+	}
 	for (size_t i = 0, n = set->all.n; i < n; i++) {
 		const struct ns *ns = set->all.v[i];
 

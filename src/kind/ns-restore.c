@@ -157,32 +157,72 @@ static int plan_time_children(struct session *s, struct ns_set *set, const struc
 	return 0;
 }
 
-/* Namespaces of other tasks that the root task is not in. */
-static int plan_nested(struct session *s, struct ns_set *set, const struct tree *tree,
-		       const TaskKobjIdsEntry *own)
+/* Some are common to all threads of a process. */
+static bool is_common(size_t row)
+{
+	return row == ROW_PID || row == ROW_TIME || row == ROW_USER;
+}
+
+/* Namespaces of another task, or thread, that the root task is not in. */
+static int plan_nested(struct session *s, struct thread *t, const TaskKobjIdsEntry *ids, const TaskKobjIdsEntry *own)
+{
+	struct ns_set *set = ns_set(s);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < NS_KINDS; i++) {
+		uint32_t id = ns_id_get(&ns_rows[i], ids);
+		struct ns *ns;
+
+		if (is_common(i) && t->task->ids && id != ns_id_get(&ns_rows[i], t->task->ids))
+			return session_fail(s, -EBADMSG, "core-%d.img: the thread cannot be in another %s namespace than its process",
+					    t->vtid, ns_rows[i].bare.name);
+		if (!id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) || !set->root[i]->id ||
+		    (i == ROW_MNT && !set->root[i]->own))
+			continue;
+		if (set->all.n >= NESTED_MAX || id > NS_TAG_ID)
+			return session_fail(s, -EBADMSG, "ids-%d.img: more than %d namespaces, or a number out of range",
+					    t->vtid, NESTED_MAX);
+		ns = ns_add(set, &ns_rows[i], id);
+		ns->own = true;
+		ns->task = t->task;
+		ns->ids = ids;
+		r = read_label(s, ns);
+	}
+	return r;
+}
+
+/* Of a thread that is not where the root task is. */
+static int plan_may_differ(struct session *s, struct thread *t, const TaskKobjIdsEntry *ids, const TaskKobjIdsEntry *own)
+{
+	for (size_t i = 0; i < NS_KINDS; i++) {
+		uint32_t id = ns_id_get(&ns_rows[i], ids);
+
+		if (id != ns_id_get(&ns_rows[i], s->tree->root->ids) && !ns_nested_id(s, id))
+			return session_fail(s, -ENOTSUP,
+					    "task %d: is in another %s namespace than the root task; this cannot be restored yet",
+					    t->vtid, ns_rows[i].bare.name);
+	}
+	return 0;
+}
+
+typedef int ids_fn(struct session *s, struct thread *t, const TaskKobjIdsEntry *ids, const TaskKobjIdsEntry *own);
+
+/* All but the root task's own, which the others are compared with. */
+static int plan_each(struct session *s, struct tree *tree, const TaskKobjIdsEntry *own, ids_fn *fn)
 {
 	int r = 0;
 
-	for (size_t k = 1; r == 0 && k < tree->n; k++)
-		for (size_t i = 0; r == 0 && tree->all[k]->ids && i < NS_KINDS; i++) {
-			uint32_t id = ns_id_get(&ns_rows[i], tree->all[k]->ids);
-			struct ns *ns;
+	for (size_t k = 0; r == 0 && k < tree->n; k++)
+		for (unsigned n = 0; r == 0 && n < tree->all[k]->n_threads; n++) {
+			struct thread *t = &tree->all[k]->threads[n];
+			const TaskKobjIdsEntry *ids = n ? t->core->ids : k ? tree->all[k]->ids : NULL;
 
-			if (!id || ns_find(s, id) || id == ns_id_get(&ns_rows[i], own) ||
-			    !set->root[i]->id || (i == ROW_MNT && !set->root[i]->own))
-				continue;
-			if (set->all.n >= NESTED_MAX || id > NS_TAG_ID)
-				return session_fail(s, -EBADMSG, "ids-%d.img: more than %d namespaces, or a number out of range",
-						    tree->all[k]->vpid, NESTED_MAX);
-			ns = ns_add(set, &ns_rows[i], id);
-			ns->own = true;
-			ns->task = tree->all[k];
-			r = read_label(s, ns);
+			r = ids ? fn(s, t, ids, own) : 0;
 		}
 	return r;
 }
 
-static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
+static int plan_check(struct session *s, struct ns_set *set, struct tree *tree, const TaskKobjIdsEntry *own)
 {
 	const struct ns *pid = set->root[ROW_PID];
 
@@ -196,15 +236,7 @@ static int plan_check(struct session *s, struct ns_set *set, struct tree *tree)
 	if (pid->own && !pid->external && tree->root->vpid != 1)
 		return session_fail(s, -EBADMSG, "pstree.img: task %d is the first of its own pid namespace, but not pid 1",
 				    tree->root->vpid);
-	for (size_t k = 1; k < tree->n; k++)
-		for (size_t i = 0; tree->all[k]->ids && i < NS_KINDS; i++)
-			if (ns_id_get(&ns_rows[i], tree->all[k]->ids) !=
-				    ns_id_get(&ns_rows[i], tree->root->ids) &&
-			    !ns_nested_id(s, ns_id_get(&ns_rows[i], tree->all[k]->ids)))
-				return session_fail(s, -ENOTSUP,
-						    "task %d: is in another %s namespace than the root task; this cannot be restored yet",
-						    tree->all[k]->vpid, ns_rows[i].bare.name);
-	return 0;
+	return plan_each(s, tree, own, plan_may_differ);
 }
 
 static int plan_roots(struct session *s, struct ns_set *set, const struct task *root,
@@ -236,7 +268,7 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 		return session_fail(s, -EBADMSG, "ids-%d.img: is missing", tree->root->vpid);
 	r = plan_roots(s, set, tree->root, root_ids);
 	if (r == 0)
-		r = plan_nested(s, set, tree, root_ids);
+		r = plan_each(s, tree, root_ids, plan_nested);
 	if (r == 0)
 		r = plan_time_children(s, set, tree);
 	if (r == 0)
@@ -248,7 +280,7 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 	if (r == 0)
 		r = plan_clocks(s, set->root[ROW_TIME]);
 	if (r == 0)
-		r = plan_check(s, set, tree);
+		r = plan_check(s, set, tree, root_ids);
 	for (size_t i = 0; r == 0 && i < set->all.n; i++) {
 		struct ns *ns = set->all.v[i];
 
@@ -398,8 +430,8 @@ static int make_all(struct session *s, struct ns_set *set, struct task *root)
 	return r;
 }
 
-/* The task's agent enters them, in that order. */
-static int enter_all(struct session *s, struct task *k, const struct ns *const which[], size_t n)
+/* The thread's agent enters them, in that order. */
+static int enter_all(struct session *s, struct thread *t, const struct ns *const which[], size_t n)
 {
 	int fds[NS_KINDS] = { 0 }, nums[NS_KINDS], r;
 	struct batch b;
@@ -408,10 +440,10 @@ static int enter_all(struct session *s, struct task *k, const struct ns *const w
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		fds[i] = which[i]->fd;
-	r = lend_fds(s, task_leader(k), fds, n, nums);
+	r = lend_fds(s, t, fds, n, nums);
 	if (r < 0)
 		return r;
-	batch_start(s, &b, task_leader(k));
+	batch_start(s, &b, t);
 	for (size_t i = 0; i < n; i++) {
 		call2(&b, NULL, SYS_setns, nums[i], which[i]->kind->flag);
 		call1(&b, NULL, SYS_close, nums[i]);
@@ -420,7 +452,7 @@ static int enter_all(struct session *s, struct task *k, const struct ns *const w
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (batch_ret(&b, 2 * i) < 0)
 			r = session_fail(s, batch_ret(&b, 2 * i), "task %d: enter its %s namespace",
-					 k->vpid, which[i]->kind->name);
+					 t->vtid, which[i]->kind->name);
 	return r;
 }
 
@@ -437,7 +469,7 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 			continue;
 		which[n++] = ns;
 	}
-	return enter_all(s, root, which, n);
+	return enter_all(s, task_leader(root), which, n);
 }
 
 /* Born with the task: it has to be its root before it makes others, which then belong to it. */
@@ -663,31 +695,62 @@ int ns_root_of(struct session *s, uint32_t mnt_id)
 	return ns && ns->root >= 0 ? ns->root : ns_root_fd(s);
 }
 
-/* ---- a task's own ---- */
+/* ---- a task's own, a thread's own ---- */
 
-int ns_enter_task(struct session *s, struct task *k, bool foreign)
+/* Is it where it is to be, having been born where from says? NULL: nothing is known */
+static bool is_there(const struct thread *t, unsigned row, uint32_t id, const TaskKobjIdsEntry *from)
+{
+	bool elsewhere = row == ROW_TIME && t == task_leader(t->task) && from && from->has_time_for_children_ns_id;
+
+	return from && !elsewhere && id == ns_id_get(&ns_rows[row], from);
+}
+
+/* From where ids from say to where ids to say, in those kinds; all: also where it is already. */
+static int enter_own(struct session *s, struct thread *t, const TaskKobjIdsEntry *to, const TaskKobjIdsEntry *from,
+		     uint64_t kinds, bool all)
 {
 	const struct ns *which[NS_KINDS];
 	size_t n = 0;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && k->ids && i < ARRAY_SIZE(order); i++) {
-		uint32_t id = ns_id_get(&ns_rows[order[i]], k->ids);
-		uint32_t from = k->parent->ids ? ns_id_get(&ns_rows[order[i]], k->parent->ids) : 0;
-		bool as_root = id == ns_id_get(&ns_rows[order[i]], s->tree->root->ids);
+	for (size_t i = 0; r == 0 && to && i < ARRAY_SIZE(order); i++) {
+		const struct ns_row *row = &ns_rows[order[i]];
+		uint32_t id = ns_id_get(row, to);
+		bool as_root = id == ns_id_get(row, s->tree->root->ids);
 		struct ns *ns = as_root ? ns_set(s)->root[order[i]] : ns_find(s, id);
 
-		foreign |= order[i] == ROW_TIME && k->parent->ids && k->parent->ids->has_time_for_children_ns_id;
-		if (!ns_nested(s, ns_rows[order[i]].bare.flag, 0) || (id == from && !foreign) || !ns)
+		if (!(kinds & row->bare.flag) || !ns_nested(s, row->bare.flag, 0) || !ns ||
+		    (!all && is_there(t, order[i], id, from)))
 			continue;
 		if (ns->fd < 0 && as_root)
 			r = open_of_root(s, ns, s->tree->root);
 		else if (ns->fd < 0)
 			r = session_fail(s, -ENOTSUP, "task %d: its %s namespace %u is made by a task that is made later",
-					 k->vpid, ns->kind->name, id);
+					 t->vtid, ns->kind->name, id);
 		which[n++] = ns;
 	}
-	return r < 0 ? r : enter_all(s, k, which, n);
+	if (r == 0 && n && t->tid < 0)
+		r = spawn_find_threads(s, t->task);
+	return r < 0 ? r : enter_all(s, t, which, n);
+}
+
+int ns_enter_task(struct session *s, struct task *k, bool foreign)
+{
+	return enter_own(s, task_leader(k), k->ids, k->parent->ids, ~0ULL, foreign);
+}
+
+int ns_enter_mnt(struct session *s, struct thread *t, const struct thread *by)
+{
+	return enter_own(s, t, thread_ids(t), thread_ids(by), CLONE_NEWNS, false);
+}
+
+int ns_enter_threads(struct session *s, struct task *k)
+{
+	int r = 0;
+
+	for (unsigned n = 1; r == 0 && n < k->n_threads; n++)
+		r = enter_own(s, &k->threads[n], k->threads[n].core->ids, k->ids, ~(uint64_t)CLONE_NEWNS, false);
+	return r;
 }
 
 static struct userns *user_of(struct session *s, const struct ns *ns)

@@ -27,6 +27,8 @@ struct ns_set {
 	int root_fd;  /* see ns_root_fd() */
 	int our_root; /* while we are in the tasks' root, else -1 */
 	int proc;     /* see ns_proc() */
+	struct map mounts; /* dump: tasks, by the numbers of mounts of nested namespaces */
+	bool mounts_read;
 	bool running; /* a preflight: tasks may end under our hands */
 };
 

@@ -107,7 +107,37 @@ static int owner_of(struct session *s, struct ns_set *set, struct ns *ns)
 					  set->root[0] && set->root[0]->task ? set->root[0]->task->vpid : 1);
 }
 
-int ns_owners_note(struct session *s, struct ns_set *set)
+/* A thread goes to its namespaces when its process is in its user namespace for good. */
+static int thread_check(struct session *s, const struct thread *t)
+{
+	const struct ns *user = ns_find(s, t->task->ids->user_ns_id), *root = ns_of(s, CLONE_NEWUSER);
+
+	for (size_t i = 0; user != root && i < NS_KINDS; i++) {
+		const struct ns *ns = ns_find(s, ns_id_get(&ns_rows[i], t->apart->ids)), *up;
+
+		if (!ns || ns->id == ns_id_get(&ns_rows[i], t->task->ids))
+			continue;
+		for (up = ns->owner; up && up != user; up = up->owner)
+			;
+		if (!up)
+			return session_fail(s, -ENOTSUP,
+					    "task %d: the %s namespace of thread %d does not belong to its user namespace, nor to one below; this cannot be checkpointed yet",
+					    t->task->vpid, ns->kind->name, t->vtid);
+	}
+	return 0;
+}
+
+static int threads_check(struct session *s, const struct task *k)
+{
+	int r = 0;
+
+	for (unsigned n = 1; r == 0 && n < k->n_threads; n++)
+		if (k->threads[n].apart)
+			r = thread_check(s, &k->threads[n]);
+	return r;
+}
+
+int ns_owners_note(struct session *s, struct ns_set *set, const struct tree *tree)
 {
 	int r = 0;
 
@@ -120,6 +150,8 @@ int ns_owners_note(struct session *s, struct ns_set *set)
 		if (ns->own && !ns->external && !root)
 			r = owner_of(s, set, ns);
 	}
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		r = tree->all[i]->state == TASK_DEAD || !tree->all[i]->ids ? 0 : threads_check(s, tree->all[i]);
 	return r;
 }
 

@@ -7,8 +7,11 @@
 #include "kind/ns-set.h"
 
 /* dump */
-/** ns_owners_note - whose every nested namespace is; user namespaces without tasks become known */
-int ns_owners_note(struct session *s, struct ns_set *set);
+/**
+ * ns_owners_note - whose every nested namespace is; user namespaces without tasks become known. What threads could not
+ * enter from their process's user namespace is refused.
+ */
+int ns_owners_note(struct session *s, struct ns_set *set, const struct tree *tree);
 /** ns_users_dump - images of the nested ones */
 int ns_users_dump(struct session *s);
 /** userns_read_maps - those of the namespace of the process with directory proc, as our own counts */

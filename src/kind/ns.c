@@ -61,6 +61,8 @@ void ns_set_clear(struct session *s)
 		free(set->all.v[i]);
 	}
 	set->all.n = 0;
+	map_free(&set->mounts);
+	set->mounts_read = false;
 	memset(set->root, 0, sizeof(set->root));
 	task_kobj_ids_entry__init(&set->own);
 }

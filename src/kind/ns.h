@@ -23,7 +23,8 @@ struct ns {
 	bool for_children; /* no task is in it, but children of task are born there (time), who makes it */
 	int root; /* restore, nested mnt: its directory "/", or -1 */
 	char *label;	   /* owned: external as read from an image, or NULL */
-	struct task *task; /* a task in it; its proc can be used. NULL: a user namespace around others */
+	struct task *task; /* a task in it; its proc can be used. NULL: a user namespace around others, or none is in it */
+	const TaskKobjIdsEntry *ids; /* restore, nested: that task's, or those of its thread that is in it */
 };
 
 struct ns_kind {
@@ -84,8 +85,12 @@ int ns_socket(struct session *s, uint32_t net_ns_id, int family, int type, int p
 int ns_enter_net(struct session *s, uint32_t id);
 
 /* dump */
+/** ns_mount_task - a task in the nested mount namespace that has that mount, or NULL */
+struct task *ns_mount_task(struct session *s, uint64_t mnt_id);
 /** ns_preflight_all - obstacles in the namespaces of running tasks */
 int ns_preflight_all(struct session *s, struct tree *tree);
+/** ns_preflight_end - forget that tree, which does not last, and its namespaces */
+void ns_preflight_end(struct session *s);
 /** ns_note - give every task's namespaces their ids (task->ids) and find out which are external */
 int ns_note(struct session *s, struct tree *tree);
 /** ns_dump_start - contents of all own namespaces, by a guest that runs while we go on */
@@ -115,6 +120,16 @@ int ns_root_fd(struct session *s);
 int ns_root_of(struct session *s, uint32_t mnt_id);
 /** ns_enter_task - restore: a task that was just born goes from its parent's namespaces to its own */
 int ns_enter_task(struct session *s, struct task *k, bool foreign);
+/**
+ * ns_enter_mnt - restore: a thread that was just born goes from the mount namespace of by, who bore it, to its own:
+ * once others have their directory in common with it, it may not
+ */
+int ns_enter_mnt(struct session *s, struct thread *t, const struct thread *by);
+/**
+ * ns_enter_threads - restore: all threads of a process exist and go to their other namespaces. Not before: in a user
+ * namespace there may be no way back for those that they bear
+ */
+int ns_enter_threads(struct session *s, struct task *k);
 /**
  * ns_enter_user - at last into its user namespace: its rights over what is outside are gone then; it makes the time
  * namespace of its children

@@ -17,6 +17,8 @@
 #define PM_SWAP (1ull << 62)
 #define PM_FILE (1ull << 61)
 #define PM_GUARD (1ull << 58)
+#define PM_FRAME ((1ull << 55) - 1)
+#define PM_MARK_UFFD (1 << 5 | 31) /* no swap space has that number: write-protected, and there is no page */
 
 #define WORDS 4096 /* per read */
 
@@ -24,6 +26,8 @@ static uint64_t categories(uint64_t word)
 {
 	if (word & PM_GUARD)
 		return PAGE_IS_GUARD;
+	if ((word & PM_SWAP) && (word & PM_FRAME) == PM_MARK_UFFD)
+		return 0;
 	return (word & PM_PRESENT ? PAGE_IS_PRESENT : 0) | (word & PM_SWAP ? PAGE_IS_SWAPPED : 0) |
 	       (word & PM_FILE ? PAGE_IS_FILE : 0);
 }

@@ -129,27 +129,6 @@ static int shadow_preflight(struct session *s, const struct thread *t)
 			    t->task->vpid, t->vtid);
 }
 
-/* A thread may be where its process is not, by unshare() or setns(). */
-static int namespaces_preflight(struct session *s, const struct thread *t)
-{
-	static const char *const types[] = { "net", "uts", "ipc", "mnt", "cgroup" };
-	const struct thread *leader = &t->task->threads[t->task->leader_dead]; /* or who is there in its stead */
-	struct stat its, leaders;
-	char path[64];
-
-	for (size_t i = 0; t != leader && i < sizeof(types) / sizeof(types[0]); i++) {
-		snprintf(path, sizeof(path), "task/%d/ns/%s", t->tid, types[i]);
-		if (fstatat(t->task->proc, path, &its, 0) < 0)
-			return 0; /* ended meanwhile */
-		snprintf(path, sizeof(path), "task/%d/ns/%s", leader->tid, types[i]);
-		if (fstatat(t->task->proc, path, &leaders, 0) == 0 && leaders.st_ino != its.st_ino)
-			return session_fail(s, -ENOTSUP,
-					    "task %d: thread %d is in a %s namespace of its own, which cannot be restored yet; let it return to its process's with setns()",
-					    t->task->vpid, t->vtid, types[i]);
-	}
-	return 0;
-}
-
 int task_preflight_all(struct session *s, struct tree *tree)
 {
 	int all = 0;
@@ -166,8 +145,7 @@ int task_preflight_all(struct session *s, struct tree *tree)
 		if (r == 0)
 			r = mappings_preflight(s, k);
 		for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
-			if ((r = thread_preflight(s, &k->threads[n])) == 0)
-				r = namespaces_preflight(s, &k->threads[n]);
+			r = thread_preflight(s, &k->threads[n]);
 		if (r == 0)
 			r = shadow_preflight(s, task_leader(k));
 		all = all ? all : r;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kind/pstree.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "base/text.h"
 #include "image/record.h"
@@ -25,68 +26,115 @@
 
 /* ---- dump ---- */
 
-/* A thread that left its process's tables is looked at like a task of its own. */
-static int thread_apart(struct session *s, struct thread *t, bool files, bool fs)
-{
-	struct task *a = xmemdup(t->task, sizeof(*a));
-	char path[64];
-
-	t->apart = a;
-	t->own_fs = fs;
-	a->pid = t->tid;
-	a->leader_dead = false;
-	a->ids = xmemdup(t->task->ids, sizeof(*a->ids));
-	if (files)
-		a->ids->files_id = t->files_id = s->tree->n_threads * 2 + FIRST_ID + t->vtid;
-	snprintf(path, sizeof(path), "/proc/%d", t->tid);
-	a->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
-	a->pidfd = fd_high(syscall(SYS_pidfd_open, t->tid, O_EXCL /* PIDFD_THREAD, Linux 6.9 */));
-	if (a->proc < 0 || a->pidfd < 0)
-		return session_fail(s, -errno, "task %d: thread %d has descriptors or directories of its own; open it",
-				    t->task->vpid, t->vtid);
-	return 0;
-}
-
 static bool kcmp_same(pid_t a, pid_t b, int type)
 {
 	return syscall(SYS_kcmp, a, b, type, 0, 0) == 0;
 }
 
-/* Who else has that table? It could not be restored as one. */
-static int apart_alone(struct session *s, const struct tree *tree, const struct thread *t, int type)
+struct odd { /* threads that do not have what their process has */
+	struct thread **v;
+	size_t n, max;
+};
+
+/* From a table of its process a thread can only be born, in that process. */
+static int odd_shared_outside(struct session *s, const struct tree *tree, const struct thread *t, const struct odd *odd,
+			      const uint32_t *ids, size_t at, int type)
 {
-	for (size_t i = 0; i < tree->n; i++) {
-		const struct task *k = tree->all[i];
+	const char *what = type == KCMP_FILES ? "descriptors" : "working directory";
+	const struct task *with = NULL;
 
-		for (unsigned n = 0; k->state != TASK_DEAD && n < k->n_threads; n++) {
-			const struct thread *o = &k->threads[n];
-
-			if (o != t && thread_pid(o) != t->tid && kcmp_same(t->tid, thread_pid(o), type))
-				return session_fail(s, -ENOTSUP,
-						    "task %d: thread %d shares its %s with thread %d of task %d, but not with its process, which cannot be checkpointed yet",
-						    t->task->vpid, t->vtid,
-						    type == KCMP_FILES ? "descriptors" : "working directory",
-						    o->vtid, k->vpid);
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < at && !with; i++)
+		if (ids[i] == ids[at] && odd->v[i]->task == t->task)
+			return 0; /* it has been looked at */
+		else if (ids[i] == ids[at])
+			with = odd->v[i]->task;
+	for (size_t i = 0; i < tree->n && !with; i++)
+		if (tree->all[i]->state != TASK_DEAD && kcmp_same(t->tid, tree->all[i]->pid, type))
+			with = tree->all[i];
+	return !with ? 0
+		     : session_fail(s, -ENOTSUP,
+				    "task %d: thread %d shares its %s with task %d, but not with its own process, which cannot be checkpointed yet; end one of them first",
+				    t->task->vpid, t->vtid, what, with->vpid);
 }
 
-static int note_threads(struct session *s, const struct tree *tree, struct task *k)
+/* Who shares with whom among them; ids of theirs follow those of the tasks. */
+static int odd_note(struct session *s, const struct tree *tree, const struct odd *odd, int type)
 {
-	int r = 0;
+	own_mem pid_t *pids = xalloc((odd->n + 1) * sizeof(*pids));
+	own_mem uint32_t *ids = xalloc((odd->n + 1) * sizeof(*ids));
+	int r;
 
-	for (unsigned n = 1; r == 0 && n < k->n_threads; n++) {
-		struct thread *t = &k->threads[n];
-		bool files = !kcmp_same(k->pid, t->tid, KCMP_FILES), fs = !kcmp_same(k->pid, t->tid, KCMP_FS);
+	for (size_t i = 0; i < odd->n; i++)
+		pids[i] = odd->v[i]->tid;
+	r = note_shared(s, pids, odd->n, type, FIRST_ID + tree->n, ids);
+	for (size_t i = 0; r == 0 && i < odd->n; i++) {
+		struct thread *t = odd->v[i];
 
-		if (files)
-			r = apart_alone(s, tree, t, KCMP_FILES);
-		if (r == 0 && fs)
-			r = apart_alone(s, tree, t, KCMP_FS);
-		if (r == 0 && (files || fs))
-			r = thread_apart(s, t, files, fs);
+		r = odd_shared_outside(s, tree, t, odd, ids, i, type);
+		if (r < 0)
+			return r;
+		r = note_apart(t);
+		if (r < 0)
+			return session_fail(s, r, "task %d: thread %d has descriptors or directories of its own; open it",
+					    t->task->vpid, t->vtid);
+		if (type == KCMP_FILES)
+			t->files_id = t->apart->ids->files_id = ids[i];
+		else
+			t->fs_id = t->apart->ids->fs_id = ids[i];
 	}
+	return r;
+}
+
+static int note_odd(struct session *s, const struct tree *tree, int type)
+{
+	struct odd odd = { 0 };
+	int r;
+
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+
+		for (unsigned n = 1; n < k->n_threads; n++)
+			if (!kcmp_same(k->pid, k->threads[n].tid, type))
+				*vec_add(&odd) = &k->threads[n];
+	}
+	r = odd_note(s, tree, &odd, type);
+	free(odd.v);
+	return r;
+}
+
+/*
+ * What a task has only when it was needed: ids are 0 for who has none, as a fresh process does. Lists of
+ * adjustments of semaphores can be shared again; block I/O contexts cannot.
+ */
+static int note_lazy(struct session *s, const struct tree *tree, const pid_t *pids)
+{
+	own_mem pid_t *have = xalloc((tree->n + 1) * sizeof(*have));
+	own_mem uint32_t *ids = xalloc((tree->n + 1) * sizeof(*ids));
+	struct map first = { 0 }; /* who has an I/O context */
+	int r;
+
+	for (size_t i = 0; i < tree->n; i++)
+		have[i] = !pids[i] || kcmp_same(getpid(), pids[i], KCMP_SYSVSEM) ? 0 : pids[i];
+	r = note_shared(s, have, tree->n, KCMP_SYSVSEM, FIRST_ID, ids);
+	for (size_t i = 0; r == 0 && i < tree->n; i++)
+		if (ids[i]) {
+			tree->all[i]->ids->has_sysvsem_id = true;
+			tree->all[i]->ids->sysvsem_id = ids[i];
+		}
+	for (size_t i = 0; i < tree->n; i++)
+		have[i] = !pids[i] || kcmp_same(getpid(), pids[i], KCMP_IO) ? 0 : pids[i];
+	if (r == 0)
+		r = note_shared(s, have, tree->n, KCMP_IO, FIRST_ID, ids);
+	for (size_t i = 0; r == 0 && i < tree->n; i++) {
+		const struct task *with = ids[i] ? map_get(&first, ids[i]) : NULL;
+
+		if (with)
+			session_warn(s, "tasks %d and %d share an I/O context (CLONE_IO); each gets its own: a priority that one sets is no longer the other's",
+				     with->vpid, tree->all[i]->vpid);
+		else if (ids[i])
+			map_put(&first, ids[i], tree->all[i]);
+	}
+	map_free(&first);
 	return r;
 }
 
@@ -94,10 +142,13 @@ int pstree_note_ids(struct session *s, struct tree *tree)
 {
 	static const int kinds[] = { KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND };
 	own_mem uint32_t *ids = xalloc((tree->n + 1) * 4 * sizeof(*ids));
+	own_mem pid_t *pids = xalloc((tree->n + 1) * sizeof(*pids));
 	int r = 0;
 
+	for (size_t i = 0; i < tree->n; i++)
+		pids[i] = tree->all[i]->state == TASK_DEAD ? 0 : tree->all[i]->pid;
 	for (unsigned k = 0; r == 0 && k < 4; k++)
-		r = note_shared(s, tree, kinds[k], FIRST_ID, ids + k * tree->n);
+		r = note_shared(s, pids, tree->n, kinds[k], FIRST_ID, ids + k * tree->n);
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
 		struct task *t = tree->all[i];
 
@@ -111,8 +162,13 @@ int pstree_note_ids(struct session *s, struct tree *tree)
 		t->ids->files_id = ids[tree->n + i];
 		t->ids->fs_id = ids[2 * tree->n + i];
 		t->ids->sighand_id = ids[3 * tree->n + i];
-		r = note_threads(s, tree, t);
 	}
+	if (r == 0)
+		r = note_lazy(s, tree, pids);
+	if (r == 0)
+		r = note_odd(s, tree, KCMP_FILES);
+	if (r == 0)
+		r = note_odd(s, tree, KCMP_FS);
 	return r < 0 ? r : spawn_check(s, tree);
 }
 
@@ -186,7 +242,7 @@ static int fs_path(struct session *s, struct task *k, const char *name, uint32_t
 
 	if (r < 0)
 		return session_fail(s, r, "task %d: find its %s", k->vpid, name);
-	return fd_put_path(s, k, fd, link, ret_id);
+	return fd_put_path(s, k, fd, link, NULL, ret_id);
 }
 
 /* k may be a thread's view; its image bears the number of that thread */
@@ -220,7 +276,7 @@ int pstree_dump_fs(struct session *s, struct tree *tree)
 			continue;
 		r = fs_dump(s, k, k->vpid);
 		for (unsigned n = 1; r == 0 && n < k->n_threads; n++)
-			if (k->threads[n].own_fs)
+			if (k->threads[n].fs_id)
 				r = fs_dump(s, k->threads[n].apart, k->threads[n].vtid);
 	}
 	return r;
@@ -432,8 +488,6 @@ static int thread_restore_fs(struct session *s, struct thread *t, const FsEntry 
 		r = lend_fds(s, t, fds, 2, nums);
 	if (r == 0) {
 		batch_start(s, &b, t);
-		if (t != task_leader(t->task))
-			call1(&b, "directories of its own", SYS_unshare, CLONE_FS);
 		if (!is_our_root(fds[0])) {
 			call1(&b, "root: enter", SYS_fchdir, nums[0]);
 			call1(&b, "root: set", SYS_chroot, batch_str(&b, "."));
@@ -455,7 +509,7 @@ int pstree_restore_fs(struct session *s, struct task *k)
 	int r = thread_restore_fs(s, task_leader(k), k->fs);
 
 	for (unsigned n = 1; r == 0 && n < k->n_threads; n++)
-		if (k->threads[n].own_fs)
+		if (k->threads[n].fs_id)
 			r = thread_restore_fs(s, &k->threads[n], k->threads[n].fs);
 	return r;
 }

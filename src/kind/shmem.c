@@ -26,13 +26,21 @@ static int shmem_range(struct session *s, struct page_out *o, int fd, char *buf,
 		if (n == 0)
 			break;
 		memset(buf + n, 0, page_up(n) - n);
-		r = page_out_sparse(o, at, page_up(n) / PAGE, buf, &zero);
+		if (map_get(session_map(s, "shmem zeroes"), 0))
+			r = page_out_add(o, at, page_up(n) / PAGE, buf);
+		else
+			r = page_out_sparse(o, at, page_up(n) / PAGE, buf, &zero);
 		if (r < 0)
 			return r;
 		s->stats.shpages_scanned += page_up(n) / PAGE;
 		at += page_up(n);
 	}
 	return 0;
+}
+
+void shmem_keep_zeroes(struct session *s)
+{
+	map_put(session_map(s, "shmem zeroes"), 0, s);
 }
 
 int shmem_dump(struct session *s, uint64_t shmid, int fd, uint64_t size)

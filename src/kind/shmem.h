@@ -18,6 +18,8 @@ uint64_t shmem_huge(int fd);
  * @size: bytes; need not be a multiple of the page size
  */
 int shmem_dump(struct session *s, uint64_t shmid, int fd, uint64_t size);
+/** shmem_keep_zeroes - from now on shmem_dump() stores pages of zeroes, too: somebody tells them from missing ones */
+void shmem_keep_zeroes(struct session *s);
 /** shmem_restore - write what was stored into fd, a fresh object of at least that size */
 int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size);
 /**

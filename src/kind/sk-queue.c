@@ -3,8 +3,9 @@
  * sk-queue: what waits in receive queues.
  *
  * Kept:   bytes, borders of messages, descriptors at their place, senders where the receiver asks for them.
- * Lost:   names of senders that are gone, urgent data (refused), an empty message that a former look
- *         (of the task or of a dump) has marked as seen and that is not the first.
+ * Lost:   names of senders that are gone, where urgent data was that has been read, an empty message that a former
+ *         look (of the task or of a dump) has marked as seen and that is not the first. Refused: urgent data behind
+ *         descriptors, or of a socket with SO_PASSCRED or SO_PEEK_OFF, where its place does not show.
  * Kernel: net/unix/af_unix.c, unix_stream_read_generic(), __unix_dgram_recvmsg().
  *
  * Queues are read with MSG_PEEK at an offset (SO_PEEK_OFF), which is put back afterwards; a stream without
@@ -17,6 +18,7 @@
 #include "kind/fd.h"
 #include "kind/ids.h"
 #include "kind/inet-queue.h"
+#include "kind/unix-urgent.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -46,6 +48,7 @@ struct seen {
 	bool has_cred;
 	struct ucred cred;
 	struct inet_head *inet; /* of UDP */
+	bool urgent;
 };
 
 /* what one look at a queue shows */
@@ -60,6 +63,7 @@ struct peek {
 	bool cut, end;
 	bool udp;
 	struct inet_head inet;
+	struct unix_urgent urgent;
 	struct seen *first, **last;
 };
 
@@ -164,6 +168,7 @@ static int packet_write(struct session *s, struct task *task, uint32_t id, const
 	e.n_scm = p->n_fds ? 1 : 0;
 	e.id_for = id;
 	e.length = p->n;
+	e.has_urgent = e.urgent = p->urgent;
 	if (p->has_cred)
 		packet_cred(s, &e, &p->cred);
 	if (p->inet && inet_head_entry(p->inet, &inet))
@@ -174,12 +179,13 @@ static int packet_write(struct session *s, struct task *task, uint32_t id, const
 }
 
 /* Remember the first n bytes of what was seen, with its descriptors. */
-static int peek_keep(struct peek *p, size_t n)
+static int peek_keep(struct peek *p, size_t n, bool urgent)
 {
 	struct seen *k = xalloc(sizeof(*k));
 
 	k->data = xmemdup(p->buf, n);
 	k->n = n;
+	k->urgent = urgent;
 	k->fds = xmemdup(p->fds, p->n_fds * sizeof(int));
 	k->n_fds = p->n_fds;
 	k->has_cred = p->has_cred;
@@ -226,17 +232,16 @@ static int rights_begin(struct session *s, int fd, const struct peek *p, size_t 
 	return 0;
 }
 
-/* Bytes from off on: those before a packet with descriptors, or that packet. */
+/* Bytes from off on: those before a packet with descriptors, or that packet; or the urgent one. */
 static int stream_piece(struct session *s, int fd, struct peek *p,
 			size_t off, size_t *ret_n)
 {
+	bool urgent = p->urgent.any && !p->urgent.hidden && off == p->urgent.at;
 	size_t plain = 0;
-	int r = peek_at(s, fd, p, off, p->max - off);
+	int r = peek_at(s, fd, p, off, urgent ? 1 : p->max - off);
 
 	if (r < 0 || p->end || !p->n)
-		return r < 0 ? r
-			     : session_fail(s, -ENOTSUP,
-					    "socket: has urgent data (MSG_OOB) in its queue, which cannot be checkpointed yet");
+		return r < 0 ? r : session_fail(s, -EIO, "socket: its queue shows less than is in it");
 	if (p->n_fds)
 		r = rights_begin(s, fd, p, off, p->n, &plain);
 	if (r < 0) {
@@ -253,7 +258,7 @@ static int stream_piece(struct session *s, int fd, struct peek *p,
 		r = peek_at(s, fd, p, off, p->n);
 	}
 	*ret_n = p->n;
-	return r < 0 ? r : peek_keep(p, p->n);
+	return r < 0 ? r : peek_keep(p, p->n, urgent);
 }
 
 static int stream_pieces(struct session *s, int fd, struct peek *p)
@@ -277,7 +282,7 @@ static int stream_whole(struct session *s, int fd, struct peek *p, size_t total)
 		r = 1;
 	peek_close(p);
 	if (r == 0)
-		r = peek_keep(p, total);
+		r = peek_keep(p, total, false);
 	free(p->buf);
 	p->buf = NULL;
 	return r;
@@ -287,7 +292,7 @@ static int stream_whole(struct session *s, int fd, struct peek *p, size_t total)
 static int stream_look(struct session *s, int fd, struct peek *p, size_t total)
 {
 	size_t len = page_up(total) + PAGE;
-	int r;
+	int r = 0;
 
 	if (!total)
 		return 0;
@@ -297,7 +302,13 @@ static int stream_look(struct session *s, int fd, struct peek *p, size_t total)
 		return session_fail(s, -errno, "socket: memory for its queue");
 	}
 	p->max = total;
-	r = stream_pieces(s, fd, p);
+	if (p->urgent.hidden) {
+		p->max--;
+		p->buf[0] = p->urgent.byte;
+		r = peek_keep(p, 1, true);
+	}
+	if (r == 0)
+		r = stream_pieces(s, fd, p);
 	munmap(p->buf, len);
 	p->buf = NULL;
 	return r;
@@ -336,7 +347,7 @@ static int first_empty(struct session *s, int fd, struct peek *p, int type)
 		peek_close(p);
 		return r;
 	}
-	return peek_keep(p, 0);
+	return peek_keep(p, 0, false);
 }
 
 /* Messages have borders; a look at an offset shows the message that begins there. */
@@ -358,7 +369,7 @@ static int messages_look(struct session *s, int fd, struct peek *p,
 		}
 		off += p->n;
 		r = off > INT32_MAX ? session_fail(s, -E2BIG, "socket: too much in its queue")
-				    : peek_keep(p, p->n);
+				    : peek_keep(p, p->n, false);
 	}
 	return r;
 }
@@ -415,17 +426,15 @@ int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int
 
 	if (poll(&ask, 1, 0) <= 0 || !(ask.revents & (POLLIN | POLLPRI)))
 		return 0;
-	if (ask.revents & POLLPRI)
-		return session_fail(s, -ENOTSUP,
-				    "socket 0x%x: has urgent data (MSG_OOB) in its queue, which cannot be checkpointed; let the program read it first",
-				    id);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &l.was, &len) < 0 ||
 	    (type != SOCK_DGRAM && ioctl(fd, FIONREAD, &l.bytes) < 0))
 		return session_fail(s, -errno, "socket 0x%x: how much is in its queue", id);
 	l.p = xalloc(sizeof(*l.p));
 	l.p->last = &l.p->first;
 	l.p->udp = udp;
-	if (type == SOCK_STREAM && l.was < 0)
+	if (!udp && unix_urgent_look(fd, &l.p->urgent) < 0)
+		r = session_fail(s, -ENOTSUP, "socket 0x%x: " UNIX_URGENT_UNTOLD, id);
+	else if (type == SOCK_STREAM && l.was < 0 && !l.p->urgent.any)
 		r = l.bytes ? stream_whole(s, fd, l.p, l.bytes) : 0;
 	r = seen_write(s, task, id, l.p, r == 1 ? look(&l) : r);
 	free(l.p->buf);
@@ -548,7 +557,7 @@ static int packet_send(struct session *s, const struct sk_packet *p, int fd, int
 		control_add(&m, &at, SCM_RIGHTS, fds, p->e->scm[0]->n_rights * sizeof(int));
 	control_cred(s, &m, &at, p->e);
 	do {
-		n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL | (p->e->urgent ? MSG_OOB : 0));
 		if (n < 0 && errno != EINTR)
 			return session_fail(s, -errno, "socket 0x%x: put %u bytes into its queue",
 					    p->e->id_for, p->e->length);

@@ -4,8 +4,8 @@
  *
  * Kept:   ids, keys, owners and creators, modes, sizes, contents (messages with types, in order), locked
  *         (SHM_LOCK) and removed segments that are still attached, qbytes.
- * Lost:   times and last pids; what stands behind a segment's end in its last page; undo adjustments of
- *         semaphores, which the kernel shows to nobody: who may have some is reported. A segment nobody has attached is attached for a moment to be read.
+ * Lost:   times and last pids; what stands behind a segment's end in its last page. A segment nobody has attached is
+ *         attached for a moment to be read.
  * Kernel: ipc/shm.c, sem.c, msg.c; MSG_COPY and kernel.{shm,sem,msg}_next_id of
  *         CONFIG_CHECKPOINT_RESTORE; a segment's id is the inode number of its mappings.
  */
@@ -21,7 +21,6 @@
 #include "kind/shmem.h"
 
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
@@ -296,16 +295,6 @@ int sysv_dump(struct session *s, const struct ns *ns)
 
 /* ---- preflight ---- */
 
-/* A task has an undo list once it used SEM_UNDO, or had a thread; we have none to compare with. */
-static void undo_report(struct session *s, const struct task *k)
-{
-	if (k->state != TASK_DEAD && syscall(SYS_kcmp, getpid(), k->pid, KCMP_SYSVSEM, 0, 0) > 0)
-		session_warn(s, "task %d: may have semaphores to be undone at its end (SEM_UNDO); that is not kept",
-			     k->vpid);
-	for (const struct task *c = k->first_child; c; c = c->next)
-		undo_report(s, c);
-}
-
 /* With shm_rmid_forced, segments that nobody has attached live as long as their creator. */
 static int forced_check(struct session *s, int max)
 {
@@ -331,7 +320,7 @@ int sysv_preflight(struct session *s, const struct ns *ns)
 	struct seminfo sem = { 0 };
 	struct msginfo msg = { 0 };
 	union semarg arg = { .info = &sem };
-	int max = shmctl(0, SHM_INFO, (struct shmid_ds *)&shm), r;
+	int max = shmctl(0, SHM_INFO, (struct shmid_ds *)&shm);
 
 	if (max < 0 || semctl(0, 0, SEM_INFO, arg) < 0 || msgctl(0, MSG_INFO, (struct msqid_ds *)&msg) < 0)
 		return session_fail(s, -errno, "ipc namespace %u: count its objects", ns->id);
@@ -340,8 +329,5 @@ int sysv_preflight(struct session *s, const struct ns *ns)
 		return session_fail(s, -ENOTSUP,
 				    "ipc namespace %u: holds System V objects, for which the kernel needs CONFIG_CHECKPOINT_RESTORE",
 				    ns->id);
-	r = shm.used_ids ? forced_check(s, max) : 0;
-	if (r == 0 && sem.semusz)
-		undo_report(s, ns->task);
-	return r;
+	return shm.used_ids ? forced_check(s, max) : 0;
 }

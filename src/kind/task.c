@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #define KINDS_MAX 64
+#define ASK_AHEAD 32 /* processes whose agents work while the answers of others are read */
 
 struct asking {
 	struct batch batch;
@@ -48,7 +49,9 @@ static CoreEntry *core_new(struct session *s, const struct thread *t)
 		c->thread_core->cg_set = cgroup_set(s, t);
 		c->thread_core->has_files_id = t->files_id;
 		c->thread_core->files_id = t->files_id;
-		c->thread_core->has_own_fs = c->thread_core->own_fs = t->own_fs;
+		c->thread_core->has_own_fs = c->thread_core->own_fs = t->fs_id;
+		if (t->apart)
+			c->ids = xmemdup(t->apart->ids, sizeof(*c->ids));
 		c->thread_info = xalloc(sizeof(*c->thread_info));
 		thread_info_x86__init(c->thread_info);
 	}
@@ -146,10 +149,10 @@ static int thread_dump(struct session *s, struct thread *t, struct asking *a)
 	return r;
 }
 
-static int process_dump(struct session *s, struct task *k)
+static int process_ask(struct session *s, struct task *k, struct asking **ret)
 {
 	bool dead = k->state == TASK_DEAD;
-	own_mem struct asking *a = dead ? NULL : xalloc(k->n_threads * sizeof(*a));
+	struct asking *a = *ret = dead ? NULL : xalloc(k->n_threads * sizeof(*a));
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < k->n_threads; i++) {
@@ -159,8 +162,15 @@ static int process_dump(struct session *s, struct task *k)
 		if (r == 0 && i == 0 && k->leader_dead) /* another one's agent, who has its own turn yet */
 			r = thread_dump(s, &k->threads[i], &a[i]);
 	}
+	return r;
+}
+
+static int process_dump(struct session *s, struct task *k, struct asking *a)
+{
+	int r = 0;
+
 	for (unsigned i = k->leader_dead; r == 0 && i < k->n_threads; i++)
-		r = thread_dump(s, &k->threads[i], dead ? NULL : &a[i]);
+		r = thread_dump(s, &k->threads[i], a ? &a[i] : NULL);
 	return r;
 }
 
@@ -178,10 +188,18 @@ int task_note_all(struct session *s, struct tree *tree)
 
 int task_dump_all(struct session *s, struct tree *tree)
 {
+	struct asking *a[ASK_AHEAD] = { NULL };
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < tree->n; i++)
-		r = process_dump(s, tree->all[i]);
+	for (size_t i = 0, next = 0; r == 0 && i < tree->n; i++) {
+		for (; r == 0 && next < tree->n && next < i + ASK_AHEAD; next++)
+			r = process_ask(s, tree->all[next], &a[next % ASK_AHEAD]);
+		if (r == 0)
+			r = process_dump(s, tree->all[i], a[i % ASK_AHEAD]);
+		free(take_mem(a[i % ASK_AHEAD]));
+	}
+	for (size_t i = 0; i < ASK_AHEAD; i++)
+		free(a[i]);
 	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
 		if (task_kinds[n]->dump_end)
 			r = task_kinds[n]->dump_end(s);
@@ -249,7 +267,7 @@ static int core_read_old(struct session *s, struct thread *t)
 	return r;
 }
 
-/* A thread with tables of its own. */
+/* A thread with tables of its own; images made before ids were there tell of no two that share one. */
 static int core_apart(struct session *s, struct thread *t)
 {
 	const ThreadCoreEntry *c = t->core->thread_core;
@@ -257,10 +275,11 @@ static int core_apart(struct session *s, struct thread *t)
 	if (!c || t == task_leader(t->task))
 		return 0;
 	t->files_id = c->has_files_id ? c->files_id : 0;
-	t->own_fs = c->has_own_fs && c->own_fs;
-	return !t->own_fs ? 0
-			  : image_read_one(s, MAGIC_FS, &fs_entry__descriptor, (ProtobufCMessage **)&t->fs,
-					   "fs-%d.img", t->vtid);
+	if (c->has_own_fs && c->own_fs)
+		t->fs_id = t->core->ids ? t->core->ids->fs_id : UINT32_MAX - t->vtid;
+	return !t->fs_id ? 0
+			 : image_read_one(s, MAGIC_FS, &fs_entry__descriptor, (ProtobufCMessage **)&t->fs,
+					  "fs-%d.img", t->vtid);
 }
 
 static int core_kinds(struct session *s, const struct thread *t)

@@ -438,27 +438,25 @@ int note_running(struct session *s, struct tree *tree, pid_t root)
 	return note_below(&n, NULL, root, 0);
 }
 
-int note_shared(struct session *s, const struct tree *tree, int type, uint32_t first, uint32_t *ids)
+int note_shared(struct session *s, const pid_t *pids, size_t n, int type, uint32_t first, uint32_t *ids)
 {
-	own_mem size_t *sorted = xalloc((tree->n + 1) * sizeof(*sorted));
-	size_t n = 0;
+	own_mem size_t *sorted = xalloc((n + 1) * sizeof(*sorted));
+	size_t known = 0;
 
 	/* kcmp() orders objects, so each is found among those known by bisection */
-	for (size_t i = 0; i < tree->n; i++) {
-		size_t lo = 0, hi = n;
+	for (size_t i = 0; i < n; i++) {
+		size_t lo = 0, hi = known;
 		bool same = false;
 
 		ids[i] = 0;
-		if (tree->all[i]->state == TASK_DEAD)
+		if (!pids[i])
 			continue;
 		while (lo < hi && !same) {
 			size_t mid = lo + (hi - lo) / 2;
-			long r = syscall(SYS_kcmp, tree->all[i]->pid, tree->all[sorted[mid]]->pid, type,
-					 0, 0);
+			long r = syscall(SYS_kcmp, pids[i], pids[sorted[mid]], type, 0, 0);
 
 			if (r < 0)
-				return session_fail(s, -errno, "task %d: compare with task %d",
-						    tree->all[i]->vpid, tree->all[sorted[mid]]->vpid);
+				return session_fail(s, -errno, "task %d: compare with task %d", pids[i], pids[sorted[mid]]);
 			if (r == 0) {
 				ids[i] = ids[sorted[mid]];
 				same = true;
@@ -470,9 +468,27 @@ int note_shared(struct session *s, const struct tree *tree, int type, uint32_t f
 		}
 		if (same)
 			continue;
-		memmove(sorted + lo + 1, sorted + lo, (n - lo) * sizeof(*sorted));
+		memmove(sorted + lo + 1, sorted + lo, (known - lo) * sizeof(*sorted));
 		sorted[lo] = i;
-		ids[i] = first + n++;
+		ids[i] = first + known++;
 	}
 	return 0;
+}
+
+int note_apart(struct thread *t)
+{
+	struct task *a = t->apart;
+	char path[32];
+
+	if (a)
+		return 0;
+	t->apart = a = xmemdup(t->task, sizeof(*a));
+	a->view = t;
+	a->pid = t->tid;
+	a->leader_dead = false;
+	a->ids = xmemdup(t->task->ids, sizeof(*a->ids));
+	snprintf(path, sizeof(path), "/proc/%d", t->tid);
+	a->proc = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	a->pidfd = fd_high(syscall(SYS_pidfd_open, t->tid, O_EXCL /* PIDFD_THREAD, Linux 6.9 */));
+	return a->proc < 0 || a->pidfd < 0 ? -errno : 0;
 }

@@ -286,7 +286,7 @@ static unsigned clone_call(struct batch *b, const struct thread *t, uint64_t fla
 }
 
 /* by's children are born in that pid namespace from now on; NULL: the root task's. */
-static int birthplace(struct session *s, struct task *by, struct pidns *in)
+static int birthplace(struct session *s, struct thread *by, struct pidns *in)
 {
 	own_fd int root = -1;
 	struct batch b;
@@ -301,22 +301,23 @@ static int birthplace(struct session *s, struct task *by, struct pidns *in)
 		root = fd_high(openat(s->tree->root->proc, "ns/pid", O_RDONLY | O_CLOEXEC));
 	fd = in ? in->fd : root;
 	if (fd < 0)
-		return session_fail(s, -ESRCH, "task %d: open a pid namespace for its children", by->vpid);
-	r = lend_fd(s, task_leader(by), fd, &num);
+		return session_fail(s, -ESRCH, "thread %d: open a pid namespace for its children", by->vtid);
+	r = lend_fd(s, by, fd, &num);
 	if (r < 0)
 		return r;
-	batch_start(s, &b, task_leader(by));
+	batch_start(s, &b, by);
 	n = call2(&b, NULL, SYS_setns, num, CLONE_NEWPID);
 	call1(&b, NULL, SYS_close, num);
 	r = batch_run(&b);
 	if (r == 0 && batch_ret(&b, n) < 0)
-		r = session_fail(s, batch_ret(&b, n), "task %d: set the pid namespace of its children", by->vpid);
+		r = session_fail(s, batch_ret(&b, n), "thread %d: set the pid namespace of its children", by->vtid);
 	return r;
 }
 
-int spawn_birthplace(struct session *s, struct task *k)
+static int thread_birthplace(struct session *s, struct thread *t)
 {
-	uint32_t id = k->ids && k->ids->has_pid_for_children_ns_id ? k->ids->pid_for_children_ns_id : 0;
+	const TaskKobjIdsEntry *ids = thread_ids(t);
+	uint32_t id = ids && ids->has_pid_for_children_ns_id ? ids->pid_for_children_ns_id : 0;
 	struct pidns *p = s->tree->pidns;
 	struct batch b;
 
@@ -325,12 +326,23 @@ int spawn_birthplace(struct session *s, struct task *k)
 	while (p && p->id != id)
 		p = p->next;
 	if (p)
-		return pidns_sees(k->pidns, p)
-			       ? birthplace(s, k, p)
-			       : session_fail(s, -EBADMSG, "ids-%d.img: children of the task cannot be in pid namespace %u", k->vpid, id);
-	batch_start(s, &b, task_leader(k));
+		return pidns_sees(t->task->pidns, p)
+			       ? birthplace(s, t, p)
+			       : session_fail(s, -EBADMSG, "task %d: children of thread %d cannot be in pid namespace %u",
+					      t->task->vpid, t->vtid, id);
+	batch_start(s, &b, t);
 	call1(&b, "pid namespace for children: make", SYS_unshare, CLONE_NEWPID);
 	return batch_run(&b);
+}
+
+int spawn_birthplace(struct session *s, struct task *k)
+{
+	int r = 0;
+
+	for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
+		if (!n || k->threads[n].core->ids)
+			r = thread_birthplace(s, &k->threads[n]);
+	return r;
 }
 
 /* by clones child; CLONE_PARENT: as its sibling. */
@@ -394,13 +406,13 @@ static int clone_by(struct session *s, struct task *by, struct task *child, uint
 
 	if (needs_between(by, child))
 		return clone_between(s, by, child, flags);
-	r = in == by->pidns ? 0 : birthplace(s, by, in);
+	r = in == by->pidns ? 0 : birthplace(s, task_leader(by), in);
 	if (task_first(child))
 		flags |= CLONE_NEWPID;
 	if (r == 0)
 		r = clone_in(s, by, child, flags);
 	if (r == 0 && in != by->pidns && !by->helper)
-		r = birthplace(s, by, by->pidns);
+		r = birthplace(s, task_leader(by), by->pidns);
 	return r < 0 || child->helper || child->pidns == child->parent->pidns ? r : group_of_outside(s, child);
 }
 
@@ -451,15 +463,21 @@ static const struct {
 	{ CLONE_FILES, offsetof(TaskKobjIdsEntry, files_id), "descriptors" },
 	{ CLONE_FS, offsetof(TaskKobjIdsEntry, fs_id), "working directory" },
 	{ CLONE_SIGHAND, offsetof(TaskKobjIdsEntry, sighand_id), "signal handlers" },
+	{ CLONE_SYSVSEM, offsetof(TaskKobjIdsEntry, sysvsem_id), "semaphore adjustments" },
 };
 #define N_SHARES (sizeof(shares) / sizeof(shares[0]))
+
+static uint32_t share_id(const struct task *k, size_t share)
+{
+	return k->ids ? *(const uint32_t *)((const char *)k->ids + shares[share].at) : 0;
+}
 
 static uint64_t common(const struct task *a, const struct task *b)
 {
 	uint64_t flags = 0;
 
-	for (size_t i = 0; a->ids && b->ids && i < N_SHARES; i++)
-		if (!memcmp((char *)a->ids + shares[i].at, (char *)b->ids + shares[i].at, sizeof(uint32_t)))
+	for (size_t i = 0; i < N_SHARES; i++)
+		if (share_id(a, i) && share_id(a, i) == share_id(b, i))
 			flags |= shares[i].flag;
 	return flags;
 }
@@ -720,17 +738,23 @@ int spawn_session(struct session *s, struct task *k)
 
 /* ---- threads ---- */
 
-/* The pid that we see of a thread whose namespace's number is known. */
-static int threads_find(struct session *s, struct task *k)
+int spawn_find_threads(struct session *s, struct task *k)
 {
+	struct map planned = { 0 }; /* by their own numbers */
 	char path[64];
 	own_dir DIR *d = NULL;
 	struct dirent *e;
+	int r = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", k->pid);
 	d = opendir(path);
-	while (d && (e = readdir(d))) {
+	if (!d)
+		return session_fail(s, -errno, "task %d: list its threads", k->vpid);
+	for (unsigned i = 1; i < k->n_threads; i++)
+		map_put(&planned, thread_self(&k->threads[i]), &k->threads[i]);
+	while (r == 0 && (e = readdir(d))) {
 		own_mem char *status = NULL;
+		struct thread *t;
 		const char *p;
 		pid_t tid = atoi(e->d_name), vtid = 0;
 
@@ -742,61 +766,173 @@ static int threads_find(struct session *s, struct task *k)
 			continue;
 		for (size_t n = strcspn(p, "\n"); n && p[n - 1] != '\t';)
 			n--, vtid = atoi(p + n);
-		for (unsigned i = 1; i < k->n_threads; i++)
-			if (thread_self(&k->threads[i]) == vtid) {
-				int r = k->in_user ? numbers_check(s, &k->threads[i], status) : 0;
-
-				if (r < 0)
-					return r;
-				k->threads[i].tid = tid;
-			}
+		t = map_get(&planned, vtid);
+		if (t)
+			t->tid = tid;
+		r = t && k->in_user ? numbers_check(s, t, status) : 0;
 	}
-	for (unsigned i = 1; i < k->n_threads; i++)
-		if (k->threads[i].tid < 0)
-			return session_fail(s, -ESRCH, "task %d: thread %d is gone", k->vpid,
-					    k->threads[i].vtid);
-	return 0;
+	map_free(&planned);
+	return r;
 }
 
-static int clone_threads(struct session *s, struct task *k, struct batch *b, unsigned from)
+#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+
+/* Run the calls of a batch that clones the n threads of list. */
+static int threads_clone(struct session *s, struct batch *b, struct thread *const *list)
 {
 	int r = batch_run(b);
 
 	for (unsigned n = 0; r == 0 && n < b->n; n++) {
 		if (batch_ret(b, n) == -EEXIST)
-			r = pid_taken(s, k->threads[from + n].vtid);
+			r = pid_taken(s, list[n]->vtid);
 		else if (batch_ret(b, n) < 0)
-			r = session_fail(s, batch_ret(b, n), "task %d: clone thread %d", k->vpid,
-					 k->threads[from + n].vtid);
+			r = session_fail(s, batch_ret(b, n), "task %d: clone thread %d", list[n]->task->vpid,
+					 list[n]->vtid);
 	}
 	batch_clear(b);
 	return r;
 }
 
+/* Is there anything but memory and signal handlers that it may not share with its process? */
+static bool is_apart(const struct thread *t)
+{
+	return t != task_leader(t->task) && (t->files_id || t->fs_id || t->core->ids);
+}
+
 int spawn_threads(struct session *s, struct task *k)
 {
-	const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-			       CLONE_SYSVSEM;
+	own_mem struct thread **list = xalloc(k->n_threads * sizeof(*list));
+	unsigned n = 0, from = 0;
 	struct batch b;
 	int r = 0;
 
-	if (k->n_threads < 2)
-		return 0;
+	for (unsigned i = 1; i < k->n_threads; i++)
+		if (!is_apart(&k->threads[i]))
+			list[n++] = &k->threads[i];
 	batch_start(s, &b, task_leader(k));
-	for (unsigned i = 1, from = 1; r == 0 && i < k->n_threads; i++) {
-		bool last = k->in_user || i + 1 == k->n_threads; /* where numbers are not chosen, one by one */
+	for (unsigned i = 0; r == 0 && i < n; i++) {
+		bool last = k->in_user || i + 1 == n; /* where numbers are not chosen, one by one */
 
-		if (k->in_user)
-			r = numbers_prepare(s, &k->threads[i], k->in_user);
+		r = k->in_user ? numbers_prepare(s, list[i], k->in_user) : 0;
 		if (r < 0)
-			return r;
-		clone_call(&b, &k->threads[i], flags, k->in_user, NULL);
+			break;
+		clone_call(&b, list[i], THREAD_FLAGS | CLONE_FS | CLONE_FILES, k->in_user, NULL);
 		if (!last && batch_room(&b, 1, 256))
 			continue;
-		r = clone_threads(s, k, &b, from);
+		r = threads_clone(s, &b, list + from);
 		from = i + 1;
 	}
-	return r < 0 ? r : threads_find(s, k);
+	return r;
+}
+
+/*
+ * Threads that share one of two things with another: who has what already, by files_id, by fs_id, by both.
+ * What two have in common one of them had from the other, so they form no circles.
+ */
+struct kin_threads {
+	struct map files, fs, both;
+};
+
+static uint64_t both_ids(const struct thread *t)
+{
+	return (uint64_t)t->files_id << 32 | t->fs_id;
+}
+
+static void kin_add(struct kin_threads *kin, struct thread *t)
+{
+	if (!map_get(&kin->files, t->files_id))
+		map_put(&kin->files, t->files_id, t);
+	if (!map_get(&kin->fs, t->fs_id))
+		map_put(&kin->fs, t->fs_id, t);
+	if (!map_get(&kin->both, both_ids(t)))
+		map_put(&kin->both, both_ids(t), t);
+}
+
+/* From whom t can be born now; NULL: it shares things with two that have nothing in common. */
+static struct thread *kin_cloner(const struct kin_threads *kin, const struct thread *t, uint64_t *ret_flags)
+{
+	struct thread *both = map_get(&kin->both, both_ids(t));
+	struct thread *files = map_get(&kin->files, t->files_id), *fs = map_get(&kin->fs, t->fs_id);
+
+	*ret_flags = THREAD_FLAGS | (files ? CLONE_FILES : 0) | (fs ? CLONE_FS : 0);
+	if (files && fs)
+		return both;
+	return files ? files : fs ? fs : task_leader(t->task);
+}
+
+static bool is_kin(const struct kin_threads *kin, const struct thread *t)
+{
+	return map_get(&kin->files, t->files_id) || map_get(&kin->fs, t->fs_id);
+}
+
+/* From its process's mount namespace there is a way to all others. */
+static bool is_home(const struct thread *t)
+{
+	return !t->core->ids || !t->task->ids || t->core->ids->mnt_ns_id == t->task->ids->mnt_ns_id;
+}
+
+/* The next to be born: one that shares something with those who are there, if possible; at home, if possible. */
+static unsigned kin_next(const struct kin_threads *kin, struct thread *const *list, unsigned n)
+{
+	unsigned best = 0, best_rank = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned rank = is_kin(kin, list[i]) * 2 + is_home(list[i]);
+
+		if (rank > best_rank)
+			best = i, best_rank = rank;
+	}
+	return best;
+}
+
+int spawn_threads_apart(struct session *s, struct task *k,
+			int (*born)(struct session *s, struct thread *t, const struct thread *by))
+{
+	own_mem struct thread **list = xalloc(k->n_threads * sizeof(*list));
+	struct kin_threads kin = { 0 };
+	unsigned n = 0;
+	int r = 0;
+
+	for (unsigned i = 1; i < k->n_threads; i++)
+		if (is_apart(&k->threads[i]))
+			list[n++] = &k->threads[i];
+	kin_add(&kin, task_leader(k));
+	while (r == 0 && n) {
+		unsigned i = kin_next(&kin, list, n);
+		struct thread *t = list[i], *by;
+		struct batch b;
+		uint64_t flags;
+
+		by = kin_cloner(&kin, t, &flags);
+		if (!by) {
+			r = session_fail(s, -EBADMSG, "core-%d.img: what the thread shares with others cannot be", t->vtid);
+			break;
+		}
+		r = k->in_user ? numbers_prepare(s, t, k->in_user) : 0;
+		if (r < 0)
+			break;
+		batch_start(s, &b, by);
+		clone_call(&b, t, flags, k->in_user, NULL);
+		r = threads_clone(s, &b, &t);
+		if (r == 0)
+			r = born(s, t, by);
+		kin_add(&kin, t);
+		list[i] = list[--n];
+	}
+	map_free(&kin.files);
+	map_free(&kin.fs);
+	map_free(&kin.both);
+	return r;
+}
+
+int spawn_check_threads(struct session *s, struct task *k)
+{
+	int r = k->n_threads > 1 ? spawn_find_threads(s, k) : 0;
+
+	for (unsigned i = 1; r == 0 && i < k->n_threads; i++)
+		if (k->threads[i].tid < 0)
+			r = session_fail(s, -ESRCH, "task %d: thread %d is gone", k->vpid, k->threads[i].vtid);
+	return r;
 }
 
 /* ---- groups ---- */

@@ -33,9 +33,19 @@ pid_t spawn_spare(const struct tree *tree, pid_t below);
 int spawn_session(struct session *s, struct task *k);
 /** spawn_groups - when all tasks exist: process groups, those of dead leaders too */
 int spawn_groups(struct session *s, struct tree *tree);
-/** spawn_threads - the other threads of a task */
+/** spawn_threads - the other threads of a task, but for those that do not share everything with it */
 int spawn_threads(struct session *s, struct task *k);
-/** spawn_birthplace - the pid namespace of the children that it will have, when all tasks and threads exist */
+/**
+ * spawn_threads_apart - those: after the others, one by one
+ * @born: called after each birth; by: whose namespaces it is in
+ */
+int spawn_threads_apart(struct session *s, struct task *k,
+			int (*born)(struct session *s, struct thread *t, const struct thread *by));
+/** spawn_find_threads - the pids, as we see them, of the threads that exist by now */
+int spawn_find_threads(struct session *s, struct task *k);
+/** spawn_check_threads - find them all, or fail */
+int spawn_check_threads(struct session *s, struct task *k);
+/** spawn_birthplace - the pid namespace of the children that its threads will have, when all tasks and threads exist */
 int spawn_birthplace(struct session *s, struct task *k);
 /** spawn_zombies - let the dead die */
 int spawn_zombies(struct session *s, struct tree *tree);

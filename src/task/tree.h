@@ -46,10 +46,11 @@ struct thread {
 	struct area *area; /* the agent's memory in this mm, NULL before inject */
 	unsigned slot;	   /* its slot there */
 	CoreEntry *core;   /* dump: being filled; restore: as read. Owned */
-	uint32_t files_id; /* descriptors of its own (unshare(CLONE_FILES)), else 0 */
-	bool own_fs;	   /* directories of its own */
+	/* what it does not have in common with its process, but maybe with other threads of it: */
+	uint32_t files_id; /* descriptors (unshare(CLONE_FILES)), else 0 */
+	uint32_t fs_id;	   /* working directory, root, umask, else 0 */
 	FsEntry *fs;	   /* restore: those. Owned */
-	struct task *apart; /* dump: with files_id or own_fs, a view of it as a task. Owned */
+	struct task *apart; /* dump: if it has any of that, or other namespaces, a view of it as a task. Owned */
 };
 
 struct task {
@@ -68,6 +69,7 @@ struct task {
 	int pidfd;
 	struct thread *threads; /* [0] is the leader; zombies have that one only */
 	unsigned n_threads;
+	const struct thread *view; /* dump: it shows this thread (thread.apart); NULL: it is a process */
 	TaskKobjIdsEntry *ids; /* owned */
 	FsEntry *fs;	       /* restore: owned */
 	MmEntry *mm;	       /* dump: filled by mem_note(); restore: as read. Owned, unless mm_of is set */
@@ -144,6 +146,11 @@ static inline bool task_first(const struct task *k)
 static inline struct thread *task_leader(const struct task *k)
 {
 	return &k->threads[0];
+}
+/** thread_ids - restore: ids of a thread, which are its process's unless its core has some */
+static inline const TaskKobjIdsEntry *thread_ids(const struct thread *t)
+{
+	return t != task_leader(t->task) && t->core && t->core->ids ? t->core->ids : t->task->ids;
 }
 
 #endif

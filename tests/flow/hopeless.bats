@@ -20,7 +20,6 @@ refused() { # refused WHAT TEXT
 }
 
 @test "memfd_secret" { refused secret "secret memory"; }
-@test "userfaultfd" { refused userfaultfd "is a userfaultfd"; }
 @test "a perf event" { refused perf "end the measurement first"; }
 @test "a BPF map of another sort" { refused bpf-map "whose contents the kernel does not give back"; }
 

@@ -152,7 +152,7 @@ while True:
 		kill -9 "$d" 2>/dev/null || true
 		wait "$d" || true
 		until_true settled
-		gone "$PID" || break # it was quick enough
+		until_true gone "$PID" || break # it was quick enough: no task is just ending
 	done
 	[ ! -e "$IMG/port.end" ]
 	! gone "$PID" || restore --tcp-established

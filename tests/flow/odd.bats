@@ -44,4 +44,3 @@ teardown() {
 	start_kind odd tun-attached
 	refused "the host's network namespace"
 }
-@test "a listener of seccomp notifications: refused" { start_kind odd listener; refused "seccomp notification"; }

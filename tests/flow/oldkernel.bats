@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Dumps without ioctl(PAGEMAP_SCAN), as before Linux 6.7: pages are found by reading /proc/PID/pagemap.
+# Dumps without ioctl(PAGEMAP_SCAN), as before Linux 6.7: pages are found by reading /proc/PID/pagemap. Restores without
+# prctl(PR_TIMER_CREATE_RESTORE_IDS), as before 6.15: ids of timers are counted up to.
 load ../kit/helper
 
 setup() {
@@ -25,11 +26,14 @@ start() { # start PROGRAM CASE
 	PID=$!
 	until_true test -e "$IMG/d/ready"
 }
-old_dump() { "$BUILD/tests/kit/noscan" "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
+old_dump() { "$BUILD/tests/kit/older" "$BUILD/stasis" dump -t "$PID" -D "$IMG/img" "$@"; }
 
-@test "the call is the one that is denied" {
-	run "$BUILD/tests/kit/noscan" "$BUILD/stasis" check --feature pagemap_scan
-	[ "$status" -eq 1 ]
+@test "the calls are the ones that are denied" {
+	for what in pagemap_scan timer_cr_ids; do
+		"$BUILD/stasis" check --feature $what
+		run "$BUILD/tests/kit/older" "$BUILD/stasis" check --feature $what
+		[ "$status" -eq 1 ]
+	done
 }
 
 @test "memory of forked tasks, private and shared" {
@@ -67,4 +71,16 @@ old_dump() { "$BUILD/tests/kit/noscan" "$BUILD/stasis" dump -t "$PID" -D "$IMG/i
 	until_true gone "$PID"
 	restore
 	verify
+}
+
+@test "ids of timers" {
+	for case in all many; do
+		rm -f "$IMG"/d/*
+		start timers $case
+		dump
+		until_true gone "$PID"
+		"$BUILD/tests/kit/older" "$BUILD/stasis" restore -D "$IMG/img" -d
+		verify
+		until_true gone "$PID"
+	done
 }

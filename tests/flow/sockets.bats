@@ -59,7 +59,10 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "TCP urgent data of which the urgent byte was read" { kept urgent-read; }
 @test "TCP urgent data in line, with more behind it and the end" { kept urgent-inline; }
 @test "a client that a listener with TCP_DEFER_ACCEPT lets wait" { kept deferred; }
-@test "urgent data of a unix socket" { refuses unix-oob "urgent"; }
+@test "urgent data of a unix socket" { kept unix-oob; }
+@test "urgent data of a unix socket, all before it was read" { kept unix-oob-first; }
+@test "urgent data of a unix socket in line" { kept unix-oob-inline; }
+@test "urgent data of a unix socket whose place does not show" { refuses unix-oob-passcred "whose place among"; }
 @test "an MPTCP connection" { refuses mptcp-client "GODEBUG=multipathtcp=0"; }
 @test "AF_XDP" { refuses xdp "AF_XDP"; }
 @test "AF_VSOCK" { refuses vsock "AF_VSOCK"; }

@@ -24,10 +24,6 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 @test "threads with ids, capabilities, seccomp, policy, nice, CPU, I/O priority, name, signals of their own" {
 	keeps states apart
 }
-@test "a thread with a namespace of its own is refused" {
-	start_kind states own-namespace
-	refused "is in a uts namespace of its own"
-}
 @test "that the restorer's end is that of a parent is said" {
 	start_kind states all
 	dump

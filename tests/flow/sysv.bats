@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: sysv mem/sysv ns/ipc
+# Shows: sysv mem/sysv ns/ipc task/semundo
 # System V IPC, judged by the program that uses it.
 load ../kit/kind
 
@@ -41,14 +41,13 @@ restored() { [ "$(du -sk "$IMG/img" | cut -f 1)" -lt 4000 ]; } # a sparse segmen
 	verify
 }
 
-@test "SEM_UNDO is reported" {
-	own
-	start_kind sysv undo
-	run dump
+@test "SEM_UNDO: what a task will leave behind" { own; keeps sysv undo; }
+@test "SEM_UNDO that has come to nothing" { own; keeps sysv undo-none; }
+@test "SEM_UNDO of the host's semaphores is reported" {
+	start_kind sysv undo-host
+	run dump -R
 	[ "$status" -eq 0 ]
-	[[ "$output" == *SEM_UNDO* ]]
-	until_true gone "$PID"
-	restore
+	[[ "$output" == *"semaphores of the host"*SEM_UNDO* ]]
 	verify
 }
 

@@ -9,3 +9,4 @@ teardown() { teardown_kind; }
 
 looked() { dump -R && dump -R; }
 @test "timers on every clock" { keeps timers all; }
+@test "hundreds of timers, between whose ids others are missing" { keeps timers many; }

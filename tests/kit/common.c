@@ -86,6 +86,7 @@ static void events(void)
 	in = hold("inotify", inotify_init1(IN_NONBLOCK));
 	CHECK(inotify_add_watch(in, ".", IN_DELETE_SELF) >= 0);
 	hold("fanotify", fanotify_init(FAN_CLASS_NOTIF, O_RDONLY));
+	hold("userfaultfd", syscall(SYS_userfaultfd, O_NONBLOCK));
 	hold("pidfd", syscall(SYS_pidfd_open, getpid(), 0));
 	m = hold("terminal, master", posix_openpt(O_RDWR | O_NOCTTY));
 	CHECK(unlockpt(m) == 0);

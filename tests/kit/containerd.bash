@@ -6,7 +6,7 @@ load ../kit/image
 setup_containerd() {
 	PATH=$BUILD:$PATH
 	DIR=$(mktemp -d)
-	NAMESPACE=stasis-$$-$BATS_TEST_NUMBER
+	NAMESPACE=stasis-${DIR##*.} # pids are those of other runs, too, and runc keeps all their state in one place
 	cat > "$DIR/config.toml" <<-END
 		version = 2
 		root = "$DIR/root"
@@ -38,6 +38,7 @@ teardown_containerd() {
 	kill "$DAEMON" 2>/dev/null || true
 	wait "$DAEMON" 2>/dev/null || true
 	find /sys/fs/cgroup -mindepth 2 -depth -path "*/$NAMESPACE*" -type d -exec rmdir {} + 2>/dev/null || true
+	rmdir "/run/containerd/runc/$NAMESPACE" 2>/dev/null || true
 	rm -rf --one-file-system "$DIR"
 }
 

@@ -29,8 +29,6 @@ static int made(const char *what)
 			       ? -1
 			       : 0;
 	}
-	if (!strcmp(what, "userfaultfd"))
-		return syscall(SYS_userfaultfd, 0);
 	if (!strcmp(what, "perf")) {
 		struct perf_event_attr a = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(a),
 					     .config = PERF_COUNT_SW_TASK_CLOCK };

@@ -92,8 +92,10 @@ ready_or_ended() { is_ready "$1" || ! kill -0 "$PID" 2>/dev/null; }
 
 # cycle OPTION...: the next generation
 cycle() {
+	local pid all
+	all=$(tree_of "$PID")
 	dump "$@"
-	until_true gone "$PID"
+	for pid in $all; do until_true gone "$pid"; done
 	rm -f "$IMG/pid"
 	restore "${OPTS[@]}" --pidfile "$IMG/pid" "$@"
 	PID=$(cat "$IMG/pid")

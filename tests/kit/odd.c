@@ -7,12 +7,9 @@
 #define _GNU_SOURCE
 #include "judge.h"
 
-#include <linux/filter.h>
 #include <linux/if_tun.h>
-#include <linux/seccomp.h>
 #include <net/if.h>
 #include <semaphore.h>
-#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -208,22 +205,6 @@ static void tun_device(int attach)
 static void tun(void) { tun_device(0); }
 static void tun_attached(void) { tun_device(1); }
 
-static void listener(void)
-{
-	struct sock_filter f[] = {
-		{ BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr) },
-		{ BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_getppid },
-		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF },
-		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW },
-	};
-	struct sock_fprog p = { 4, f };
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &p) < 0)
-		exit(3);
-	wait_term();
-}
-
 /* files below a deleted directory, one of which is the working directory of a child, deleted deeper */
 static void below(void)
 {
@@ -260,7 +241,7 @@ int main(int argc, char **argv)
 	static const struct judge_case cases[] = {
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
-		{ "tun-attached", tun_attached, NULL }, { "listener", listener, NULL }, { NULL, NULL, NULL },
+		{ "tun-attached", tun_attached, NULL }, { NULL, NULL, NULL },
 	};
 
 	if (judge_begin(argc, argv) < 0)

@@ -382,10 +382,43 @@ static void none_check(void)
 
 /* ---- unix ---- */
 
+static volatile sig_atomic_t told_urgent;
+
+static void on_urgent(int sig)
+{
+	told_urgent++;
+}
+
+/* Its owner is told once, now. */
 static void unix_oob(void)
 {
-	must(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds) && send(fds[0], "abc", 3, MSG_OOB) == 3 &&
-	     send(fds[0], "def", 3, 0) == 3, "MSG_OOB");
+	signal(SIGURG, on_urgent);
+	must(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds) && !fcntl(fds[1], F_SETOWN, getpid()) &&
+	     send(fds[0], "abc", 3, MSG_OOB) == 3 && send(fds[0], "def", 3, 0) == 3 && told_urgent == 1, "MSG_OOB");
+}
+
+static void unix_oob_first(void)
+{
+	char c[2];
+
+	unix_oob();
+	must(recv(fds[1], c, 2, 0) == 2, "recv");
+}
+
+static void unix_oob_inline(void)
+{
+	int on = 1;
+
+	unix_oob();
+	must(!setsockopt(fds[1], SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), "in line");
+}
+
+static void unix_oob_passcred(void)
+{
+	int on = 1;
+
+	unix_oob();
+	must(!setsockopt(fds[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), "SO_PASSCRED");
 }
 
 static void unix_oob_check(void)
@@ -395,6 +428,27 @@ static void unix_oob_check(void)
 	check(recv(fds[1], c, 8, 0) == 2 && !memcmp(c, "ab", 2), "before the mark");
 	check(recv(fds[1], c, 8, MSG_OOB) == 1 && c[0] == 'c', "urgent byte");
 	check(recv(fds[1], c, 8, 0) == 3 && !memcmp(c, "def", 3), "after the mark");
+	check(told_urgent == 1 && fcntl(fds[1], F_GETOWN) == getpid(), "owner");
+}
+
+static void unix_oob_first_check(void)
+{
+	char c[9] = "";
+	int on = 0;
+
+	check(!ioctl(fds[1], SIOCATMARK, &on) && on, "at the mark");
+	check(recv(fds[1], c, 8, MSG_OOB) == 1 && c[0] == 'c', "urgent byte");
+	check(recv(fds[1], c, 8, 0) == 3 && !memcmp(c, "def", 3) && told_urgent == 1, "after the mark");
+}
+
+static void unix_oob_inline_check(void)
+{
+	char c[9] = "";
+	int on = 0;
+
+	check(recv(fds[1], c, 8, 0) == 2 && !memcmp(c, "ab", 2), "before the mark");
+	check(!ioctl(fds[1], SIOCATMARK, &on) && on, "at the mark");
+	check(recv(fds[1], c, 8, 0) == 4 && !memcmp(c, "cdef", 4) && told_urgent == 1, "the rest");
 }
 
 static struct sockaddr_un name;
@@ -635,6 +689,9 @@ static const struct {
 	{ "datagrams", datagrams, datagrams_check },
 	{ "errors", errors, none_check },
 	{ "unix-oob", unix_oob, unix_oob_check },
+	{ "unix-oob-first", unix_oob_first, unix_oob_first_check },
+	{ "unix-oob-inline", unix_oob_inline, unix_oob_inline_check },
+	{ "unix-oob-passcred", unix_oob_passcred, unix_oob_check },
 	{ "autobound", autobound, autobound_check },
 	{ "reuseport", reuseport, reuseport_check },
 	{ "fanout", fanout, fanout_check },

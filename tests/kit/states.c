@@ -451,22 +451,6 @@ static bool mask_check(void)
 	return sigpending(&s) == 0 && sigismember(&s, 44) == 1 && sigprocmask(SIG_BLOCK, NULL, &s) == 0 &&
 	       sigismember(&s, 44) == 1 && sigismember(&s, 45) == 0;
 }
-static char uts_link[64];
-static bool own_ns_set(void)
-{
-	ssize_t n;
-
-	if (unshare(CLONE_NEWUTS) < 0 || sethostname("own", 3) < 0)
-		return false;
-	n = readlink("/proc/thread-self/ns/uts", uts_link, sizeof(uts_link) - 1);
-	return n > 0;
-}
-static bool own_ns_check(void)
-{
-	char name[64];
-
-	return gethostname(name, sizeof(name)) == 0 && !strcmp(name, "own");
-}
 
 static const struct state {
 	const char *name;
@@ -509,7 +493,6 @@ static const struct state {
 	{ "own-ioprio", ioprio_set, ioprio_check, 2 },
 	{ "own-name", own_name_set, own_name_check, 2 },
 	{ "own-mask", mask_set, mask_check, 2 },
-	{ "own-namespace", own_ns_set, own_ns_check, 1 },
 };
 #define STATES (sizeof(states) / sizeof(states[0]))
 

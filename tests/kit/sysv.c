@@ -143,14 +143,71 @@ static void forced(int detached)
 	finish();
 }
 
+/* Semaphores before a child has used them, with it, and after its end. */
 static void undo(void)
 {
+	static const struct { int before, ops[4], with, after; } want[] = {
+		{ 100, { 1 }, 101, 100 },	       { 100, { -7 }, 93, 100 },	   { 100, { -90, 20, -30 }, 0, 100 },
+		{ 0, { 32767, -32767 }, 0, 0 },	       { 32767, { -20000 }, 12767, 32767 }, { 10, { 5 }, 15, 10 },
+		{ 0, { 16384 }, 16384, 0 },	       { 3, { 0 }, 3, 3 },
+	};
+	enum { N = sizeof(want) / sizeof(want[0]), FIRST = 3 };
+	int other = semget(IPC_PRIVATE, 3, IPC_CREAT | 0600), sem = semget(IPC_PRIVATE, N + FIRST, IPC_CREAT | 0600), p[2];
+	char c = 0;
+	pid_t pid;
+
+	CHECK(other >= 0 && pipe(p) == 0);
+	for (int i = 0; i < N; i++)
+		CHECK(semctl(sem, FIRST + i, SETVAL, want[i].before) == 0);
+	pid = fork();
+	for (int i = 0; pid == 0 && i < N; i++)
+		for (int k = 0; k < 4 && want[i].ops[k]; k++) {
+			struct sembuf op = { FIRST + i, want[i].ops[k], SEM_UNDO | IPC_NOWAIT };
+
+			CHECK(semop(sem, &op, 1) == 0);
+		}
+	if (pid == 0) { /* one that is out of balance: only what was taken is given back */
+		struct sembuf ops[] = { { 0, 32767, 0 }, { 0, -32767, SEM_UNDO }, { 1, 32767, 0 }, { 1, -7, 0 },
+					{ 2, 20000, SEM_UNDO }, { 2, -20000, 0 }, { 2, 12767, SEM_UNDO }, { 2, 20000, 0 } };
+
+		CHECK(semop(sem, ops, 8) == 0 && write(p[1], &why[0], 1) == 1);
+		for (;;)
+			pause();
+	}
+	CHECK(read(p[0], &c, 1) == 1 && !c);
+	wait_term();
+	for (int i = 0; i < N; i++)
+		CHECK(semctl(sem, FIRST + i, GETVAL) == want[i].with);
+	CHECK(semctl(sem, 0, GETVAL) == 0 && semctl(sem, 1, GETVAL) == 32760 && semctl(sem, 2, GETVAL) == 32767);
+	kill(pid, SIGKILL);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+	for (int i = 0; i < N; i++)
+		CHECK(semctl(sem, FIRST + i, GETVAL) == want[i].after);
+	CHECK(semctl(sem, 0, GETVAL) == 32767 && semctl(sem, 1, GETVAL) == 32760 && semctl(sem, 2, GETVAL) == 0);
+	CHECK(semctl(other, 0, GETVAL) == 0);
+	finish();
+}
+
+/* A thread needs a list of adjustments, too, but nothing is in it. */
+static void undo_none(void)
+{
 	int sem = semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
-	struct sembuf up = { .sem_op = 1, .sem_flg = SEM_UNDO };
+	struct sembuf ops[] = { { 0, 5, SEM_UNDO }, { 0, -5, SEM_UNDO }, { 0, 1, 0 } };
+
+	CHECK(semop(sem, ops, 3) == 0);
+	wait_term();
+	CHECK(semctl(sem, 0, GETVAL) == 1 && semctl(sem, 0, IPC_RMID) == 0);
+	finish();
+}
+
+static void undo_host(void)
+{
+	int sem = semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+	struct sembuf up = { 0, 5, SEM_UNDO };
 
 	CHECK(semop(sem, &up, 1) == 0);
 	wait_term();
-	CHECK(semctl(sem, 0, GETVAL) == 1);
+	CHECK(semctl(sem, 0, IPC_RMID) == 0);
 	finish();
 }
 
@@ -164,6 +221,10 @@ int main(int argc, char **argv)
 		forced(1);
 	else if (!strcmp(argv[1], "undo"))
 		undo();
+	else if (!strcmp(argv[1], "undo-none"))
+		undo_none();
+	else if (!strcmp(argv[1], "undo-host"))
+		undo_host();
 	all();
 	return 0;
 }

@@ -131,6 +131,25 @@ static void all(void)
 	pthread_barrier_wait(&barrier);
 }
 
+/* More than one batch asks for, of ids with gaps. */
+static void many(void)
+{
+	int id[2000];
+
+	for (int n = 0; n < 2000; n++)
+		id[n] = make(CLOCK_MONOTONIC, SIGEV_SIGNAL, 0);
+	for (int n = 0; n < 2000; n++)
+		if (n % 7)
+			syscall(SYS_timer_delete, id[n]);
+		else
+			arm(id[n], 1000 + n, n);
+	wait_term();
+	for (int n = 0; n < 2000; n += 7)
+		CHECK(left(id[n]) > 900 + n && left(id[n]) < 1000 + n);
+	CHECK(syscall(SYS_timer_delete, id[1]) == -1 && syscall(SYS_timer_delete, id[1999]) == -1);
+	CHECK(make(CLOCK_MONOTONIC, SIGEV_NONE, 0) > id[1995]);
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_sigaction = on_ring, .sa_flags = SA_SIGINFO | SA_RESTART };
@@ -139,6 +158,9 @@ int main(int argc, char **argv)
 		return 2;
 	sigaction(SIGRTMIN + 1, &sa, NULL);
 	pthread_barrier_init(&barrier, NULL, 2);
-	all();
+	if (!strcmp(argv[1], "many"))
+		many();
+	else
+		all();
 	finish();
 }

@@ -95,3 +95,16 @@ stopped() { # stopped ID: the task is killed and removed
 	grep -m1 Error "$DIR/work/dump.log" | grep -q -- --tcp-established
 	task_is one RUNNING
 }
+
+@test "stasis list, checkpoint, show by the container's id; its restore is containerd's" {
+	id=box-$NAMESPACE # others may run in other namespaces
+	counter "$id"
+	[ "$(stasis list --json | jq -r --arg id "$id" '.[] | select(.id == $id) | "\(.manager) \(.runtime) \(.status)"')" = "containerd runc running" ]
+	run -0 stasis checkpoint "$id" -D "$DIR/img" --leave-running
+	[[ $output == *"stasis show $DIR/img (only containerd itself"* ]]
+	again
+	stasis check "$DIR/img"
+	[ "$(stasis show "$DIR/img" --json | jq -r '"\(.id) \(.engine)"')" = "$id containerd" ]
+	run -1 stasis restore "$DIR/img"
+	[[ $output == *"$id belongs to containerd"* ]]
+}

@@ -92,3 +92,20 @@ connected() { d exec one cat /proc/net/tcp | grep -q " 01 "; }
 	state_is one running
 	again
 }
+
+@test "stasis list, checkpoint, show by the container's name; its restore is Docker's" {
+	export STASIS_RUNTIME_ROOT=$DIR/exec/runtime-runc/moby
+	counter one
+	[ "$(stasis list --json | jq -r '.[] | select(.name == "one") | "\(.manager) \(.runtime) \(.status) \(.image)"')" = "docker runc running $IMAGE" ]
+	run -0 stasis checkpoint one --export "$DIR/one.tar" --leave-running
+	[[ $output == *"stasis show $DIR/one.tar (only docker itself"* ]]
+	again
+	[ "$(stasis show "$DIR/one.tar" --json | jq -r '"\(.name) \(.engine) \(.tasks[0].name)"')" = "one docker sh" ]
+	stasis check "$DIR/one.tar"
+	stasis checkpoint one -D "$DIR/img"
+	until_true state_is one exited
+	run -1 stasis restore "$DIR/img"
+	[[ $output == *"one belongs to docker"* ]]
+	d start one >/dev/null
+	again
+}

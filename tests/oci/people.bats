@@ -554,14 +554,67 @@ EOF
 
 @test "completion: commands, options, containers" {
 	up b
-	# shellcheck disable=SC2016
-	complete_line() {
-		bash -c '. "$1"; COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); COMPREPLY=(); _stasis; printf "%s\n" "${COMPREPLY[@]}"' \
-			bash "$BATS_TEST_DIRNAME/../../contrib/completions/stasis" "$@"
-	}
-	complete_line stasis ch | grep -qx checkpoint
-	complete_line stasis checkpoint --exp | grep -qx -- --export
-	complete_line stasis checkpoint "${ID%?}" | grep -qx "$ID"
-	complete_line stasis help re | grep -qx restore
-	! complete_line stasis list --exp | grep -q export
+	mkdir checkpoint-dir
+	for shell in bash zsh; do
+		/usr/bin/python3 "$BATS_TEST_DIRNAME/../kit/complete.py" "$shell" "$BATS_TEST_DIRNAME/../../contrib/completions" \
+			"stasis checkp" "stasis checkpoint --exp" "stasis checkpoint ${ID%?}" "stasis help resto" "stasis list --exp" \
+			"stasis restore --js" "stasis dump --leave-r" "stasis checkpoint x --compress gz" "stasis show checkpoint-d" >said
+		sed 's/ *$//' said | diff - <(cat <<-X
+			stasis checkpoint
+			stasis checkpoint --export
+			stasis checkpoint $ID
+			stasis help restore
+			stasis list --exp
+			stasis restore --json
+			stasis dump --leave-running
+			stasis checkpoint x --compress gzip
+			stasis show checkpoint-dir/
+			X
+		) || { echo "$shell"; return 1; }
+	done
+}
+
+@test "--json: what came of a checkpoint and of a restore, whether it went well or not" {
+	up b
+	pid=$(pid_of "$ID")
+	run -0 --separate-stderr stasis checkpoint "$ID" --json -R --evasive-devices --display-stats -D c1
+	jq -e --arg id "$ID" --arg d "$DIR" --argjson p "$pid" '.ok and .id == $id and .runtime == "runc" and .pid == $p and .state == "running" and
+		.images == $d + "/c1" and .log == $d + "/c1/dump.log" and .pids[0] == 1 and .frozen_us > 0 and .memory > 0 and
+		(.warnings | any(startswith("evasive-devices: ")))' <<<"$output"
+	[ -z "$stderr" ]
+	run -1 --separate-stderr stasis checkpoint "$ID" --json -D c1
+	jq -e '.ok == false and (.error | test("c1: holds a checkpoint already")) and .warnings == [] and .log == null' <<<"$output"
+	[[ $stderr == *"holds a checkpoint already"* ]]
+	run -0 --separate-stderr stasis checkpoint "$ID" --export c2.tar --json
+	jq -e --arg d "$DIR" '.ok and .archive == $d + "/c2.tar" and .images == null and .log == null and .state == "ended" and
+		(.warnings | any(test("--whole-rootfs")))' <<<"$output"
+	run -0 --separate-stderr stasis restore c1 --json
+	jq -e --arg id "$ID" --arg d "$DIR" '.ok and .id == $id and .images == $d + "/c1" and .known_to_runtime and .restore_us > 0' <<<"$output"
+	[ "$(jq .pid <<<"$output")" = "$(pid_of "$ID")" ]
+	runs
+	run -1 --separate-stderr stasis restore c1 --json
+	jq -e '.ok == false and (.error | test("runs already"))' <<<"$output"
+	says 1 "goes to standard output" stasis checkpoint "$ID" --json -o - -D c3
+	# people are told what the log warns of
+	run -0 --separate-stderr stasis checkpoint "$ID" --evasive-devices -D c3
+	[[ $stderr == "stasis: warning: evasive-devices"* && $output != *evasive* ]]
+}
+
+@test "a command or option that is none: which one was meant" {
+	says 1 "there is no command chekpoint; did you mean checkpoint?" stasis chekpoint web
+	says 1 "did you mean dump?" stasis dupm -t 1
+	says 1 "did you mean list?" stasis help lsit
+	says 1 "there is no command frobnicate (stasis help lists them)" stasis frobnicate
+	says 1 "did you mean --leave-running?" stasis checkpoint web --leave-runing
+	says 1 "did you mean --export?" stasis checkpoint web --exprot=x
+	says 1 "did you mean --json?" stasis list --jsno
+	says 1 "--frobnicate: there is no such option (stasis help list)" stasis list --frobnicate
+	says 1 "--tcp: may be short for several options" stasis checkpoint web --tcp
+	says 1 "no command is given" stasis
+	run -1 --separate-stderr criu dump --lave-running
+	[[ $output == Usage:* && $stderr == *"did you mean --leave-running?" ]]
+	run -1 --separate-stderr criu chekpoint
+	[[ $output == Usage:* && $stderr == "stasis: there is no command chekpoint" ]]
+	run -1 --separate-stderr criu restroe
+	[[ $stderr == *"did you mean restore?" ]]
 }

@@ -255,6 +255,57 @@ in volume" ]
 	[[ $output == *"requires root"* ]]
 }
 
+@test "stasis checkpoint --export: volumes with all that is in them, or without" {
+	counter one -v vol:/vol -v "empty:/own/empty"
+	p exec one sh -c 'echo in volume > /vol/file; busybox ln /vol/file /vol/same; mkdir -m 700 /vol/dir; busybox chown 12:34 /vol/dir'
+	stasis checkpoint one --export "$DIR/bare.tar" --ignore-volumes --leave-running
+	! tar -tf "$DIR/bare.tar" | grep volumes
+	stasis checkpoint one --export "$DIR/one.tar.zst"
+	n=$(last one)
+	p rm one >/dev/null
+	p volume rm vol empty >/dev/null
+	p container restore --import "$DIR/one.tar.zst" >/dev/null || why
+	onward one "$n"
+	p exec one sh -c 'cat /vol/same; busybox stat -c "%u:%g %a" /vol/dir; busybox stat -c %h /vol/file; ls /own/empty' >"$DIR/seen" 2>&1 || true; cat "$DIR/seen"
+	[ "$(cat "$DIR/seen")" = "in volume
+12:34 700
+2" ]
+	p rm -f -t 0 one >/dev/null
+	p volume rm vol empty >/dev/null
+	p container restore --ignore-volumes --import "$DIR/bare.tar" >/dev/null || why
+	until_true beyond one 3
+}
+
+# Debian's Podman has no SQLite: what it stores is put where Podman 5 has it, in a table as that makes it
+@test "stasis checkpoint --export: the configuration from an SQLite database" {
+	counter one
+	stasis checkpoint one --export "$DIR/one.tar" --leave-running >/dev/null
+	mkdir "$DIR/a" "$DIR/b"
+	tar -C "$DIR/a" -xf "$DIR/one.tar" config.dump
+	mv "$DIR/root/libpod/bolt_state.db" "$DIR/bolt"
+	run -0 --separate-stderr stasis checkpoint one --export "$DIR/two.tar" --leave-running
+	[[ $stderr == *"cannot be read there (No such file or directory)"* ]] || { echo "$stderr"; false; }
+	/usr/bin/python3 - "$DIR/root/db.sql" "$DIR/a/config.dump" <<-'PY'
+	import json, sqlite3, sys
+	text = open(sys.argv[2]).read()
+	c = json.loads(text)
+	db = sqlite3.connect(sys.argv[1])
+	db.execute("CREATE TABLE ContainerConfig(ID TEXT PRIMARY KEY NOT NULL, Name TEXT UNIQUE NOT NULL, PodID TEXT, JSON TEXT NOT NULL)")
+	db.execute("INSERT INTO ContainerConfig VALUES (?, ?, NULL, ?)", ("0" * 64, "other", "{}"))
+	db.execute("INSERT INTO ContainerConfig VALUES (?, ?, NULL, ?)", (c["id"], c["name"], text))
+	db.commit()
+	PY
+	run -0 --separate-stderr stasis checkpoint one --export "$DIR/three.tar"
+	[[ $stderr != *"cannot be read"* ]] || { echo "$stderr"; false; }
+	tar -C "$DIR/b" -xf "$DIR/three.tar" config.dump
+	diff "$DIR/a/config.dump" "$DIR/b/config.dump"
+	mv "$DIR/bolt" "$DIR/root/libpod/bolt_state.db"
+	n=$(last one)
+	p rm one >/dev/null
+	p container restore --import "$DIR/three.tar" >/dev/null || why
+	onward one "$n"
+}
+
 @test "stasis checkpoint --export: an archive that podman container restore --import takes" {
 	counter one --tmpfs /own
 	p exec one sh -c 'echo kept > /kept; rm /etc/group; echo own > /own/file'

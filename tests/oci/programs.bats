@@ -21,7 +21,7 @@ generations() {
 	done
 }
 goes_on() {
-	until_true test -s "$1"
+	until_true test -s "$1" || { cat "$DATA/out" >&2; false; }
 	until_true counts_beyond "$1" "$(number "$1")" || { cat "$DIR/out" >&2; false; }
 	[ ! -e "$1.wrong" ] || { cat "$1.wrong" >&2; false; }
 }
@@ -208,4 +208,12 @@ USER='.process.user = {"uid": 1000, "gid": 1000}'
 	until_true again_brief # its init reaps and respawns
 	kill -9 "$(pgrep -P "$(pid_of "$ID")" -f /data/steady)"
 	goes_on "$DATA/count"
+}
+
+@test "OpenMPI: three ranks and the daemon that started them" {
+	mpicc.openmpi -O1 -o "$DIR/ring" "$KIT/ring.c"
+	program "$USER" 'cd /data && mpirun.openmpi --oversubscribe -np 3 /prog/ring /data/count >/data/out 2>&1; echo $? > /data/ended' "$DIR/ring"
+	start b "$ID"
+	generations "$DATA/count" --tcp-established
+	[ ! -e "$DATA/ended" ]
 }

@@ -13,6 +13,7 @@
  * (closed, reused) while the watched one is still open elsewhere: the kernel is asked.
  */
 #include "kind/fd.h"
+#include "kind/notify.h"
 
 #include "base/list.h"
 #include "base/res.h"
@@ -110,6 +111,20 @@ static int target_find(struct session *s, const struct fd_view *v, const struct 
 			    v->task->vpid, v->num, g->added);
 }
 
+/* A listener comes into being only after epolls are complete. */
+static int target_check(struct session *s, const struct fd_view *v, uint32_t num)
+{
+	own_mem char *link = NULL;
+	char path[32];
+
+	snprintf(path, sizeof(path), "fd/%u", num);
+	if (text_readlink(v->task->proc, path, &link) < 0 || strcmp(link, NOTIFY_LINK))
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: epoll descriptor %d watches a seccomp listener (descriptor %u), which cannot be restored; let the program use poll() for it",
+			    v->task->vpid, v->num, num);
+}
+
 static int targets_read(struct session *s, const struct fd_view *v, struct targets *t)
 {
 	int r = 0;
@@ -124,6 +139,8 @@ static int targets_read(struct session *s, const struct fd_view *v, struct targe
 	for (size_t i = 0; r == 0 && i < t->n; i++)
 		if (t->v[i].e.tfd == UINT32_MAX)
 			r = target_find(s, v, t, &t->v[i]);
+	for (size_t i = 0; r == 0 && i < t->n; i++)
+		r = target_check(s, v, t->v[i].e.tfd);
 	return r;
 }
 

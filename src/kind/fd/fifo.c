@@ -49,7 +49,7 @@ static int fifo_dump(struct session *s, const struct fd_view *v)
 		r = fd_put_named(s, v, &e.regf_id);
 	/* what is in one that lies outside stays there, for whoever reads it */
 	e.pipe_id = v->st.st_ino;
-	if (r == 0 && !ghost_outside(v->task, v->link, &v->st))
+	if (r == 0 && !ghost_outside(ghost_home(s, v->task, v->fd), v->link, &v->st))
 		r = pipe_data_dump(s, &fifo_store, v, &e.pipe_id);
 	return r < 0 ? r : fd_put(s, v, &e.base);
 }

@@ -158,26 +158,10 @@ static int udp_check(struct session *s, const struct fd_view *v)
 	return 0;
 }
 
-/* A socket stays in the namespace it was made in; the image takes that for its task's. */
-static int ns_check(struct session *s, const struct fd_view *v)
-{
-	own_fd int ns = ioctl(v->fd, SIOCGSKNS);
-	struct stat its, tasks;
-
-	if (ns < 0 || fstat(ns, &its) < 0 || fstatat(v->task->proc, "ns/net", &tasks, 0) < 0 ||
-	    its.st_ino == tasks.st_ino)
-		return 0;
-	return session_fail(s, -ENOTSUP,
-			    "task %d: descriptor %d is a socket of another network namespace than the task's, which cannot be checkpointed yet",
-			    v->task->vpid, v->num);
-}
-
 static int inet_preflight(struct session *s, const struct fd_view *v)
 {
-	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL), r = ns_check(s, v);
+	int protocol = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
 
-	if (r < 0)
-		return r;
 	if (inet_opt(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM)
 		return tcp_check(s, v);
 	return is_udp(protocol) ? udp_check(s, v) : 0;
@@ -208,7 +192,7 @@ static struct inet_note *note_new(const struct fd_view *v)
 	n->e.src_addr = n->src;
 	n->e.dst_addr = n->dst;
 	n->e.has_ns_id = true;
-	n->e.ns_id = v->task->ids->net_ns_id;
+	n->e.ns_id = v->net_ns_id;
 	n->e.family = inet_opt(v->fd, SOL_SOCKET, SO_DOMAIN);
 	n->e.type = inet_opt(v->fd, SOL_SOCKET, SO_TYPE);
 	n->e.proto = inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);

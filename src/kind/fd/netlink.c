@@ -98,7 +98,7 @@ static int netlink_dump(struct session *s, const struct fd_view *v)
 	e.dst_group = peer.nl_groups ? __builtin_ctz(peer.nl_groups) + 1 : 0;
 	e.state = e.dst_portid || e.dst_group ? STATE_CONNECTED : own.nl_pid ? STATE_BOUND : 0;
 	e.has_ns_id = true;
-	e.ns_id = v->task->ids->net_ns_id;
+	e.ns_id = v->net_ns_id;
 	note_groups(&e, v->fd, own.nl_groups, words);
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
 		if (sol_opt(v->fd, SOL_NETLINK, options[i]) > 0)

@@ -180,8 +180,8 @@ static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEnt
 	e->type = (uint32_t)type;
 	e->id = v->id;
 	e->flags = v->flags;
-	e->has_ns_id = v->task->ids != NULL;
-	e->ns_id = v->task->ids ? v->task->ids->net_ns_id : 0;
+	e->has_ns_id = v->net_ns_id;
+	e->ns_id = v->net_ns_id;
 	if (ioctl(v->fd, SIOCINQ, &queued) == 0 && queued > 0)
 		session_warn(s, "packet socket 0x%x: packets that were not read yet are lost", v->id);
 	return sock_opts_get(s, v->fd, e->opts);

@@ -2,8 +2,8 @@
 /*
  * reg: files that are opened by their name: regular files, directories, memory and block devices.
  *
- * Kept:   path, position, access mode and status flags; size and mode are checked at restore, of a block device
- *         its number and size.
+ * Kept:   path, position, access mode and status flags; size and mode are checked at restore, of a mapped program or
+ *         library which build it is, of a block device its number and size.
  * Lost:   whether a block device was opened exclusively (O_EXCL), which does not show: reported. Files without a
  *         name (deleted, O_TMPFILE) are carried in the image, see ghost.h. Of an external file (--external
  *         file[MOUNT:INODE]) all but the key, by which whoever restores passes one in. A file outside of the
@@ -46,7 +46,7 @@ static bool reg_is(const struct fd_view *v)
 int fd_path_check(struct session *s, const struct fd_view *v)
 {
 	own_mem char *name = NULL, *external = fd_external(s, v);
-	int r = external ? 0 : ghost_check(s, v->task, &v->st, v->link, v->num, &name);
+	int r = external ? 0 : ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
 
 	return r < 0 ? r : 0;
 }
@@ -71,19 +71,20 @@ static void reg_describe(RegFileEntry *e, int fd, const struct stat *st, const c
 static int reg_put(struct session *s, struct task *task, RegFileEntry *e, int fd, const struct stat *st,
 		   const char *link, int num)
 {
+	struct task *home = ghost_home(s, task, fd);
 	own_mem char *name = NULL;
-	int how = ghost_check(s, task, st, link, num, &name), r;
+	int how = ghost_check(s, home, st, link, num, &name), r;
 
 	if (how < 0)
 		return how;
 	reg_describe(e, fd, st, name);
-	e->mnt_id = ghost_mount(task, fd);
+	e->mnt_id = ghost_mount(home, fd);
 	e->has_mnt_id = e->mnt_id > 0;
 	e->has_outside = e->outside = how == GHOST_OUTSIDE;
 	if ((e->flags & O_ACCMODE) == O_WRONLY && (e->flags & O_APPEND) && how != GHOST_CARRIED)
 		e->has_size = false; /* logs grow */
 	r = fd_put_id(s, FD_TYPES__REG, e->id, &e->base);
-	return r < 0 ? r : ghost_dump(s, task, how, fd, st, name, e->id);
+	return r < 0 ? r : ghost_dump(s, home, how, fd, st, name, e->id);
 }
 
 static int reg_put_open(struct session *s, const struct fd_view *v, uint32_t id)
@@ -134,7 +135,8 @@ int fd_put_named_as(struct session *s, const struct fd_view *v, uint32_t id)
 	return reg_put_open(s, v, id);
 }
 
-int fd_put_path(struct session *s, struct task *task, int fd, const char *link, uint32_t *ret_id)
+int fd_put_path(struct session *s, struct task *task, int fd, const char *link, const struct elf_id *build,
+		uint32_t *ret_id)
 {
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
 	FownEntry fown = FOWN_ENTRY__INIT;
@@ -144,6 +146,10 @@ int fd_put_path(struct session *s, struct task *task, int fd, const char *link, 
 		return session_fail(s, -errno, "task %d: %s: stat", task->vpid, link);
 	e.fown = &fown;
 	e.id = *ret_id = fd_new_id(s);
+	if (build) {
+		e.build_id = (uint32_t *)build->words;
+		e.n_build_id = build->n;
+	}
 	session_debug(s, "file 0x%x: path %s", e.id, link);
 	return reg_put(s, task, &e, fd, &st, link, -1);
 }
@@ -154,6 +160,25 @@ static int reg_dump_end(struct session *s)
 }
 
 /* ---- restore ---- */
+
+/* A library of another build may well have the same size; who has it mapped would run into other code. */
+static int build_check(struct session *s, const RegFileEntry *e, int fd)
+{
+	own_fd int again = -1;
+	struct elf_id here;
+
+	if (!e->n_build_id || !e->has_size || s->opts->file_size_only)
+		return 0;
+	again = fd_reopen(fd, O_RDONLY);
+	if (again < 0)
+		return session_fail(s, again, "file %s: open it, to see which build it is", e->name);
+	elf_id_of_file(again, &here);
+	if (here.n == e->n_build_id && !memcmp(here.words, e->build_id, here.n * sizeof(*here.words)))
+		return 0;
+	return session_fail(s, -EINVAL,
+			    "file %s: is another build of the program or library than at the checkpoint; put the right file there, or use --file-validation filesize",
+			    e->name);
+}
 
 static int reg_check(struct session *s, const RegFileEntry *e, int fd)
 {
@@ -176,7 +201,7 @@ static int reg_check(struct session *s, const RegFileEntry *e, int fd)
 		return session_fail(s, -EINVAL,
 				    "file %s: has %llu bytes, it had %llu at the checkpoint; put the right file there",
 				    e->name, (unsigned long long)st.st_size, (unsigned long long)e->size);
-	return 0;
+	return build_check(s, e, fd);
 }
 
 /* By its name, or once more what was made for it. */

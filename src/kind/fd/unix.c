@@ -18,6 +18,7 @@
 #include "kind/sock-opts.h"
 #include "kind/unix-diag.h"
 #include "kind/unix-name.h"
+#include "kind/unix-urgent.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -145,14 +146,13 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 	struct map *live = session_map(s, "unix live"), *loaded = session_map(s, "unix live loaded");
 	struct map *held = session_map(s, "unix held");
 	const struct task *root = v->task;
-	struct pollfd urgent = { v->fd, POLLPRI, 0 };
+	struct unix_urgent urgent;
 	const struct unix_diag *d;
 	char who[80];
 	int r = 0;
 
-	if (poll(&urgent, 1, 0) == 1 && urgent.revents & POLLPRI)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is a unix socket with urgent data (MSG_OOB), which cannot be checkpointed; let the program read it first",
+	if (unix_urgent_look(v->fd, &urgent) < 0)
+		return session_fail(s, -ENOTSUP, "task %d: descriptor %d is a unix socket that " UNIX_URGENT_UNTOLD,
 				    v->task->vpid, v->num);
 	if (foreign(v->task, "ns/net")) /* looked at when it is stopped */
 		return 0;
@@ -211,14 +211,13 @@ static struct unix_dumping *dumping(struct session *s)
 static int diag_of(struct session *s, const struct fd_view *v, const struct unix_diag **ret)
 {
 	struct map *all = session_map(s, "unix sockets"), *nets = session_map(s, "unix nets");
-	uint32_t net = v->task->ids ? v->task->ids->net_ns_id : 0;
 
-	if (!map_get(nets, net)) {
-		int r = unix_diag_load(s, net, all);
+	if (!map_get(nets, v->net_ns_id)) {
+		int r = unix_diag_load(s, v->net_ns_id, all);
 
 		if (r < 0)
 			return r;
-		map_put(nets, net, nets);
+		map_put(nets, v->net_ns_id, nets);
 	}
 	*ret = map_get(all, v->st.st_ino);
 	if (!*ret)
@@ -268,8 +267,8 @@ static int note_fill(struct session *s, struct note *n)
 	e->name.len = d->name_len;
 	e->has_shutdown = d->shutdown != 0;
 	e->shutdown = d->shutdown;
-	e->has_ns_id = n->v.task->ids && n->v.task->ids->net_ns_id;
-	e->ns_id = e->has_ns_id ? n->v.task->ids->net_ns_id : 0;
+	e->has_ns_id = n->v.net_ns_id;
+	e->ns_id = n->v.net_ns_id;
 	if (is_caller(s, d->peer)) {
 		e->uflags = UFLAG_SERVICE;
 		e->state = SK_CLOSE;
@@ -844,6 +843,20 @@ static int queue_by_stranger(struct session *s, struct sk *k)
 	return r < 0 ? r : sk_queue_send(s, k->queue, fd, k->e->type);
 }
 
+/* The owner (F_SETOWN) was told of urgent data already. */
+static int queue_by_peer(struct session *s, struct sk *k, int from)
+{
+	struct f_owner_ex owner = { 0 }, nobody = { .type = F_OWNER_PID };
+	int r;
+
+	if (fcntl(k->o->fd, F_GETOWN_EX, &owner) < 0 || (owner.pid && fcntl(k->o->fd, F_SETOWN_EX, &nobody) < 0))
+		return session_fail(s, -errno, "unix socket 0x%x: set its owner", k->e->id);
+	r = sk_queue_send(s, k->queue, from, k->e->type);
+	if (owner.pid && fcntl(k->o->fd, F_SETOWN_EX, &owner) < 0 && r == 0)
+		r = session_fail(s, -errno, "unix socket 0x%x: set its owner", k->e->id);
+	return r;
+}
+
 /* Through the other end; who has none is a datagram socket with a name, to which anybody can send. */
 static int link_queue(struct session *s, struct sk *k)
 {
@@ -852,7 +865,7 @@ static int link_queue(struct session *s, struct sk *k)
 	if (!k->queue)
 		return 0;
 	if (from >= 0)
-		return sk_queue_send(s, k->queue, from, k->e->type);
+		return queue_by_peer(s, k, from);
 	if (is_extern(k->peer) && (connects(k->e->type) || !k->e->name.len)) {
 		session_warn(s, "unix socket 0x%x: what its peer outside the tree had sent is not kept", k->e->id);
 		return 0;

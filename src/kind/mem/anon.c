@@ -3,7 +3,7 @@
  * anon: private anonymous memory: heap, stacks, arenas, MAP_PRIVATE|MAP_ANONYMOUS, also MAP_HUGETLB.
  *
  * Kept:   address, protection, growth, huge page advice, other advice, locks, pages.
- * Lost:   userfaultfd registration (its descriptor is refused).
+ * Lost:   nothing.
  * Kernel: mm/mmap.c; /proc/PID/smaps.
  */
 #include "kind/mem.h"

@@ -30,6 +30,16 @@ static uint64_t file_key(const struct mem_view *v, unsigned mode)
 	return (v->ino << 2 | mode) ^ v->dev << 40;
 }
 
+/* Its build is read where it is mapped: to read the file would be an event for whoever watches it. */
+static int file_put(struct session *s, const struct mem_view *v, int fd, const char *link, uint32_t *ret_id)
+{
+	struct elf_id build = { .n = 0 };
+
+	if (!v->e->pgoff && !(v->e->prot & PROT_WRITE))
+		elf_id_of_memory(v->task->pid, v->e->start, v->e->end, &build);
+	return fd_put_path(s, v->task, fd, link, &build, ret_id);
+}
+
 static int file_dump(struct session *s, const struct mem_view *v)
 {
 	struct map *known = session_map(s, "mapped file");
@@ -70,7 +80,7 @@ static int file_dump(struct session *s, const struct mem_view *v)
 	if (fd < 0)
 		return session_fail(s, -errno, "task %d: open the mapped file %s", v->task->vpid,
 				    v->name);
-	r = memfd ? fd_note(s, v->task, fd, &id) : fd_put_path(s, v->task, fd, link, &id);
+	r = memfd ? fd_note(s, v->task, fd, &id) : file_put(s, v, fd, link, &id);
 	if (r < 0)
 		return r;
 	map_put(known, file_key(v, mode), (void *)(uintptr_t)id);

@@ -93,18 +93,18 @@ static int peer_start(struct session *s, const struct thread *t, struct peer *p)
 	return 0;
 }
 
-/* One for each user of each pid namespace. */
+/* One for each user of each pid and user namespace. */
 static struct peer *peer_of(struct session *s, const struct thread *t)
 {
 	struct map *m = session_map(s, "landlock peers");
 	const CredsEntry *c = t->core->thread_core->creds;
-	struct stat st = { 0 };
+	struct stat pid = { 0 }, user = { 0 };
 	struct peer *p;
 	uint64_t key;
 
-	if (fstatat(t->task->proc, "ns/pid", &st, 0) < 0)
+	if (fstatat(t->task->proc, "ns/pid", &pid, 0) < 0 || fstatat(t->task->proc, "ns/user", &user, 0) < 0)
 		return NULL;
-	key = (uint64_t)c->uid << 32 ^ c->gid ^ st.st_ino * 0x9e3779b97f4a7c15ULL;
+	key = (uint64_t)c->uid << 32 ^ c->gid ^ (pid.st_ino << 32 | user.st_ino) * 0x9e3779b97f4a7c15ULL;
 	p = map_get(m, key);
 	if (p)
 		return p;

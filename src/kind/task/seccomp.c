@@ -3,7 +3,8 @@
  * seccomp: strict mode and filters of every thread.
  *
  * Kept:   the chain of filters, the LOG flag; one chain for all threads is installed with TSYNC.
- * Lost:   listeners (SECCOMP_FILTER_FLAG_NEW_LISTENER): their descriptor is refused as unknown.
+ *         A filter that one process has, and its listener (SECCOMP_FILTER_FLAG_NEW_LISTENER), see fd/notify.c.
+ * Lost:   listeners that no task of the tree has: reported.
  * Kernel: PTRACE_SECCOMP_GET_FILTER (0 is the oldest), PTRACE_SECCOMP_GET_METADATA (Linux 4.16). The tracer
  *         suspends filters of what it holds; they come into force when it lets go.
  */
@@ -14,6 +15,7 @@
 #include "image/record.h"
 #include "images/seccomp.pb-c.h"
 #include "kind/ids.h"
+#include "kind/notify.h"
 #include "task/warden.h"
 
 #include <fcntl.h>
@@ -32,6 +34,8 @@
 struct filter {
 	struct sock_filter *insns; /* owned */
 	uint32_t n, flags;
+	bool asks; /* leaves calls to a listener */
+	uint32_t listener; /* its file id, or 0 */
 };
 
 /* what one thread has, oldest first */
@@ -52,6 +56,14 @@ struct rows {
 
 /* ---- dump ---- */
 
+static bool filter_asks(const struct sock_filter *insns, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (insns[i].code == (BPF_RET | BPF_K) && (insns[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF)
+			return true;
+	return false;
+}
+
 static int chain_fetch(struct session *s, const struct thread *t, struct chain *c)
 {
 	for (uint32_t i = 0; i < CHAIN_MAX; i++) {
@@ -70,7 +82,8 @@ static int chain_fetch(struct session *s, const struct thread *t, struct chain *
 			return session_fail(s, n < 0 ? n : -EINVAL, "thread %d: read its seccomp filter %u",
 					    t->vtid, i);
 		f = vec_add(c);
-		*f = (struct filter){ xmemdup(scratch, n * INSN), n, 0 };
+		*f = (struct filter){ .insns = xmemdup(scratch, n * INSN), .n = n };
+		f->asks = filter_asks(f->insns, n);
 		memcpy(scratch, &meta, sizeof(meta));
 		if (warden_ptrace(s, PTRACE_SECCOMP_GET_METADATA, thread_pid(t), sizeof(meta), true) > 0)
 			f->flags = ((struct seccomp_metadata *)scratch)->flags;
@@ -156,15 +169,40 @@ static int seccomp_dump(struct session *s, struct thread *t, struct batch *b, un
 	return 0;
 }
 
+/* Which filter has which listener is shown to nobody: where there is one of each, they belong together. */
+static int listeners_match(struct session *s, struct rows *all)
+{
+	uint32_t id;
+	unsigned listeners = notify_noted(s, &id), asking = 0;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i]->asks) {
+			all->v[i]->listener = id;
+			asking++;
+		}
+	if (!listeners && asking)
+		session_warn(s, "seccomp: %u filters leave system calls to a listener that no task of the tree has: after a restore those calls fail with ENOSYS",
+			     asking);
+	if (!listeners || (listeners == 1 && asking == 1))
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "seccomp: %u listeners and %u filters that may have one, and the kernel does not show which belong together, nor lets processes share one again; end the supervisor of the filters first",
+			    listeners, asking);
+}
+
 static int seccomp_dump_end(struct session *s)
 {
 	struct rows none = { 0 }, *all = map_get(session_map(s, "seccomp image"), 0);
 	SeccompEntry e = SECCOMP_ENTRY__INIT;
 	own_mem SeccompFilter *f = NULL;
 	own_mem SeccompFilter **list = NULL;
+	int r;
 
 	if (!all)
 		all = &none;
+	r = listeners_match(s, all);
+	if (r < 0)
+		return r;
 	f = xalloc((all->n + 1) * sizeof(*f));
 	list = xalloc((all->n + 1) * sizeof(*list));
 	for (size_t i = 0; i < all->n; i++) {
@@ -172,6 +210,8 @@ static int seccomp_dump_end(struct session *s)
 		f[i].filter = (ProtobufCBinaryData){ all->v[i]->n * INSN, (uint8_t *)all->v[i]->insns };
 		f[i].has_flags = all->v[i]->flags != 0;
 		f[i].flags = all->v[i]->flags;
+		f[i].has_listener = all->v[i]->listener != 0;
+		f[i].listener = all->v[i]->listener;
 		f[i].has_prev = all->prev[i] >= 0;
 		f[i].prev = f[i].has_prev ? all->prev[i] : 0;
 		list[i] = &f[i];
@@ -208,15 +248,21 @@ static int install(struct session *s, struct thread *t, struct batch *b, const S
 	const uint32_t known = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG |
 			       SECCOMP_FILTER_FLAG_SPEC_ALLOW;
 	struct sock_fprog prog = { .len = f->filter.len / INSN };
+	uint32_t flags = f->has_flags ? f->flags : 0;
+	unsigned n;
 	int r;
 
 	if (f->filter.len % INSN || !prog.len || f->filter.len > INSNS_MAX * INSN ||
-	    (f->has_flags && f->flags & ~known))
+	    (flags & ~known))
 		return session_fail(s, -EBADMSG, "seccomp.img: a filter of thread %d is damaged", t->vtid);
 	prog.filter = (void *)batch_mem(b, f->filter.data, f->filter.len, NULL);
-	call3(b, "seccomp: install a filter", SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-	      f->has_flags ? f->flags : 0, batch_mem(b, &prog, sizeof(prog), NULL));
+	if (f->has_listener)
+		flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER | (flags & SECCOMP_FILTER_FLAG_TSYNC ? SECCOMP_FILTER_FLAG_TSYNC_ESRCH : 0);
+	n = call3(b, "seccomp: install a filter", SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags,
+		  batch_mem(b, &prog, sizeof(prog), NULL));
 	r = batch_run(b);
+	if (r == 0 && f->has_listener)
+		r = notify_place(s, f->listener, t, batch_ret(b, n));
 	batch_clear(b);
 	return r;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * noscan: a program on a kernel before Linux 6.7, as far as PAGEMAP_SCAN goes: the call fails with ENOTTY.
- * Usage: noscan COMMAND ARGS...
- * By a seccomp filter, which a restored task would inherit, and whose owner may suspend nobody else's: for dumps of tasks
+ * older: a program on an older kernel, as far as these calls go: PAGEMAP_SCAN (Linux 6.7) fails with ENOTTY, and
+ * PR_TIMER_CREATE_RESTORE_IDS (6.15) with EINVAL.
+ * Usage: older COMMAND ARGS...
+ * By a seccomp filter, which a restored task inherits, and whose owner may suspend nobody else's: for dumps of tasks
  * without seccomp.
  */
 #define _GNU_SOURCE
@@ -18,6 +19,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef PR_TIMER_CREATE_RESTORE_IDS
+#define PR_TIMER_CREATE_RESTORE_IDS 77
+#endif
 #define SCAN _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 12 * sizeof(uint64_t))
 
 int main(int argc, char **argv)
@@ -26,15 +30,19 @@ int main(int argc, char **argv)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SCAN, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SCAN, 0, 5),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOTTY),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_TIMER_CREATE_RESTORE_IDS, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = { sizeof(f) / sizeof(*f), f };
 
 	if (argc < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0) {
-		perror("noscan");
+		perror("older");
 		return 2;
 	}
 	execvp(argv[1], argv + 1);
