@@ -10,8 +10,8 @@ teardown_fuzz() {
 # fuzz SORT DIR: in namespaces and cgroups of its own, which are the last thing that the shell of it sees
 fuzz() {
 	( own_cgroups
-	apart timeout $((${FUZZ_SECONDS:-15} + 100)) python3 "$BATS_TEST_DIRNAME/../wire/fuzz.py" \
-		"$1" "$BUILD/stasis" "$2" "${FUZZ_SEED:-1}" "${FUZZ_SECONDS:-15}" )
+	apart timeout $((${FUZZ_SECONDS:-10} + 100)) python3 "$BATS_TEST_DIRNAME/../wire/fuzz.py" \
+		"$1" "$BUILD/stasis" "$2" "${FUZZ_SEED:-1}" "${FUZZ_SECONDS:-10}" )
 }
 apart() { unshare -mpfniuC --kill-child --mount-proc "$BUILD/tests/kit/reap" "$@"; }
 own_cgroups() {
