@@ -2,6 +2,7 @@
 #include "oci/term.h"
 
 #include "base/res.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -20,12 +21,7 @@ char *term_clean(const char *text)
 {
 	char *t = xstrdup(text);
 
-	for (unsigned char *p = (unsigned char *)t; *p; p++) {
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* C1, as UTF-8 */
-			p[0] = p[1] = '?';
-	}
+	text_clean(t);
 	return t;
 }
 

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/res.h"
+#include "base/text.h"
 
 #include <string.h>
 #include <time.h>
@@ -54,6 +55,7 @@ void log_vat(struct log *l, int level, const char *fmt, va_list ap)
 	if (m < 0)
 		return;
 	n = (size_t)(n + m) > sizeof(line) - 2 ? (int)sizeof(line) - 2 : n + m;
+	text_clean(line);
 	line[n++] = '\n';
 	if (l->n + n > LOG_BUF)
 		log_flush(l);

@@ -3,6 +3,7 @@
 #include "front/options.h"
 
 #include "base/res.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -262,6 +263,7 @@ static void answer(CriuResp *resp, int r, char *why)
 	if (r == 0)
 		return;
 	utf8_only(why);
+	text_clean(why);
 	resp->cr_errmsg = why;
 	if (r == -ESRCH || r == -EEXIST || r == -EBADRQC || r == -ENOTSUP) {
 		resp->has_cr_errno = true;

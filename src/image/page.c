@@ -296,7 +296,7 @@ static int pages_of(struct reading *rd, struct pages *p)
 	snprintf(name, sizeof(name), "pagemap-%s.img", rd->name);
 	r = image_open_at(rd->s, &img, rd->dirfd, MAGIC_COMMON, MAGIC_PAGEMAP, name);
 	if (r == 1)
-		return session_fail(rd->s, -ENOENT, "image %s is missing", name);
+		return session_fail(rd->s, -EBADMSG, "image %s: is missing; the checkpoint is not whole", name);
 	if (r < 0)
 		return r;
 	r = image_read(&img, &pagemap_head__descriptor, &m);

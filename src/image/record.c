@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 
 #define BUF (256u << 10)
+#define DEPTH_MAX 100    /* messages in messages: the decoder calls itself for each */
+#define SHALLOW_MAX 4096 /* bytes in which so many do no harm */
 
 static int image_flush(struct image *img)
 {
@@ -270,6 +272,44 @@ int image_write(struct image *img, const ProtobufCMessage *m)
 	return image_write_raw(img, big, n);
 }
 
+static bool take_varint(const uint8_t **p, const uint8_t *end, uint64_t *ret)
+{
+	*ret = 0;
+	for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
+		uint8_t byte = *(*p)++;
+
+		*ret |= (uint64_t)(byte & 127) << shift;
+		if (!(byte & 128))
+			return true;
+	}
+	return false;
+}
+
+/* No deeper than that? What is damaged counts as shallow: the decoder will not descend into it. */
+static bool is_shallow(const ProtobufCMessageDescriptor *d, const uint8_t *p, const uint8_t *end, unsigned depth)
+{
+	uint64_t key, n;
+
+	for (; p < end; p += n) {
+		const ProtobufCFieldDescriptor *f;
+
+		if (!take_varint(&p, end, &key))
+			return true;
+		n = (key & 7) == 1 ? 8 : (key & 7) == 5 ? 4 : 0;
+		if (((key & 7) == 0 || (key & 7) == 2) && !take_varint(&p, end, &n))
+			return true;
+		if ((key & 7) == 0)
+			n = 0;
+		if (n > (uint64_t)(end - p))
+			return true;
+		f = (key & 7) == 2 ? protobuf_c_message_descriptor_get_field(d, key >> 3) : NULL;
+		if (f && f->type == PROTOBUF_C_TYPE_MESSAGE &&
+		    (!depth || !is_shallow(f->descriptor, p, p + n, depth - 1)))
+			return false;
+	}
+	return true;
+}
+
 int image_read(struct image *img, const ProtobufCMessageDescriptor *d, ProtobufCMessage **ret)
 {
 	own_mem uint8_t *big = NULL;
@@ -302,6 +342,8 @@ int image_read(struct image *img, const ProtobufCMessageDescriptor *d, ProtobufC
 			return r;
 		p = big;
 	}
+	if (n > SHALLOW_MAX && !is_shallow(d, p, p + n, DEPTH_MAX))
+		return session_fail(img->s, -EBADMSG, "image %s: a record is nested too deep; it is damaged", img->name);
 	m = protobuf_c_message_unpack(d, NULL, n, p);
 	if (!m)
 		return session_fail(img->s, -EBADMSG, "image %s: a record is no %s; it is damaged",
@@ -323,8 +365,8 @@ int image_read_one(struct session *s, uint32_t magic, const ProtobufCMessageDesc
 	va_end(ap);
 	r = image_open(s, &img, magic, "%s", name);
 	if (r == 1)
-		return session_fail(s, -ENOENT,
-				    "image %s is missing (is this the directory of a checkpoint?)",
+		return session_fail(s, -EBADMSG,
+				    "image %s: is missing; is this the directory of a checkpoint?",
 				    name);
 	if (r < 0)
 		return r;

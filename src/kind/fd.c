@@ -593,6 +593,8 @@ static int obj_add(struct session *s, FileEntry *e)
 	if (o && o->entry->reg && !o->entry->tunf && e->tunf) { /* a tun file has an entry of each sort */
 		((FileEntry *)o->entry)->tunf = e->tunf;
 		o->kind = kind_of_type(e->type);
+		e->tunf = NULL;
+		file_entry__free_unpacked(e, NULL);
 		return 0;
 	}
 	o = xalloc(sizeof(*o));
@@ -673,7 +675,7 @@ int fd_read(struct session *s, struct tree *tree)
 	if (r == 0 && !restoring(s)->objs.n) {
 		r = fd_legacy_read(s, obj_add);
 		if (r == 0)
-			return session_fail(s, -ENOENT, "image files.img is missing or empty");
+			return session_fail(s, -EBADMSG, "image files.img: is missing or empty; the checkpoint is not whole");
 		r = r < 0 ? r : 0;
 	}
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {

@@ -710,7 +710,7 @@ int ghost_make(struct session *s, int root, const char *name, uint32_t id, struc
 	else if (r == 1)
 		r = 0;
 	if (r != 1)
-		return r < 0 ? r : session_fail(s, -EBADMSG, "image ghost-file-%x.img is missing or empty", id);
+		return r < 0 ? r : session_fail(s, -EBADMSG, "image ghost-file-%x.img: is missing or empty; the checkpoint is not whole", id);
 	e = (GhostFileEntry *)msg;
 	r = carried_fill(&m, &img, e);
 	making_end(&m);

@@ -130,7 +130,7 @@ static int stream_read(struct session *s, struct stream *st)
 		return r;
 	st->t = (TcpStreamEntry *)m;
 	if (!m)
-		return session_fail(s, -ENOENT, "image tcp-stream-%x.img is missing or empty", st->e->ino);
+		return session_fail(s, -EBADMSG, "image tcp-stream-%x.img: is missing or empty; the checkpoint is not whole", st->e->ino);
 	r = stream_check(s, st->e, st->t);
 	if (r == 0 && (uint64_t)st->t->inq_len + st->t->outq_len > image_left(&img))
 		r = session_fail(s, -EBADMSG, "tcp-stream-%x.img: ends in the middle of a queue", st->e->ino);

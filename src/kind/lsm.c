@@ -101,7 +101,7 @@ int lsm_check(struct session *s, Lsmtype dumped)
 	const char *label = asked(s, &type);
 
 	if (text && *text && (!label || strlen(label) > LABEL_MAX || (!*label && type != LSMTYPE__NO_LSM)))
-		return session_fail(s, -EBADRQC, "lsm-profile %.100s: is neither apparmor:PROFILE, selinux:CONTEXT nor none:", text);
+		return session_fail(s, -EBADRQC, "lsm-profile %.100s: is neither apparmor:PROFILE, selinux:CONTEXT nor none", text);
 	if (dumped != LSMTYPE__NO_LSM && dumped != here && !(label && type == LSMTYPE__NO_LSM))
 		return session_fail(s, -ENOTSUP,
 				    "inventory.img: made on a host with %s, which is not active here; restore with --lsm-profile none: to do without",

@@ -474,7 +474,7 @@ int mnt_read(struct session *s, uint32_t ns_id, struct mnt_list *ret)
 	int r = image_open(s, &img, MAGIC_MNTS, "mountpoints-%u.img", ns_id);
 
 	if (r == 1)
-		return session_fail(s, -ENOENT, "image mountpoints-%u.img is missing", ns_id);
+		return session_fail(s, -EBADMSG, "image mountpoints-%u.img: is missing; the checkpoint is not whole", ns_id);
 	while (r == 0 && (r = image_read(&img, &mnt_entry__descriptor, &m)) == 1) {
 		r = ret->n < MOUNTS_MAX ? check(s, ns_id, (MntEntry *)m)
 					: session_fail(s, -E2BIG, "mountpoints-%u.img: has more than %d mounts",

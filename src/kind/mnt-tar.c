@@ -6,6 +6,7 @@
 #include "kind/mnt-tar.h"
 
 #include "base/res.h"
+#include "image/record.h"
 #include "kind/ns.h"
 
 #include <archive.h>
@@ -206,7 +207,7 @@ static int get_data(struct session *s, struct archive *in, struct archive *disk,
 	while ((r = archive_read_data_block(in, &buf, &n, &offset)) == ARCHIVE_OK)
 		if (archive_write_data_block(disk, buf, n, offset) < ARCHIVE_OK)
 			return tar_fail(s, disk, what, "make");
-	return r == ARCHIVE_EOF ? 0 : tar_fail(s, in, what, "read the stored");
+	return r == ARCHIVE_EOF ? 0 : tar_fail(s, in, what, "read the stored copy of");
 }
 
 /* *top: modification time of the root, which libarchive leaves alone */
@@ -219,7 +220,7 @@ static int get_all(struct session *s, struct archive *in, struct archive *disk, 
 
 	while (r == 0 && (got = archive_read_next_header(in, &e)) != ARCHIVE_EOF) {
 		if (got < ARCHIVE_WARN)
-			return tar_fail(s, in, what, "read the stored");
+			return tar_fail(s, in, what, "read the stored copy of");
 		name = archive_entry_pathname(e);
 		if (name && (!strcmp(name, ".") || !strcmp(name, "./")) && archive_entry_mtime_is_set(e))
 			*top = (struct timespec){ .tv_sec = archive_entry_mtime(e),
@@ -238,18 +239,13 @@ int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, cons
 	own_reader struct archive *in = archive_read_new();
 	own_writer struct archive *disk = archive_write_disk_new();
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
-	own_fd int fd = -1;
-	char name[64];
-	int r;
+	own_image struct image img = { 0 };
+	int r = image_open(s, &img, 0, "tmpfs-dev-%u.tar.gz.img", dev);
 
-	snprintf(name, sizeof(name), "tmpfs-dev-%u.tar.gz.img", dev);
-	fd = session_openat(s, s->images, name, O_RDONLY, 0);
-	if (fd == -ENOENT) { /* as old versions named it */
-		snprintf(name, sizeof(name), "tmpfs-%u.tar.gz.img", mnt_id);
-		fd = session_openat(s, s->images, name, O_RDONLY, 0);
-	}
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : session_fail(s, fd, "image %s: open", name);
+	if (r == 1) /* as old versions named it */
+		r = image_open(s, &img, 0, "tmpfs-%u.tar.gz.img", mnt_id);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	if (fchdir(dir) < 0)
 		return session_fail(s, -errno, "mount %s: enter it", what);
 	archive_read_support_format_tar(in);
@@ -260,8 +256,8 @@ int mnt_tar_read(struct session *s, uint32_t dev, uint32_t mnt_id, int dir, cons
 						     ARCHIVE_EXTRACT_SECURE_NODOTDOT |
 						     ARCHIVE_EXTRACT_SECURE_SYMLINKS |
 						     ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
-	if (archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
-		return tar_fail(s, in, what, "read the stored");
+	if (archive_read_open_fd(in, img.fd, BLOCK) != ARCHIVE_OK)
+		return tar_fail(s, in, what, "read the stored copy of");
 	r = get_all(s, in, disk, what, &times[1]);
 	if (r == 0 && archive_write_close(disk) < ARCHIVE_WARN)
 		r = tar_fail(s, disk, what, "make");

@@ -158,7 +158,6 @@ int ns_owners_note(struct session *s, struct ns_set *set, const struct tree *tre
 /* In a guest: the namespace around shows who made it, it itself shows its maps. */
 static int user_read(struct session *s, const struct ns *ns, UsernsEntry *e)
 {
-	own_mem char *groups = NULL;
 	own_fd int self = openat(ns_proc(s), "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct ns *root = ns_of(s, CLONE_NEWUSER);
 	own_fd int around = ns->owner ? fcntl(ns->owner->fd, F_DUPFD_CLOEXEC, 3) :

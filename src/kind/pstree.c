@@ -451,7 +451,7 @@ int pstree_read(struct session *s, struct tree *tree)
 	int r = image_open(s, &img, MAGIC_PSTREE, "pstree.img");
 
 	if (r == 1)
-		return session_fail(s, -ENOENT, "image pstree.img is missing");
+		return session_fail(s, -EBADMSG, "image pstree.img: is missing; is this the directory of a checkpoint?");
 	while (r == 0 && (r = image_read(&img, &pstree_entry__descriptor, &m)) == 1) {
 		r = pstree_add(s, tree, (PstreeEntry *)m);
 		protobuf_c_message_free_unpacked(m, NULL);

@@ -106,7 +106,7 @@ static int read_all(struct session *s)
 	int r = image_open(s, &img, MAGIC_TTY_INFO, "tty-info.img");
 
 	if (r == 1)
-		return session_fail(s, -EBADMSG, "image tty-info.img is missing");
+		return session_fail(s, -EBADMSG, "image tty-info.img: is missing; the checkpoint is not whole");
 	while (r == 0 && (r = image_read(&img, &tty_info_entry__descriptor, &m)) == 1) {
 		map_put(infos, ((TtyInfoEntry *)m)->id, m);
 		r = info_check(s, (TtyInfoEntry *)m);

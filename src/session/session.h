@@ -68,7 +68,7 @@ void session_deinit(struct session *s);
  * session_fail - say why, once: the first sentence of a session is the one that callers see
  * @r: -errno
  * @fmt: "noun 12: verb: what to do"; the errno's text is appended unless r is 0 or already said
- *       (-ENOTSUP, -EINVAL, -EBADMSG and -ECANCELED carry no text of their own)
+ *       (-ENOTSUP, -EINVAL, -EBADMSG, -EBADRQC and -ECANCELED carry no text of their own)
  *
  * Later calls put a noun in front only when the text begins with "^": session_fail(s, r, "^task 7").
  * Return: r, or -EIO if r is 0.

@@ -90,6 +90,7 @@ static int inject_task(struct session *s, struct task *k)
 		free(a);
 		return r;
 	}
+	map_put(session_map(s, "agents' areas"), k->pid, a); /* never freed: the words of our life are in it */
 	area_fill(a, ORPHAN_WAIT);
 	for (unsigned i = 0; i < a->n_slots; i++)
 		life_hang(&warden_table(s)->lives[0], &area_slot_local(a, i)->life[0]);

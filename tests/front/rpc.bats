@@ -269,6 +269,36 @@ PY
 	"$BUILD/criu" cpuinfo check --cpu-cap=fpu -D "$IMG/img"
 }
 
+@test "keep_open: hundreds of requests cost no memory and no descriptors" {
+	export MORE=200 # KiB; the address sanitizer keeps what was freed for a while
+	! nm "$BUILD/stasis" | grep -q __asan_init || MORE=100000
+	py <<'PY'
+from rpc import *
+img = os.environ["IMG"] + "/img"
+w = Swrk()
+def held():
+    status = dict(line.split(":", 1) for line in open(f"/proc/{w.proc.pid}/status"))
+    return len(os.listdir(f"/proc/{w.proc.pid}/fd")), int(status["VmRSS"].split()[0])
+def hundred():
+    for i in range(100):
+        assert w.ask(rpc.criu_req(type=rpc.VERSION, keep_open=True)).success
+        req = opts(img, log_file=f"log{i}")
+        req.type, req.keep_open = (rpc.CPUINFO_CHECK if i % 2 else rpc.CPUINFO_DUMP), True
+        assert w.ask(req).success
+        os.close(req.opts.images_dir_fd)
+        req = opts(img)
+        req.type, req.keep_open = rpc.CPUINFO_CHECK, True
+        req.opts.images_dir_fd = 9999
+        assert not w.ask(req).success
+hundred()
+fds, kib = held()
+hundred()
+hundred()
+assert held()[0] == fds and held()[1] < kib + int(os.environ["MORE"]), (fds, kib, held())
+assert w.end() == 0
+PY
+}
+
 @test "own namespaces: the steps around them, in criu's order" {
 	teardown_work
 	mkdir -p "$IMG/img"

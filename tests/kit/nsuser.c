@@ -304,7 +304,7 @@ static void child_main(const struct plan *p, int told, int go)
 	if (p->after)
 		CHECK(unshare(p->after) == 0);
 	if (p->after & CLONE_NEWUTS)
-		sethostname("abcdefgh" + me % 8, 1);
+		sethostname(&"abcdefgh"[me % 8], 1);
 	if (why[0]) {
 		save("verdict", why);
 		_exit(1);
