@@ -350,18 +350,34 @@ int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
 	return r;
 }
 
-static int table_dump_one(struct session *s, struct task *k, struct image *img, int num)
+/* Describe what a task has under that number; v->id is its file id then. */
+static int held_dump(struct session *s, struct task *k, int num, struct fd_view *v, uint32_t *ret_type)
 {
-	struct fd_view v = { .task = k, .num = num };
-	FdinfoEntry e = FDINFO_ENTRY__INIT;
 	own_fd int fd = fd_high(syscall(SYS_pidfd_getfd, k->pidfd, num, 0));
-	uint32_t type = 0;
-	int r;
 
+	*v = (struct fd_view){ .task = k, .num = num, .fd = fd };
 	if (fd < 0)
 		return session_fail(s, -errno, "task %d: descriptor %d: take a copy", k->vpid, num);
-	v.fd = fd;
-	r = view_dump(s, &v, k->proc, ".", k->pid, &type);
+	return view_dump(s, v, k->proc, ".", k->pid, ret_type);
+}
+
+int fd_note_held(struct session *s, struct task *k, int num, uint32_t *ret_id)
+{
+	struct fd_view v;
+	uint32_t type;
+	int r = held_dump(s, k, num, &v, &type);
+
+	*ret_id = v.id;
+	return r;
+}
+
+static int table_dump_one(struct session *s, struct task *k, struct image *img, int num)
+{
+	FdinfoEntry e = FDINFO_ENTRY__INIT;
+	struct fd_view v;
+	uint32_t type = 0;
+	int r = held_dump(s, k, num, &v, &type);
+
 	if (r < 0)
 		return r;
 	e.id = v.id;

@@ -9,8 +9,10 @@ teardown() { teardown_kind; }
 
 @test "epoll: numbers reused, nested, watched twice, many" { keeps events epoll; }
 @test "epoll: edges and one-shot targets, told and not told" { keeps events epoll-once; }
-@test "epoll: a target that the task has closed is refused, and the task runs on" {
-	start_kind events epoll-lost
+@test "epoll: targets that the task has closed, but another has open" { keeps events epoll-lost; }
+@test "epoll: busy polling" { keeps events epoll-poll; }
+@test "epoll: a target that is only in a message is refused, and the task runs on" {
+	start_kind events epoll-queued
 	not_dumped EPOLL_CTL_DEL
 	verify
 }

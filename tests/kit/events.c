@@ -19,6 +19,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -168,15 +169,78 @@ static void do_epoll_once(void)
 
 static void do_epoll_lost(void) /* watched, closed here, open in a child only */
 {
-	int ep = must(epoll_create1(0), "epoll"), p[2];
+	int ep = must(epoll_create1(0), "epoll"), quiet = must(epoll_create1(0), "epoll"), p[2], go[2], status = -1;
+	int told = must(eventfd(1, EFD_NONBLOCK), "eventfd"), again = must(eventfd(0, EFD_NONBLOCK), "eventfd");
+	pid_t child;
+	char c;
 
 	must(pipe(p), "pipe");
+	must(pipe(go), "pipe");
 	add(ep, p[0], EPOLLIN, 1);
-	if (!must(fork(), "fork"))
-		for (;;)
-			pause();
+	add(quiet, told, EPOLLIN | EPOLLET, 2);
+	add(quiet, p[0], EPOLLIN | EPOLLONESHOT, 3);
+	check(has(quiet, 2), "epoll: edge told");
+	child = must(fork(), "fork");
+	if (!child) { /* the number that it was added by takes it away; ep is there twice */
+		close(go[1]);
+		if (read(go[0], &c, 1) == 1 && read(told, &(uint64_t){ 0 }, 8) == 8 && write(told, &(uint64_t){ 1 }, 8) == 8)
+			_exit(epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL) || epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL) == 0);
+		_exit(2);
+	}
+	close(p[0]);
+	close(told);
+	must(dup2(again, p[0]), "dup2"); /* its number is another's now, who is watched as well */
+	add(ep, p[0], EPOLLIN, 4);
+	wait_term();
+	check(!has(ep, 1) && !has(ep, 4) && !has(quiet, 2), "epoll: nothing new");
+	check(write(p[1], "x", 1) == 1 && has(ep, 1) && has(quiet, 3) && !has(quiet, 3), "epoll: a pipe that only the child reads");
+	check(write(again, &(uint64_t){ 1 }, 8) == 8 && has(ep, 4), "epoll: its successor by that number");
+	check(write(go[1], "x", 1) == 1 && waitpid(child, &status, 0) == child && status == 0, "epoll: removed by the child (%x)", status);
+	check(has(ep, 4), "epoll: only that one is removed");
+}
+
+static void do_epoll_queued(void) /* watched, closed, only in a message */
+{
+	int ep = must(epoll_create1(0), "epoll"), p[2], sk[2];
+	char room[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec data = { "x", 1 };
+	struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	must(pipe(p), "pipe");
+	must(socketpair(AF_UNIX, SOCK_STREAM, 0, sk), "socketpair");
+	add(ep, p[0], EPOLLIN, 1);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &p[0], sizeof(int));
+	must(sendmsg(sk[0], &m, 0), "sendmsg");
 	close(p[0]);
 	wait_term();
+	check(write(p[1], "x", 1) == 1 && has(ep, 1), "epoll: what is in a message");
+}
+
+#ifndef EPIOCGPARAMS
+struct epoll_params {
+	uint32_t busy_poll_usecs;
+	uint16_t busy_poll_budget;
+	uint8_t prefer_busy_poll, pad;
+};
+#define EPIOCSPARAMS _IOW(0x8A, 0x01, struct epoll_params)
+#define EPIOCGPARAMS _IOR(0x8A, 0x02, struct epoll_params)
+#endif
+
+static void do_epoll_poll(void) /* how long a wait asks the device itself */
+{
+	struct epoll_params is = { .busy_poll_usecs = 77, .busy_poll_budget = 8, .prefer_busy_poll = 1 };
+	int ep = must(epoll_create1(0), "epoll");
+
+	if (ioctl(ep, EPIOCSPARAMS, &is) < 0)
+		exit(3);
+	memset(&is, 0, sizeof(is));
+	wait_term();
+	check(ioctl(ep, EPIOCGPARAMS, &is) == 0 && is.busy_poll_usecs == 77 && is.busy_poll_budget == 8 && is.prefer_busy_poll == 1,
+	      "epoll: busy polling");
 }
 
 /* ---- timerfd ---- */
@@ -426,7 +490,8 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } all[] = {
-	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost }, { "timerfd", do_timerfd },
+	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost },
+	{ "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };
