@@ -15,6 +15,8 @@ teardown() {
 @test "several names of one file, all removed" { keeps odd links; }
 @test "a deleted file far larger than what is in it" { keeps odd sparse; }
 @test "files below a deleted directory, which is a working directory" { keeps odd below; }
+@test "extended attributes, ACLs and nanoseconds of files and directories without a name" { keeps odd attrs; }
+@test "triggers of pressure stalls" { keeps odd psi; }
 @test "files in /proc of tasks that live" { keeps odd proc; }
 @test "files in /proc of a task that has ended" { keeps odd dead; }
 @test "block devices" {

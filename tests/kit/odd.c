@@ -9,6 +9,7 @@
 
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 static int holds(int fd, off_t at, const char *text)
 {
@@ -236,12 +238,70 @@ static void below(void)
 	CHECK(access("gone", F_OK) < 0);
 }
 
+/* ACL of a file: its owner 6, user 1000 4, group 4, mask 4, others 0 */
+static const unsigned char acl[] = { 2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0,
+				     4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255,
+				     32, 0, 0, 0, 255, 255, 255, 255 };
+
+static int has_attr(int fd, const char *name, const void *value, ssize_t n)
+{
+	char have[200];
+
+	return fgetxattr(fd, name, have, sizeof(have)) == n && !memcmp(have, value, n);
+}
+
+/* files and directories without a name: what else their inodes hold */
+static void attrs(void)
+{
+	const struct timespec then[2] = { { 1000000000, 123456789 }, { 1111111111, 987654321 } };
+	int fd[3];
+
+	CHECK(mkdir("dir", 0700) == 0);
+	fd[0] = open("file", O_RDWR | O_CREAT, 0600);
+	fd[1] = open("dir", O_RDONLY | O_DIRECTORY);
+	fd[2] = open(".", O_RDWR | O_TMPFILE, 0600);
+	for (int i = 0; i < 3; i++) {
+		CHECK(fsetxattr(fd[i], "user.stasis", "value", 5, 0) == 0);
+		CHECK(fsetxattr(fd[i], "user.empty", "", 0, 0) == 0);
+		CHECK(fsetxattr(fd[i], "system.posix_acl_access", acl, sizeof(acl), 0) == 0);
+		CHECK(futimens(fd[i], then) == 0);
+	}
+	CHECK(unlink("file") == 0 && rmdir("dir") == 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(futimens(fd[i], then) == 0);
+	wait_term();
+	for (int i = 0; i < 3; i++) {
+		struct stat st;
+
+		CHECK(has_attr(fd[i], "user.stasis", "value", 5) && has_attr(fd[i], "user.empty", "", 0));
+		CHECK(has_attr(fd[i], "system.posix_acl_access", acl, sizeof(acl)));
+		CHECK(fstat(fd[i], &st) == 0 && st.st_mtim.tv_sec == 1111111111 && st.st_mtim.tv_nsec == 987654321);
+		CHECK(st.st_atim.tv_sec == 1000000000 && st.st_atim.tv_nsec == 123456789);
+	}
+}
+
+/* A trigger of pressure stalls: poll() waits, as long as there is one, and a second is refused. */
+static void psi(void)
+{
+	static const char text[] = "some 500000 2000000";
+	struct pollfd p = { .fd = open("/proc/pressure/memory", O_RDWR | O_NONBLOCK), .events = POLLPRI };
+	int without = open("/proc/pressure/memory", O_RDWR | O_NONBLOCK);
+
+	if (p.fd < 0 || write(p.fd, text, sizeof(text)) < 0)
+		exit(3);
+	wait_term();
+	CHECK(poll(&p, 1, 0) >= 0 && !(p.revents & POLLERR));
+	CHECK(write(p.fd, text, sizeof(text)) < 0 && errno == EBUSY);
+	CHECK(write(without, text, sizeof(text)) == sizeof(text));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct judge_case cases[] = {
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
-		{ "tun-attached", tun_attached, NULL }, { NULL, NULL, NULL },
+		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
+		{ "psi", psi, NULL }, { NULL, NULL, NULL },
 	};
 
 	if (judge_begin(argc, argv) < 0)

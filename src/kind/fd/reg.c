@@ -19,6 +19,7 @@
 #include "kind/mnt-detached.h"
 #include "kind/mqueue.h"
 #include "kind/ns.h"
+#include "kind/psi.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -99,6 +100,7 @@ static int reg_put_open(struct session *s, const struct fd_view *v, uint32_t id)
 	e.flags = v->flags;
 	e.pos = v->pos;
 	e.fown = v->fown;
+	e.has_pressure = e.pressure = psi_armed(s, v);
 	return reg_put(s, v->task, &e, v->fd, &v->st, v->link, v->num);
 }
 
@@ -330,6 +332,8 @@ static int reg_restore(struct session *s, struct fd_obj *o)
 		return o->fd;
 	if (device_allowed(s, o) < 0)
 		return s->why_r ? s->why_r : -EPERM;
+	if (e->has_pressure && e->pressure && psi_arm(s, o->fd, e->name) < 0)
+		return s->why_r;
 	if (e->pos != UINT64_MAX && !(e->flags & O_PATH) && e->pos &&
 	    lseek(o->fd, e->pos, SEEK_SET) < 0)
 		return session_fail(s, -errno, "file %s: seek to %llu", e->name,
