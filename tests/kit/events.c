@@ -379,6 +379,26 @@ static void do_inotify(void)
 	check(inotify_rm_watch(in, file) == 0 && inotify_rm_watch(in, gap) < 0, "inotify: numbers");
 }
 
+static void do_inotify_lost(void) /* what was not read is told of as lost, and what comes then is not */
+{
+	int in = must(inotify_init1(0), "inotify"), dir, other = must(inotify_init1(IN_NONBLOCK), "inotify"), queued = 0;
+	struct inotify_event got[20];
+
+	must(mkdir("watched", 0755), "mkdir");
+	dir = inotify_add_watch(in, "watched", IN_CREATE);
+	touch("watched/one");
+	must(ioctl(in, FIONREAD, &queued), "FIONREAD");
+	check(queued > 0, "inotify: an event");
+	wait_term();
+	must(ioctl(in, FIONREAD, &queued), "FIONREAD");
+	check(queued == sizeof(*got) && read(in, got, sizeof(got)) == sizeof(*got), "inotify: one event (%d)", queued);
+	check(got->wd == -1 && got->mask == IN_Q_OVERFLOW && !got->len, "inotify: events are lost (%d %x)", got->wd, got->mask);
+	check((fcntl(in, F_GETFL) & O_NONBLOCK) == 0 && fcntl(in, F_SETFL, O_NONBLOCK) == 0, "inotify: waits");
+	touch("watched/two");
+	check(heard(in, dir) == IN_CREATE, "inotify: a new event");
+	check(read(other, got, sizeof(got)) < 0 && errno == EAGAIN, "inotify: another that lost none");
+}
+
 /* ---- fanotify ---- */
 
 static uint64_t fan_heard(int fd)
@@ -491,7 +511,7 @@ static const struct {
 	void (*fn)(void);
 } all[] = {
 	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost },
-	{ "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "timerfd", do_timerfd },
+	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };
