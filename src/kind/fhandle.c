@@ -48,10 +48,14 @@ static int path_open(int root, const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+static bool is_inode(const struct stat *st, uint32_t sdev, uint64_t ino)
+{
+	return st->st_ino == ino && (uint32_t)(major(st->st_dev) << 20 | minor(st->st_dev)) == sdev;
+}
+
 static bool is_file(int fd, uint32_t sdev, uint64_t ino, struct stat *st)
 {
-	return fstat(fd, st) == 0 && st->st_ino == ino && st->st_nlink &&
-	       (uint32_t)(major(st->st_dev) << 20 | minor(st->st_dev)) == sdev;
+	return fstat(fd, st) == 0 && st->st_nlink && is_inode(st, sdev, ino);
 }
 
 /* "\040" and its like in mountinfo */
@@ -196,7 +200,24 @@ static void path_search(struct session *s, int root, struct fhandle *h, const st
 	paths_free(&todo);
 }
 
-/* Its path now. None is fine where the handle can be opened: a watched file may have lost its name. */
+/* Has a task that file open, which has no name any more? Then it is made again for that one. */
+static bool held_nameless(const struct session *s, const struct fhandle *h)
+{
+	for (size_t i = 0; i < s->tree->n; i++) {
+		const struct task *k = s->tree->all[i];
+		int fd = k->state == TASK_DEAD ? -1 : openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+		struct dirent *e;
+		struct stat st;
+
+		while (d && (e = readdir(d)))
+			if (fstatat(dirfd(d), e->d_name, &st, 0) == 0 && !st.st_nlink && is_inode(&st, h->sdev, h->ino))
+				return true;
+	}
+	return false;
+}
+
+/* Its path now. None is fine where the file has lost its name, but can be found: by its handle, or as one of a task's. */
 static int path_find(struct session *s, const struct task *task, const char *who, struct fhandle *h)
 {
 	own_fd int root = fd_high(openat(task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -212,10 +233,10 @@ static int path_find(struct session *s, const struct task *task, const char *who
 	if (fd >= 0 && text_readlink(AT_FDCWD, self, &link) == 0 && link[0] == '/' &&
 	    leads_to(root, link, h))
 		h->path = take_mem(link);
-	if (!h->path && !(fd >= 0 && fstat(fd, &st) == 0 && !st.st_nlink))
+	if (!h->path && !(fd >= 0 && fstat(fd, &st) == 0 && !st.st_nlink) && !held_nameless(s, h))
 		path_search(s, root, h, &mounts);
 	paths_free(&mounts);
-	if (!h->path && fd < 0)
+	if (!h->path && fd < 0 && !held_nameless(s, h))
 		return session_fail(s, -ENOTSUP,
 				    "%s watches inode %llu of device 0x%x, whose path cannot be found; name its directory with --irmap-scan-path",
 				    who, (unsigned long long)h->ino, h->sdev);

@@ -19,6 +19,7 @@ teardown() { teardown_kind; }
 @test "timerfd" { keeps events timerfd; }
 @test "signalfd" { keeps events signalfd; }
 @test "inotify: files, directories, one without a name, numbers" { keeps events inotify; }
+@test "inotify: on an overlay" { AROUND="spaces user" keeps events inotify-overlay; } # it mounts one
 @test "inotify: a program is told that events are lost" { keeps events inotify-lost; }
 @test "fanotify: inodes, a mount, ignored masks" { AROUND="plain spaces" keeps events fanotify; } # of mounts: root of the host
 @test "fanotify: one that decides on permissions is refused" {

@@ -18,6 +18,7 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -379,6 +380,41 @@ static void do_inotify(void)
 	check(inotify_rm_watch(in, file) == 0 && inotify_rm_watch(in, gap) < 0, "inotify: numbers");
 }
 
+static void do_inotify_overlay(void) /* what lies in the lower layer, in the upper one, directories of both, one that moved */
+{
+	const char *option = "lowerdir=/d/low,upperdir=/d/up,workdir=/d/work,userxattr";
+	int in, dir, low, up, moved, gone, fd;
+
+	for (const char *const *p = (const char *const[]){ "low", "up", "work", "all", "low/dir", NULL }; *p; p++)
+		must(mkdir(*p, 0755), *p);
+	touch("low/file");
+	touch("low/dir/deep");
+	touch("up/new");
+	must(mount("all", "all", "overlay", 0, option), "overlay");
+	touch("all/old");
+	fd = must(open("all/gone", O_RDWR | O_CREAT, 0600), "open");
+	in = must(inotify_init1(IN_NONBLOCK), "inotify");
+	low = inotify_add_watch(in, "all/file", IN_OPEN);
+	dir = inotify_add_watch(in, "all/dir", IN_CREATE | IN_DELETE);
+	up = inotify_add_watch(in, "all/new", IN_MODIFY);
+	moved = inotify_add_watch(in, "all/old", IN_MODIFY);
+	gone = inotify_add_watch(in, "all/gone", IN_MODIFY);
+	must(rename("all/old", "all/dir/moved"), "rename");
+	must(unlink("all/gone"), "unlink");
+	heard(in, -1);
+	wait_term();
+	check(heard(in, dir) == 0, "inotify, overlay: the checkpoint makes no events");
+	close(must(open("all/file", O_RDONLY), "open"));
+	check(heard(in, low) == IN_OPEN, "inotify, overlay: a file of the lower layer");
+	touch("all/dir/fresh");
+	check(heard(in, dir) == IN_CREATE, "inotify, overlay: a directory");
+	touch("all/new");
+	check(heard(in, up) == IN_MODIFY, "inotify, overlay: a file of the upper layer");
+	touch("all/dir/moved");
+	check(heard(in, moved) == IN_MODIFY, "inotify, overlay: a file that moved");
+	check(write(fd, "x", 1) == 1 && heard(in, gone) == IN_MODIFY, "inotify, overlay: a file without a name");
+}
+
 static void do_inotify_lost(void) /* what was not read is told of as lost, and what comes then is not */
 {
 	int in = must(inotify_init1(0), "inotify"), dir, other = must(inotify_init1(IN_NONBLOCK), "inotify"), queued = 0;
@@ -511,6 +547,7 @@ static const struct {
 	void (*fn)(void);
 } all[] = {
 	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost },
+	{ "inotify-overlay", do_inotify_overlay },
 	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
