@@ -25,6 +25,7 @@ outside() { # a task whose terminal is held by another: PID, INDEX
 @test "a session, its foreground group, /dev/tty" { keeps pty session; }
 
 @test "terminals of one number in several devpts" { AROUND="spaces user" keeps pty instances; } # it mounts them
+@test "a terminal of a nested mount namespace" { AROUND="spaces user" keeps pty nested; }
 @test "a terminal whose other side is outside is refused, with the remedies" {
 	outside
 	not_dumped --shell-job

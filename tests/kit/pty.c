@@ -8,6 +8,7 @@
 #include "judge.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -285,6 +286,40 @@ static void instances(void)
 	}
 }
 
+/* a session in a nested mount namespace, on terminal 0 of a devpts that is mounted there only; and one outside on another 0 */
+static void nested(void)
+{
+	int index, m = master(&index), s = slave(index, O_RDWR), st = -1;
+	pid_t kid = fork();
+
+	if (kid == 0) {
+		int inner, im, is, group = -1;
+
+		close(m);
+		close(s);
+		CHECK(unshare(CLONE_NEWNS) == 0 && setsid() > 0);
+		CHECK(mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=666") == 0);
+		im = master(&inner);
+		is = slave(inner, O_RDWR);
+		CHECK(inner == index && ioctl(is, TIOCSCTTY, 0) == 0 && put(im, "inner\n"));
+		until_echoed(im, 7);
+		touch("kid");
+		sleep_term();
+		CHECK(get(im, "inner\r\n") && get(is, "inner\n"));
+		CHECK(ioctl(is, TIOCGPGRP, &group) == 0 && group == getpid());
+		CHECK(fcntl(slave(inner, O_RDWR), F_GETFD) >= 0);
+		_exit(!!why[0]);
+	}
+	while (access("kid", F_OK) < 0)
+		usleep(1000);
+	CHECK(put(m, "outer\n"));
+	until_echoed(m, 7);
+	wait_term();
+	CHECK(get(m, "outer\r\n") && get(s, "outer\n"));
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+}
+
 int main(int argc, char **argv)
 {
 	if (judge_begin(argc, argv) < 0)
@@ -295,6 +330,9 @@ int main(int argc, char **argv)
 		halves();
 	else if (!strcmp(argv[1], "instances")) {
 		instances();
+		finish();
+	} else if (!strcmp(argv[1], "nested")) {
+		nested();
 		finish();
 	}
 	else if (!strcmp(argv[1], "session"))
