@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/tun fd/reg
+# Shows: fd/tun fd/reg psi ghost-attr
 # Odd files, judged by the program that has them.
 load ../kit/kind
 
