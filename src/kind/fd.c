@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #define FD_SETTABLE (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME) /* by F_SETFL */
 
@@ -219,8 +220,6 @@ static int view_net(struct session *s, struct fd_view *v)
 static const struct {
 	const char *link, *what, *remedy;
 } hopeless[] = {
-	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
-	  "let the program close and unmap it first" },
 	{ "anon_inode:[perf_event]", "a performance event, whose counts cannot be set again",
 	  "end the measurement first" },
 	{ "anon_inode:bpf-prog", "a BPF program, which the kernel does not give back as it was loaded",
@@ -369,6 +368,25 @@ int fd_note_held(struct session *s, struct task *k, int num, uint32_t *ret_id)
 
 	*ret_id = v.id;
 	return r;
+}
+
+bool fd_find(const struct tree *tree, uint32_t kdev, uint64_t ino, struct task **ret_task, int *ret_num, struct stat *ret)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+		int fd = k->state == TASK_DEAD ? -1 : openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+		struct dirent *e;
+
+		while (d && (e = readdir(d)))
+			if (e->d_name[0] != '.' && fstatat(dirfd(d), e->d_name, ret, 0) == 0 && ret->st_ino == ino &&
+			    (uint32_t)(major(ret->st_dev) << 20 | minor(ret->st_dev)) == kdev) {
+				*ret_task = k;
+				*ret_num = atoi(e->d_name);
+				return true;
+			}
+	}
+	return false;
 }
 
 static int table_dump_one(struct session *s, struct task *k, struct image *img, int num)

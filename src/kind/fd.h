@@ -99,6 +99,8 @@ uint32_t fd_new_id(struct session *s);
 int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id);
 /** fd_note_held - file id of a descriptor of a task, which may not have been dumped yet */
 int fd_note_held(struct session *s, struct task *k, int num, uint32_t *ret_id);
+/** fd_find - a task of the tree, and its number, that has this inode open; false: none has */
+bool fd_find(const struct tree *tree, uint32_t kdev, uint64_t ino, struct task **ret_task, int *ret_num, struct stat *ret);
 /**
  * fd_put_path - artificial reg entry (exe, cwd, root, mapped file): flags 0, pos 0
  * @fd: an O_PATH or other descriptor of the object

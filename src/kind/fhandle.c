@@ -203,18 +203,11 @@ static void path_search(struct session *s, int root, struct fhandle *h, const st
 /* Has a task that file open, which has no name any more? Then it is made again for that one. */
 static bool held_nameless(const struct session *s, const struct fhandle *h)
 {
-	for (size_t i = 0; i < s->tree->n; i++) {
-		const struct task *k = s->tree->all[i];
-		int fd = k->state == TASK_DEAD ? -1 : openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
-		struct dirent *e;
-		struct stat st;
+	struct task *k;
+	struct stat st;
+	int num;
 
-		while (d && (e = readdir(d)))
-			if (fstatat(dirfd(d), e->d_name, &st, 0) == 0 && !st.st_nlink && is_inode(&st, h->sdev, h->ino))
-				return true;
-	}
-	return false;
+	return fd_find(s->tree, h->sdev, h->ino, &k, &num, &st) && !st.st_nlink;
 }
 
 /* Its path now. None is fine where the file has lost its name, but can be found: by its handle, or as one of a task's. */

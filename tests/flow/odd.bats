@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/tun fd/reg psi ghost-attr
+# Shows: fd/tun fd/reg fd/memfd psi ghost-attr
 # Odd files, judged by the program that has them.
 load ../kit/kind
 
@@ -16,6 +16,7 @@ teardown() {
 @test "a deleted file far larger than what is in it" { keeps odd sparse; }
 @test "files below a deleted directory, which is a working directory" { keeps odd below; }
 @test "extended attributes, ACLs and nanoseconds of files and directories without a name" { keeps odd attrs; }
+@test "secret memory (memfd_secret)" { keeps odd secret; }
 @test "triggers of pressure stalls" { keeps odd psi; }
 @test "files in /proc of tasks that live" { keeps odd proc; }
 @test "files in /proc of a task that has ended" { keeps odd dead; }

@@ -280,6 +280,40 @@ static void attrs(void)
 	}
 }
 
+/* secret memory: mapped by two tasks, one of which has its descriptor; and some that nobody has mapped */
+static void secret(void)
+{
+	int fd = syscall(SYS_memfd_secret, O_CLOEXEC), other = syscall(SYS_memfd_secret, 0), st = -1;
+	char *p, *q;
+	pid_t kid;
+
+	if (fd < 0)
+		exit(3);
+	CHECK(ftruncate(fd, 3 * 4096) == 0 && ftruncate(other, 4096) == 0);
+	p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	q = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0);
+	CHECK(p != MAP_FAILED && q != MAP_FAILED);
+	strcpy(p + 2 * 4096, "a secret");
+	strcpy(q, "another");
+	CHECK(munmap(q, 4096) == 0);
+	kid = fork();
+	if (kid == 0) {
+		close(fd);
+		sleep_term();
+		CHECK(!strcmp(p + 2 * 4096, "told by the parent") && !p[0]);
+		strcpy(p, "told by the child");
+		_exit(!!why[0]);
+	}
+	wait_term();
+	CHECK(!strcmp(p + 2 * 4096, "a secret") && (fcntl(fd, F_GETFD) & FD_CLOEXEC));
+	strcpy(p + 2 * 4096, "told by the parent");
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0 && !strcmp(p, "told by the child"));
+	q = mmap(NULL, 4096, PROT_READ, MAP_SHARED, other, 0);
+	CHECK(q != MAP_FAILED && !strcmp(q, "another"));
+	CHECK(read(other, &st, 1) < 0 && strstr(link_of(other), "/secretmem")); /* it is no common memory now */
+}
+
 /* A trigger of pressure stalls: poll() waits, as long as there is one, and a second is refused. */
 static void psi(void)
 {
@@ -301,7 +335,7 @@ int main(int argc, char **argv)
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
 		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
-		{ "psi", psi, NULL }, { NULL, NULL, NULL },
+		{ "psi", psi, NULL }, { "secret", secret, NULL }, { NULL, NULL, NULL },
 	};
 
 	if (judge_begin(argc, argv) < 0)

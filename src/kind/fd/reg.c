@@ -20,6 +20,7 @@
 #include "kind/mqueue.h"
 #include "kind/ns.h"
 #include "kind/psi.h"
+#include "kind/shmem.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -40,7 +41,7 @@ static bool reg_is(const struct fd_view *v)
 		return true; /* only a place, not an end of it */
 	return S_ISREG(v->st.st_mode) ? !text_starts(v->link, "/memfd:") &&
 						!text_starts(v->link, "/dev/zero (deleted)") &&
-						((v->flags & O_PATH) || !mqueue_is(v->fd, &v->st))
+						!shmem_secret(v->fd) && ((v->flags & O_PATH) || !mqueue_is(v->fd, &v->st))
 	       : S_ISDIR(v->st.st_mode) ? true
 	       : S_ISBLK(v->st.st_mode) ? true
 					: S_ISCHR(v->st.st_mode) && major(v->st.st_rdev) == MEM_MAJOR;
