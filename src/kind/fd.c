@@ -332,7 +332,7 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 
 int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
 {
-	struct fd_view v = { .task = task, .num = fd, .fd = fd };
+	struct fd_view v = { .task = task, .num = fd, .fd = fd, .queued = true };
 	own_fd int self = fd_high(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	uint32_t type;
 	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 3), r;
@@ -1005,9 +1005,14 @@ int fd_restore_link(struct session *s)
 	for (size_t i = 0; r == 0 && i < f->objs.n; i++)
 		if (f->objs.v[i]->fd >= 0 && f->objs.v[i]->kind->link)
 			r = f->objs.v[i]->kind->link(s, f->objs.v[i]);
-	for (size_t i = 0; r == 0 && i < f->objs.n; i++)
-		if (f->objs.v[i]->kind)
-			r = obj_by_owner(s, f->objs.v[i], f->objs.v[i]->kind->watch);
+	for (size_t i = 0; r == 0 && i < f->objs.n; i++) {
+		struct fd_obj *o = f->objs.v[i];
+
+		if (o->kind && o->kind->watch && o->fd >= 0 && !o->task)
+			r = o->kind->watch(s, o, NULL, -1);
+		else if (o->kind)
+			r = obj_by_owner(s, o, o->kind->watch);
+	}
 	return r;
 }
 

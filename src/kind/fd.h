@@ -31,6 +31,7 @@ struct fd_view {
 	int mnt_id;		/* -1 unknown */
 	uint32_t net_ns_id;	/* where a socket belongs, else its task's; 0 unknown */
 	FownEntry *fown;	/* complete; NULL in a preflight */
+	bool queued;		/* in a message: fd is ours, no table has it under num */
 	const char *link, *info; /* /proc/PID/fd/N; /proc/PID/fdinfo/N, whole text */
 };
 
@@ -66,7 +67,10 @@ struct fd_kind {
 	 * itself when batch_room() says no. May be NULL
 	 */
 	int (*in_task)(struct session *s, struct fd_obj *o, struct batch *b, int num);
-	/** the same, but after link(): what looks at other objects must find them as they were */
+	/**
+	 * the same, but after link(): what looks at other objects must find them as they were. Of an object that is only
+	 * in a message b is NULL and num -1
+	 */
 	int (*watch)(struct session *s, struct fd_obj *o, struct batch *b, int num);
 	/** dump: once after all descriptors were seen (images of shared contents). May be NULL */
 	int (*dump_end)(struct session *s);

@@ -10,6 +10,7 @@ teardown() { teardown_kind; }
 @test "epoll: numbers reused, nested, watched twice, many" { keeps events epoll; }
 @test "epoll: edges and one-shot targets, told and not told" { keeps events epoll-once; }
 @test "epoll: targets that the task has closed, but another has open" { keeps events epoll-lost; }
+@test "epoll: an instance that is in a message" { keeps events epoll-sent; }
 @test "epoll: busy polling" { keeps events epoll-poll; }
 @test "epoll: a target that is only in a message is refused, and the task runs on" {
 	start_kind events epoll-queued

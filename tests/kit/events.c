@@ -200,25 +200,61 @@ static void do_epoll_lost(void) /* watched, closed here, open in a child only */
 	check(has(ep, 4), "epoll: only that one is removed");
 }
 
-static void do_epoll_queued(void) /* watched, closed, only in a message */
+static void send_fd(int sk, int fd)
 {
-	int ep = must(epoll_create1(0), "epoll"), p[2], sk[2];
 	char room[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec data = { "x", 1 };
 	struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 
-	must(pipe(p), "pipe");
-	must(socketpair(AF_UNIX, SOCK_STREAM, 0, sk), "socketpair");
-	add(ep, p[0], EPOLLIN, 1);
 	h->cmsg_level = SOL_SOCKET;
 	h->cmsg_type = SCM_RIGHTS;
 	h->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(h), &p[0], sizeof(int));
-	must(sendmsg(sk[0], &m, 0), "sendmsg");
-	close(p[0]);
+	memcpy(CMSG_DATA(h), &fd, sizeof(int));
+	must(sendmsg(sk, &m, 0), "sendmsg");
+	close(fd);
+}
+
+static int receive_fd(int sk)
+{
+	char room[CMSG_SPACE(sizeof(int))], c;
+	struct iovec data = { &c, 1 };
+	struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
+	int fd = -1;
+
+	check(recvmsg(sk, &m, 0) == 1 && CMSG_FIRSTHDR(&m), "recvmsg");
+	if (CMSG_FIRSTHDR(&m))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+	return fd;
+}
+
+static void do_epoll_queued(void) /* watched, closed, only in a message */
+{
+	int ep = must(epoll_create1(0), "epoll"), p[2], sk[2];
+
+	must(pipe(p), "pipe");
+	must(socketpair(AF_UNIX, SOCK_STREAM, 0, sk), "socketpair");
+	add(ep, p[0], EPOLLIN, 1);
+	send_fd(sk[0], p[0]);
 	wait_term();
 	check(write(p[1], "x", 1) == 1 && has(ep, 1), "epoll: what is in a message");
+}
+
+static void do_epoll_sent(void) /* the instance is only in a message */
+{
+	int ep = must(epoll_create1(0), "epoll"), ev = must(eventfd(0, EFD_NONBLOCK), "eventfd"), p[2], sk[2];
+
+	must(pipe(p), "pipe");
+	must(socketpair(AF_UNIX, SOCK_STREAM, 0, sk), "socketpair");
+	add(ep, p[0], EPOLLIN, 1);
+	add(ep, ev, EPOLLIN | EPOLLET, 2);
+	send_fd(sk[0], ep);
+	wait_term();
+	ep = receive_fd(sk[1]);
+	check(!has(ep, 1) && !has(ep, 2), "epoll, sent: nothing new");
+	check(write(p[1], "x", 1) == 1 && has(ep, 1), "epoll, sent: a pipe");
+	check(write(ev, &(uint64_t){ 1 }, 8) == 8 && has(ep, 2) && !has(ep, 2), "epoll, sent: an edge");
+	check(epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL) == 0 && !has(ep, 1), "epoll, sent: its number");
 }
 
 #ifndef EPIOCGPARAMS
@@ -548,7 +584,7 @@ static const struct {
 } all[] = {
 	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost },
 	{ "inotify-overlay", do_inotify_overlay },
-	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "timerfd", do_timerfd },
+	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "epoll-sent", do_epoll_sent }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };

@@ -3,8 +3,9 @@
  * eventpoll: epoll instances and what they watch.
  *
  * Kept:   targets by descriptor number, events, data; nested instances; targets that are closed, but open in another
- *         task; busy-poll parameters; which events of EPOLLET and EPOLLONESHOT targets had been told already, in an
- *         instance that had none to tell. In another those that still hold are told once more, so that none is missed.
+ *         task; instances that are in messages; busy-poll parameters; which events of EPOLLET and EPOLLONESHOT targets
+ *         had been told already, in an instance that had none to tell. In another those that still hold are told once
+ *         more, so that none is missed; also in one that is in a message.
  * Lost:   an EPOLLONESHOT target that had fired hides errors and hang-ups too, until it is rearmed: those that
  *         come after a restore it does not hide. A target that no task of the tree has open is refused.
  * Kernel: fs/eventpoll.c, ep_show_fdinfo(); kcmp(KCMP_EPOLL_TFD); EPIOCGPARAMS (Linux 6.9).
@@ -122,7 +123,7 @@ static int target_in(const struct fd_view *v, const struct target *g, const stru
 static int target_find(struct session *s, const struct fd_view *v, const struct targets *t,
 		       struct target *g)
 {
-	int num = target_in(v, g, v->task, t);
+	int num = v->queued ? -1 : target_in(v, g, v->task, t);
 
 	if (num >= 0) {
 		session_debug(s, "epoll 0x%x: target added as %u is now %d", v->id, g->added, num);
@@ -168,7 +169,7 @@ static int targets_read(struct session *s, const struct fd_view *v, struct targe
 		r = target_parse(s, v, line, t);
 	/* numbers that are right first: a search must not take them away */
 	for (size_t i = 0; r == 0 && i < t->n; i++)
-		if (!target_is(v, &t->v[i], v->task, t->v[i].added))
+		if (v->queued || !target_is(v, &t->v[i], v->task, t->v[i].added))
 			t->v[i].e.tfd = UINT32_MAX;
 		else
 			t->v[i].held = t->v[i].added;
@@ -243,8 +244,6 @@ static int eventpoll_restore(struct session *s, struct fd_obj *o)
 
 	if (!e)
 		return session_fail(s, -EBADMSG, "files.img: epoll 0x%x is damaged", o->id);
-	if (!o->task && e->n_tfd) /* in a socket's queue: nobody whose numbers these are */
-		session_warn(s, "epoll 0x%x: no task has it open; what it watched is lost", o->id);
 	o->fd = fd_high(epoll_create1(EPOLL_CLOEXEC));
 	if (o->fd < 0)
 		return session_fail(s, -errno, "epoll 0x%x: make", o->id);
@@ -372,14 +371,18 @@ static int eventpoll_watch(struct session *s, struct fd_obj *o, struct batch *b,
 			r = target_away(s, o, e->tfd[i], EPOLL_CTL_ADD);
 			continue;
 		}
+		if (!b) { /* an image of CRIU's: nobody whose numbers these are */
+			session_warn(s, "epoll 0x%x: no task has it open; that it watched descriptor %u is lost", o->id, e->tfd[i]->tfd);
+			continue;
+		}
 		if (!batch_room(b, 1, sizeof(ev)))
 			r = targets_run(s, o, b);
 		call4(b, NULL, SYS_epoll_ctl, num, EPOLL_CTL_ADD, e->tfd[i]->tfd,
 		      batch_mem(b, &ev, sizeof(ev), NULL));
 	}
-	if (r == 0)
+	if (r == 0 && b)
 		r = targets_run(s, o, b);
-	return r < 0 ? r : targets_quiet(s, o, b, num);
+	return r < 0 || !b ? r : targets_quiet(s, o, b, num);
 }
 
 const struct fd_kind fd_kind_eventpoll = {
