@@ -96,16 +96,20 @@ static int mounts_list(pid_t pid, uint32_t sdev, int64_t id, struct paths *ret)
 	return r;
 }
 
-char *fhandle_mount(const struct task *task, uint32_t mnt_id)
+static char *mount_first(const struct task *task, uint32_t sdev, int64_t id)
 {
 	struct paths p = { 0 };
 	char *path;
 
-	mounts_list(task->pid, 0, mnt_id, &p);
+	mounts_list(task->pid, sdev, id, &p);
 	path = p.n ? xstrdup(p.v[0]) : NULL;
 	paths_free(&p);
 	return path;
 }
+
+char *fhandle_mount_of(const struct task *task, uint32_t sdev) { return mount_first(task, sdev, -1); }
+
+char *fhandle_mount(const struct task *task, uint32_t mnt_id) { return mount_first(task, 0, mnt_id); }
 
 /* The handle's file through some mount of its filesystem: O_PATH, or -errno. */
 static int handle_open(int root, const struct paths *mounts, const FhEntry *e)

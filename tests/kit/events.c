@@ -522,6 +522,25 @@ static void do_fanotify(void)
 	check(strstr(text, "mflags:40 mask:2 ignored_mask:20") != NULL, "fanotify: ignored mask");
 }
 
+static void do_fanotify_system(void) /* a mark of a whole file system, which is mounted twice */
+{
+	int fd = must(fanotify_init(FAN_NONBLOCK, O_RDONLY), "fanotify");
+
+	must(mkdir("fs", 0755), "mkdir");
+	must(mkdir("again", 0755), "mkdir");
+	must(mount("fs", "fs", "tmpfs", 0, NULL), "mount");
+	must(mount("fs", "again", NULL, MS_BIND, NULL), "mount");
+	must(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CLOSE_WRITE, AT_FDCWD, "fs"), "mark");
+	must(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY,
+			   FAN_MODIFY, AT_FDCWD, "fs"), "mark");
+	wait_term();
+	fan_heard(fd);
+	touch("file");
+	check(fan_heard(fd) == 0, "fanotify: another file system");
+	touch("again/file");
+	check(fan_heard(fd) == FAN_CLOSE_WRITE, "fanotify: a file system");
+}
+
 static void do_fanotify_perm(void)
 {
 	int fd = must(fanotify_init(FAN_CLASS_CONTENT | FAN_NONBLOCK, O_RDONLY), "fanotify");
@@ -584,7 +603,7 @@ static const struct {
 } all[] = {
 	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost },
 	{ "inotify-overlay", do_inotify_overlay },
-	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "epoll-sent", do_epoll_sent }, { "timerfd", do_timerfd },
+	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "fanotify-system", do_fanotify_system }, { "epoll-sent", do_epoll_sent }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };
