@@ -17,6 +17,7 @@ teardown() {
 @test "files below a deleted directory, which is a working directory" { keeps odd below; }
 @test "extended attributes, ACLs and nanoseconds of files and directories without a name" { keeps odd attrs; }
 @test "secret memory (memfd_secret)" { keeps odd secret; }
+@test "a program that was executed from a memfd" { keeps odd executed; }
 @test "triggers of pressure stalls" { keeps odd psi; }
 @test "files in /proc of tasks that live" { keeps odd proc; }
 @test "files in /proc of a task that has ended" { keeps odd dead; }

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -314,6 +315,40 @@ static void secret(void)
 	CHECK(read(other, &st, 1) < 0 && strstr(link_of(other), "/secretmem")); /* it is no common memory now */
 }
 
+static void asleep(void)
+{
+	sleep_term();
+	_exit(7);
+}
+
+/* a program that was executed from a memfd, as container engines do with themselves */
+static void executed(void)
+{
+	int fd = memfd_create("odd", MFD_CLOEXEC), self = open("/proc/self/exe", O_RDONLY), st = -1;
+	char path[40], link[40] = "";
+	ssize_t n;
+	pid_t kid;
+
+	CHECK(fd >= 0 && self >= 0);
+	while ((n = sendfile(fd, self, NULL, 1 << 20)) > 0)
+		;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	kid = fork();
+	if (kid == 0)
+		_exit(execl(path, "odd", "asleep", ".", NULL));
+	close(fd);
+	snprintf(path, sizeof(path), "/proc/%d/exe", kid);
+	while (strcmp(link, "/memfd:odd (deleted)") && waitpid(kid, &st, WNOHANG) == 0) {
+		memset(link, 0, sizeof(link));
+		CHECK(readlink(path, link, sizeof(link) - 1) > 0);
+	}
+	wait_term();
+	memset(link, 0, sizeof(link));
+	CHECK(readlink(path, link, sizeof(link) - 1) > 0 && !strcmp(link, "/memfd:odd (deleted)"));
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && WIFEXITED(st) && WEXITSTATUS(st) == 7);
+}
+
 /* A trigger of pressure stalls: poll() waits, as long as there is one, and a second is refused. */
 static void psi(void)
 {
@@ -335,7 +370,8 @@ int main(int argc, char **argv)
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
 		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
-		{ "psi", psi, NULL }, { "secret", secret, NULL }, { NULL, NULL, NULL },
+		{ "psi", psi, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
+		{ "executed", executed, NULL }, { NULL, NULL, NULL },
 	};
 
 	if (judge_begin(argc, argv) < 0)

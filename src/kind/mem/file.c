@@ -96,6 +96,8 @@ static int file_dump(struct session *s, const struct mem_view *v)
 		return session_fail(s, r, "task %d: name of the mapping %s", v->task->vpid, v->name);
 	if (!secret)
 		fd = fd_high(openat(v->task->proc, path, (memfd ? O_RDWR : O_PATH) | O_CLOEXEC));
+	if (fd < 0 && memfd && errno == ETXTBSY) /* it is being executed */
+		fd = fd_high(openat(v->task->proc, path, O_RDONLY | O_CLOEXEC));
 	if (fd < 0 && !secret)
 		return session_fail(s, -errno, "task %d: open the mapped file %s", v->task->vpid,
 				    v->name);
