@@ -134,6 +134,15 @@ static const char *what(char buf[40], const struct task *k, int num)
 	return buf;
 }
 
+int ghost_elsewhere(struct session *s, const struct task *k, int num, const char *link)
+{
+	char buf[40];
+
+	return session_fail(s, -ENOTSUP,
+			    "%s is %s, but that name leads elsewhere (covered by a mount, or replaced); such files cannot be checkpointed",
+			    what(buf, k, num), link);
+}
+
 uint64_t ghost_limit(const struct session *s)
 {
 	return s->opts->has_ghost_limit ? s->opts->ghost_limit : LIMIT_DEFAULT;
@@ -216,10 +225,10 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 			       : session_fail(s, -ENOTSUP,
 					      "%s is %s, which told of a task that has ended, and cannot be made again; close it first",
 					      what(buf, k, num), link);
+	if (link[0] == '/' && !cut && st->st_nlink && !in_nested(k))
+		return GHOST_COVERED;
 	if (link[0] != '/' || !(*ret_name)[1] || (!cut && st->st_nlink))
-		return session_fail(s, -ENOTSUP,
-				    "%s is %s, but that name leads elsewhere (covered by a mount, or replaced); such files cannot be checkpointed",
-				    what(buf, k, num), link);
+		return ghost_elsewhere(s, k, num, link);
 	if (S_ISDIR(st->st_mode) || (!st->st_nlink && (S_ISREG(st->st_mode) || S_ISFIFO(st->st_mode) ||
 						       S_ISCHR(st->st_mode)))) {
 		r = limit_check(s, k, st, link, num);

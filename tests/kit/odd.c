@@ -13,6 +13,7 @@
 #include <semaphore.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -349,6 +350,38 @@ static void executed(void)
 	CHECK(waitpid(kid, &st, 0) == kid && WIFEXITED(st) && WEXITSTATUS(st) == 7);
 }
 
+/* files and a directory on which, or above which, something is mounted now; the working directory is among them */
+static void covered(void)
+{
+	int fd, on, dir, other, st = -1;
+	char text[40] = "";
+	pid_t kid;
+
+	CHECK(mkdir("m", 0755) == 0 && mkdir("m/sub", 0755) == 0);
+	fd = open("m/sub/file", O_RDWR | O_CREAT | O_APPEND, 0600);
+	on = open("single", O_RDWR | O_CREAT, 0600);
+	dir = open("m", O_RDONLY | O_DIRECTORY);
+	CHECK(write(fd, "below", 5) == 5 && write(on, "under", 5) == 5 && lseek(on, 2, SEEK_SET) == 2);
+	kid = fork();
+	if (kid == 0) {
+		CHECK(chdir("m/sub") == 0 && creat("../../kid", 0600) >= 0);
+		sleep_term();
+		_exit(!!why[0] || access("file", F_OK) < 0);
+	}
+	while (access("kid", F_OK) < 0)
+		usleep(1000);
+	CHECK(mount("over", "m", "tmpfs", 0, NULL) == 0 && mount("/proc/version", "single", NULL, MS_BIND, NULL) == 0);
+	CHECK(mkdir("m/sub", 0755) == 0);
+	wait_term();
+	CHECK(holds(fd, 0, "below") && write(fd, "!", 1) == 1 && holds(fd, 5, "!"));
+	CHECK(read(on, text, 9) == 3 && !strcmp(text, "der"));
+	other = openat(dir, "sub/file", O_RDONLY);
+	CHECK(holds(other, 0, "below!") && access("m/sub/file", F_OK) < 0);
+	CHECK(strstr(link_of(fd), "/m/sub/file") && strstr(link_of(on), "/single"));
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+}
+
 /* A trigger of pressure stalls: poll() waits, as long as there is one, and a second is refused. */
 static void psi(void)
 {
@@ -371,7 +404,7 @@ int main(int argc, char **argv)
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
 		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
 		{ "psi", psi, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
-		{ "executed", executed, NULL }, { NULL, NULL, NULL },
+		{ "executed", executed, NULL }, { "covered", covered, NULL }, { NULL, NULL, NULL },
 	};
 
 	if (judge_begin(argc, argv) < 0)

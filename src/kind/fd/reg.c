@@ -14,6 +14,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/covered.h"
 #include "kind/ghost.h"
 #include "kind/mnt-autofs.h"
 #include "kind/mnt-detached.h"
@@ -54,6 +55,11 @@ int fd_path_check(struct session *s, const struct fd_view *v)
 			? 0
 			: ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
 
+	if (r == GHOST_COVERED) {
+		own_mem char *mount = covered_mount(v->task, v->fd, v->link);
+
+		return mount ? 0 : ghost_elsewhere(s, v->task, v->num, v->link);
+	}
 	return r < 0 ? r : 0;
 }
 
@@ -78,11 +84,13 @@ static int reg_put(struct session *s, struct task *task, RegFileEntry *e, int fd
 		   const char *link, int num)
 {
 	struct task *home = ghost_home(s, task, fd);
-	own_mem char *name = NULL;
+	own_mem char *name = NULL, *mount = NULL;
 	int how = ghost_check(s, home, st, link, num, &name), r;
 
 	if (how < 0)
 		return how;
+	if (how == GHOST_COVERED && !(e->covered = mount = covered_mount(home, fd, link)))
+		return ghost_elsewhere(s, task, num, link);
 	reg_describe(e, fd, st, name);
 	e->mnt_id = ghost_mount(home, fd);
 	e->has_mnt_id = e->mnt_id > 0;
@@ -248,6 +256,8 @@ static int reg_open_any(struct session *s, uint32_t id, const RegFileEntry *e, s
 	}
 	if (r)
 		return fd_reopen(held, how->flags & ~O_NOFOLLOW);
+	if (e->covered)
+		return covered_open(s, e->covered, e->name, how->flags);
 	fd = fd_high(syscall(SYS_openat2, root, e->name, how, sizeof(*how)));
 	return fd < 0 ? -errno : fd;
 }
