@@ -254,11 +254,14 @@ int flow_dump(struct session *s)
 	if (r == 0 && unlinkat(s->images, "inventory.img", 0) < 0 && errno != ENOENT)
 		r = session_fail(s, -errno, "images: remove the old inventory.img");
 	if (r == 0)
+		r = task_dump_begin(s);
+	if (r == 0)
 		r = flow_stop(s);
 	if (r == 0)
 		r = flow_stopped(s);
 	if (r == 0)
 		r = flow_finish(s);
+	task_dump_finish(s);
 	if (r < 0) {
 		unlinkat(s->images, "inventory.img", 0); /* nobody shall take it for a checkpoint */
 	} else {

@@ -355,6 +355,7 @@ int flow_restore(struct session *s, pid_t *ret_root)
 			sock_hold_all(warden_table(s));
 		spawn_kill(&tree);
 		warden_end(s);
+		inet_resend(s, false);
 		session_undo_all(s);
 	} else {
 		session_undo_drop(s);
@@ -377,4 +378,5 @@ void flow_restore_end(struct session *s, bool wanted)
 	if (s->warden && !wanted)
 		warden_disown(s);
 	warden_end(s); /* until now our death would end the tasks */
+	inet_resend(s, wanted);
 }

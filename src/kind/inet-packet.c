@@ -6,7 +6,6 @@
 #include "kind/inet-tcp-own.h"
 
 #include "base/res.h"
-#include "kind/inet-raw.h"
 
 #include <poll.h>
 #include <stddef.h>
@@ -20,6 +19,17 @@ static bool is_v4(const InetSkEntry *e)
 		return true;
 	memcpy(&a, e->dst_addr, sizeof(a));
 	return IN6_IS_ADDR_V4MAPPED(&a);
+}
+
+void inet_ends(const InetSkEntry *e, bool from_peer, struct inet_raw *ret)
+{
+	size_t skip, words;
+
+	ret->v4 = is_v4(e);
+	skip = ret->v4 && e->family == AF_INET6 ? 3 : 0;
+	words = ret->v4 ? 4 : 16;
+	memcpy(from_peer ? ret->src : ret->dst, e->dst_addr + skip, words);
+	memcpy(from_peer ? ret->dst : ret->src, e->src_addr + skip, words);
 }
 
 static void packet_tcp(const struct stream *st, uint32_t seq, uint32_t ack, struct tcphdr *h)
@@ -40,12 +50,10 @@ static void packet_tcp(const struct stream *st, uint32_t seq, uint32_t ack, stru
 static int packet_send(struct session *s, const struct stream *st, void *body, size_t n)
 {
 	const InetSkEntry *e = st->e;
-	struct inet_raw p = { .v4 = is_v4(e), .protocol = IPPROTO_TCP, .ttl = 64 };
-	size_t skip = p.v4 && e->family == AF_INET6 ? 3 : 0, words = p.v4 ? 4 : 16;
+	struct inet_raw p = { .protocol = IPPROTO_TCP, .ttl = 64 };
 	int r;
 
-	memcpy(p.src, e->dst_addr + skip, words);
-	memcpy(p.dst, e->src_addr + skip, words);
+	inet_ends(e, true, &p);
 	r = inet_raw_send(s, e->has_ns_id ? e->ns_id : 0, &p, body, n, offsetof(struct tcphdr, check));
 	return r < 0 ? conn_fail(s, r, e, "repeat its peer's last packet") : 0;
 }

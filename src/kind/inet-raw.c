@@ -10,6 +10,7 @@
 #include <netinet/ip6.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
@@ -35,18 +36,19 @@ static uint16_t sum_end(uint32_t sum)
 static void sum_fill(const struct inet_raw *p, void *body, size_t n, size_t at)
 {
 	size_t words = p->v4 ? 4 : 16;
-	uint32_t sum = sum_words(p->protocol + n, p->src, words);
+	uint32_t sum = 0;
 	uint16_t v = 0;
 
 	memcpy((char *)body + at, &v, sizeof(v));
-	sum = sum_words(sum, p->dst, words);
+	if (p->protocol != IPPROTO_ICMP)
+		sum = sum_words(sum_words(p->protocol + n, p->src, words), p->dst, words);
 	v = sum_end(sum_words(sum, body, n));
 	if (!v)
 		v = 0xffff;
 	memcpy((char *)body + at, &v, sizeof(v));
 }
 
-static size_t head_make(const struct inet_raw *p, size_t n, void *ret)
+size_t inet_raw_head(const struct inet_raw *p, size_t n, void *ret)
 {
 	if (p->v4) {
 		struct iphdr h = { .version = 4, .ihl = 5, .tos = p->tos, .ttl = p->ttl, .protocol = p->protocol };
@@ -86,23 +88,38 @@ static socklen_t to_make(const struct inet_raw *p, struct sockaddr_storage *ret)
 	return sizeof(*a6);
 }
 
-int inet_raw_send(struct session *s, uint32_t net_ns_id, const struct inet_raw *p, void *body, size_t n, size_t sum)
+int inet_raw_open(struct session *s, uint32_t net_ns_id, bool v4)
 {
-	own_fd int raw = ns_socket(s, net_ns_id, p->v4 ? AF_INET : AF_INET6, SOCK_RAW, IPPROTO_RAW);
+	int fd = ns_socket(s, net_ns_id, v4 ? AF_INET : AF_INET6, SOCK_RAW, IPPROTO_RAW), r;
 	int mark = SOCK_LOCK_MARK, room = 1 << 20;
+
+	if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ||
+			setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int inet_raw_put(int fd, const struct inet_raw *p, void *body, size_t n, size_t sum)
+{
 	struct sockaddr_storage to;
-	char head[sizeof(struct ip6_hdr)];
+	char head[INET_RAW_HEAD];
 	struct iovec io[2] = { { .iov_base = head }, { body, n } };
 	struct msghdr m = { .msg_name = &to, .msg_iov = io, .msg_iovlen = 2 };
 
-	if (raw < 0)
-		return raw;
 	sum_fill(p, body, n, sum);
-	io[0].iov_len = head_make(p, n, head);
+	io[0].iov_len = inet_raw_head(p, n, head);
 	m.msg_namelen = to_make(p, &to);
-	if (setsockopt(raw, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ||
-	    setsockopt(raw, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0 ||
-	    (p->device && setsockopt(raw, SOL_SOCKET, SO_BINDTOIFINDEX, &p->device, sizeof(p->device)) < 0))
+	if (p->device && setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &p->device, sizeof(p->device)) < 0)
 		return -errno;
-	return sendmsg(raw, &m, 0) < 0 ? -errno : 0;
+	return sendmsg(fd, &m, 0) < 0 ? -errno : 0;
+}
+
+int inet_raw_send(struct session *s, uint32_t net_ns_id, const struct inet_raw *p, void *body, size_t n, size_t sum)
+{
+	own_fd int fd = inet_raw_open(s, net_ns_id, p->v4);
+
+	return fd < 0 ? fd : inet_raw_put(fd, p, body, n, sum);
 }

@@ -4,6 +4,7 @@
 #define KIND_INET_TCP_OWN_H
 
 #include "images/tcp-stream.pb-c.h"
+#include "kind/inet-raw.h"
 #include "kind/inet-tcp.h"
 
 #include <errno.h>
@@ -23,6 +24,8 @@ struct stream {
 
 /** conn_fail - session_fail() that names the connection */
 int conn_fail(struct session *s, int r, const InetSkEntry *e, const char *what);
+/** inet_ends - the addresses of a packet of a connection */
+void inet_ends(const InetSkEntry *e, bool from_peer, struct inet_raw *ret);
 /**
  * peer_says - the connection gets a FIN or an acknowledgment from its peer and goes on to the next state;
  * we make that packet
@@ -55,5 +58,8 @@ static inline bool fin_received(unsigned state)
 	return state == TCP_CLOSE_WAIT || state == TCP_CLOSING || state == TCP_LAST_ACK ||
 	       state == TCP_CLOSE;
 }
+
+/** resend_note - the connection lives: inet_resend() is to ask its peer */
+void resend_note(struct session *s, const struct stream *st);
 
 #endif

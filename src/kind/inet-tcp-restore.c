@@ -556,6 +556,8 @@ int inet_tcp_unlock(struct session *s)
 		sock_unlock(a->all.v[i].o->fd);
 	for (size_t i = 0; r == 0 && i < a->all.n; i++)
 		r = stream_send(s, &a->all.v[i]);
+	for (size_t i = 0; r == 0 && i < a->all.n; i++)
+		resend_note(s, &a->all.v[i]);
 	for (size_t i = 0; r == 0 && i < a->anew.n; i++)
 		r = stream_anew(s, a->anew.v[i]);
 	for (size_t i = 0; i < a->all.n; i++)

@@ -57,6 +57,11 @@ int inet_tcp_dial(int fd, const struct sockaddr_storage *to, socklen_t len, cons
 int inet_tcp_fill(struct session *s);
 /** inet_tcp_unlock - the tasks are about to run: connections live from here on */
 int inet_tcp_unlock(struct session *s);
+/**
+ * inet_resend - the restore is over; if final, peers outside of the tree send again at once what was lost meanwhile
+ * They do not wait for their next try, whose time doubles with each (RFC 6298): after a minute it may be a minute off.
+ */
+void inet_resend(struct session *s, bool final);
 
 /** inet_tcp_state - state as TCP_INFO has it, or -errno */
 int inet_tcp_state(int fd);

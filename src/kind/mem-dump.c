@@ -29,7 +29,7 @@
 
 /* a buffer on its way into the image */
 struct portion {
-	char *buf; /* CHUNK bytes, huge pages if there are */
+	char *buf; /* CHUNK bytes */
 	uint64_t vaddr;
 	size_t n; /* pages; 0: free */
 	bool zero_matters;
@@ -106,10 +106,13 @@ static void writer_init(struct writer *w, char *bufs)
 	pthread_cond_init(&w->change, NULL);
 }
 
+/* With nothing underway. Clearing a huge page takes longer than all copying from a small process: not before. */
 static void writer_start(struct writer *w)
 {
 	sigset_t all, old;
 
+	madvise(w->p[0].buf, BUFS * CHUNK, MADV_DONTNEED);
+	madvise(w->p[0].buf, BUFS * CHUNK, MADV_HUGEPAGE);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	w->started = pthread_create(&w->thread, NULL, writer_main, w) == 0;
@@ -134,12 +137,12 @@ static void writer_put(struct writer *w)
 	struct portion *p = &w->p[w->put % BUFS];
 
 	w->pages += p->n;
-	if (!w->started && w->pages > ALONE_MAX)
-		writer_start(w);
 	if (!w->started) {
 		w->r = portion_write(w, p);
 		w->put++;
 		w->next++;
+		if (w->pages > ALONE_MAX)
+			writer_start(w);
 		return;
 	}
 	pthread_mutex_lock(&w->lock);
@@ -374,7 +377,6 @@ int mem_dump(struct session *s, struct tree *tree)
 	if (raw == MAP_FAILED)
 		return session_fail(s, -errno, "memory: copy buffers");
 	bufs = (char *)(((uintptr_t)raw + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
-	madvise(bufs, BUFS * CHUNK, MADV_HUGEPAGE);
 	writer_init(&w, bufs);
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
 		if (tree->all[i]->state != TASK_DEAD && !tree->all[i]->mm_of)

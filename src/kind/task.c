@@ -174,6 +174,16 @@ static int process_dump(struct session *s, struct task *k, struct asking *a)
 	return r;
 }
 
+int task_dump_begin(struct session *s)
+{
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
+		if (task_kinds[n]->begin)
+			r = task_kinds[n]->begin(s);
+	return r;
+}
+
 int task_note_all(struct session *s, struct tree *tree)
 {
 	int r = 0;
@@ -203,10 +213,14 @@ int task_dump_all(struct session *s, struct tree *tree)
 	for (size_t n = 0; r == 0 && task_kinds[n]; n++)
 		if (task_kinds[n]->dump_end)
 			r = task_kinds[n]->dump_end(s);
+	return r;
+}
+
+void task_dump_finish(struct session *s)
+{
 	for (size_t n = 0; task_kinds[n]; n++)
 		if (task_kinds[n]->end)
 			task_kinds[n]->end(s);
-	return r;
 }
 
 /* ---- restore ---- */

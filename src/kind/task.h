@@ -30,6 +30,8 @@ struct task_kind {
 	enum task_stage stage;
 	bool per_thread; /* called for every thread; else for leaders only */
 	bool zombies;	 /* dump() is called for zombies too (no batch) */
+	/** dump: the tasks run yet; what takes time is made ready; may be NULL */
+	int (*begin)(struct session *s);
 	/** the thread is stopped, no agent runs yet: what only the tracer can see; may be NULL */
 	int (*note)(struct session *s, struct thread *t);
 	/** add the calls whose answers dump() needs; may be NULL */
@@ -42,7 +44,7 @@ struct task_kind {
 	int (*dump_end)(struct session *s);
 	/** restore: t->core was read, nothing is made yet: can it be given back here? May be NULL */
 	int (*check)(struct session *s, const struct thread *t);
-	/** dump: whatever came of it, give back what more() took; may be NULL */
+	/** dump: whatever came of it, give back what begin() and more() took; may be NULL */
 	void (*end)(struct session *s);
 	/** add calls that set what t->core says; may batch_run() itself if it needs answers */
 	int (*restore)(struct session *s, struct thread *t, struct batch *b);
@@ -59,10 +61,14 @@ long task_restarting(struct session *s, const struct thread *t);
 TaskTimersEntry *task_timers(CoreEntry *core);
 /** task_preflight_all - what of the tasks themselves cannot be kept, before anything is stopped */
 int task_preflight_all(struct session *s, struct tree *tree);
+/** task_dump_begin - the kinds' begin(); task_dump_finish() must follow */
+int task_dump_begin(struct session *s);
 /** task_note_all - what is to be noted before agents run */
 int task_note_all(struct session *s, struct tree *tree);
 /** task_dump_all - every kind, every thread, in parallel; fills the cores */
 int task_dump_all(struct session *s, struct tree *tree);
+/** task_dump_finish - whatever came of the dump: the kinds' end() */
+void task_dump_finish(struct session *s);
 /** task_read_cores - core-P.img of every thread into t->core, checked */
 int task_read_cores(struct session *s, struct tree *tree);
 /** task_restore_stage - run one stage's kinds on every thread of the tree */

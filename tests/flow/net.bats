@@ -403,3 +403,62 @@ open(sys.argv[1], "w").write("OK")' "$IMG/client" </dev/null >/dev/null 2>"$IMG/
 	touch "$IMG/client.stop"
 	until_true grep -q OK "$IMG/client"
 }
+
+# a server in the container and two clients outside, by IPv4 and IPv6, that send something while it is away: they try
+# again 0.2, 0.4, 0.8 ... seconds after their last try
+@test "net: clients that sent while the tree was away need not wait for their next try" {
+	outside sh -e <<-'X'
+	ip link add outer type veth peer name eth0 address 02:00:00:00:88:01
+	ip link add keep type veth peer name keep2
+	ip link add br9 type bridge
+	ip link set outer master br9
+	ip link set keep master br9
+	for d in br9 outer keep keep2; do ip link set $d up; done
+	ip addr add 10.8.0.254/24 dev br9
+	ip addr add fd08::fe/64 dev br9 nodad
+	ip neigh replace 10.8.0.1 lladdr 02:00:00:00:88:01 dev br9 nud permanent
+	ip neigh replace fd08::1 lladdr 02:00:00:00:88:01 dev br9 nud permanent
+	X
+	outside ip link set eth0 netns "$PID"
+	inside sh -e <<-'X'
+	ip link set eth0 up
+	ip addr add 10.8.0.1/24 dev eth0
+	ip addr add fd08::1/64 dev eth0 nodad
+	X
+	OLD=$PID
+	nsenter -t "$OLD" -n setsid "$(python3 -c 'import sys; print(sys.executable)')" -c '
+import select, socket
+l = [socket.create_server(("10.8.0.1", 7)), socket.create_server(("fd08::1", 7), family=socket.AF_INET6)]
+c = [x.accept()[0] for x in l]
+while True:
+    for x in select.select(c, [], [])[0]:
+        x.sendall(x.recv(4096))' </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true eval '[ "$(nsenter -t "$OLD" -n ss -Hltn | grep -c :7)" = 2 ]'
+	kill -9 "$OLD"
+	nsenter -t "$OUT" -n "$(python3 -c 'import sys; print(sys.executable)')" -c '
+import os, socket, sys, time
+c = [socket.create_connection(("10.8.0.1", 7)), socket.create_connection(("fd08::1", 7))]
+for x in c:
+    x.sendall(b"a")
+    assert x.recv(10) == b"a"
+open(sys.argv[1], "w").close()
+while not os.path.exists(sys.argv[1] + ".go"):
+    time.sleep(0.01)
+for x in c:
+    x.sendall(b"lost")
+for x in c:
+    assert x.recv(10) == b"lost"
+open(sys.argv[1] + ".back", "w").close()' "$IMG/client" </dev/null >/dev/null 2>"$IMG/said" 3>&- &
+	CLIENT=$!
+	until_true test -e "$IMG/client"
+	dump --tcp-established
+	until_true gone "$PID"
+	touch "$IMG/client.go"
+	tried_five() { [ "$(outside ss -Htino dport = :7 | grep -c 'backoff:[5-9]')" = 2 ]; }
+	until_true tried_five
+	restore --tcp-established --external 'veth[eth0]:outer@br9'
+	since=$(date +%s%3N)
+	until_true test -e "$IMG/client.back"
+	[ $(($(date +%s%3N) - since)) -lt 3000 ] # twice that, if it is left to the clients
+}

@@ -254,7 +254,8 @@ static int packet_join(struct session *s, const PacketSockEntry *e, int fd)
 			return session_fail(s, -EBADMSG, "packet socket 0x%x: address of %zu bytes", e->id,
 					    m->addr.len);
 		j.q.mr_alen = m->addr.len;
-		memcpy((char *)&j + offsetof(struct packet_mreq, mr_address), m->addr.data, m->addr.len);
+		if (m->addr.len)
+			memcpy((char *)&j + offsetof(struct packet_mreq, mr_address), m->addr.data, m->addr.len);
 		if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &j, sizeof(j)) < 0)
 			return session_fail(s, -errno, "packet socket 0x%x: join on device %u", e->id,
 					    m->index);
