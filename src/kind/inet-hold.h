@@ -9,18 +9,17 @@
 #include "images/sk-inet.pb-c.h"
 #include "session/session.h"
 
-/* of the table, which the dump of a namespace leaves out */
-#define INET_HOLD_TABLE "stasis-away"
-
 /**
- * inet_hold_note - a connection whose peer is outside of the tree; nothing if its network namespace goes with it
- *
- * Dump: while its task still is there. Nothing with --network-lock skip.
+ * inet_hold_note - a connection was met, with its addresses as at the dump; nothing if its network namespace goes
+ * with it. Dump: while its task still is there.
  */
 void inet_hold_note(struct session *s, const InetSkEntry *e);
-/** inet_hold - dump, the tasks were killed, their sockets are still ours: packets for what was noted are dropped */
+/**
+ * inet_hold - dump, the tasks were killed, their sockets are still ours: from now on packets for what was noted are
+ * dropped. Nothing with --network-lock skip; what cannot be done is reported.
+ */
 void inet_hold(struct session *s);
-/** inet_hold_release - restore, the connections live: nothing is dropped any more for what was noted */
+/** inet_hold_release - restore, the connections live: they are left to themselves again */
 void inet_hold_release(struct session *s);
 /** inet_hold_end - forget what was noted */
 void inet_hold_end(struct session *s);

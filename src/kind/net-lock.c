@@ -35,7 +35,7 @@ static int lock_send(struct net_lock *l, bool lo)
 {
 	struct nft_batch b;
 
-	nft_begin(&b, &l->n, l->table, 0);
+	nft_begin(&b, &l->n, l->table);
 	nft_table_new(&b, NFT_TABLE_F_OWNER);
 	nft_chain_new(&b, "input", NF_INET_LOCAL_IN, NF_DROP);
 	nft_chain_new(&b, "output", NF_INET_LOCAL_OUT, NF_DROP);
@@ -52,7 +52,7 @@ static int unlock_send(struct net_lock *l)
 {
 	struct nft_batch b;
 
-	nft_begin(&b, &l->n, l->table, 0);
+	nft_begin(&b, &l->n, l->table);
 	nft_table_delete(&b);
 	return nft_send(&b);
 }

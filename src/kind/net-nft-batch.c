@@ -2,7 +2,7 @@
 /*
  * net-nft-batch: see net-nft-batch.h.
  *
- * Kernel: net/netfilter/nfnetlink.c: a batch that has an error in it changes nothing; NFNL_BATCH_GENID (Linux 4.12).
+ * Kernel: net/netfilter/nfnetlink.c: a batch that has an error in it changes nothing.
  */
 #include "kind/net-nft-batch.h"
 
@@ -23,20 +23,15 @@ static struct nlmsghdr *batch_add(struct nft_batch *b, int type, int flags, int 
 	return h;
 }
 
-static struct nlmsghdr *batch_edge(struct nft_batch *b, int type)
+static void batch_edge(struct nft_batch *b, int type)
 {
-	return batch_add(b, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	nft_added(b, batch_add(b, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
 }
 
-void nft_begin(struct nft_batch *b, struct rtnl *n, const char *table, uint32_t gen)
+void nft_begin(struct nft_batch *b, struct rtnl *n, const char *table)
 {
-	struct nlmsghdr *h;
-
 	*b = (struct nft_batch){ .n = n, .table = table, .seq = rtnl_seq(n), .buf = xalloc(NFT_BATCH_MAX) };
-	h = batch_edge(b, NFNL_MSG_BATCH_BEGIN);
-	if (gen)
-		nft_put_be32(h, NFNL_BATCH_GENID, gen);
-	nft_added(b, h);
+	batch_edge(b, NFNL_MSG_BATCH_BEGIN);
 }
 
 struct nlmsghdr *nft_do(struct nft_batch *b, int type, int flags)
@@ -55,29 +50,11 @@ int nft_send(struct nft_batch *b)
 	int r;
 
 	b->last->nlmsg_flags |= NLM_F_ACK; /* the only answer, if all went well */
-	nft_added(b, batch_edge(b, NFNL_MSG_BATCH_END));
+	batch_edge(b, NFNL_MSG_BATCH_END);
 	r = rtnl_batch(b->n, b->buf, b->len);
 	free(b->buf);
 	b->buf = NULL;
 	return r;
-}
-
-static int generation_take(const struct nlmsghdr *h, void *arg)
-{
-	uint32_t *ret = arg;
-
-	*ret = ntohl(attr_u32(attr_find(h, sizeof(struct nfgenmsg), NFTA_GEN_ID), 0));
-	return 0;
-}
-
-int nft_generation(struct rtnl *n, uint32_t *ret)
-{
-	char req[64] __attribute__((aligned(8)));
-	struct nfgenmsg *g;
-	struct nlmsghdr *h = rtnl_begin(req, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, sizeof(*g), &g);
-
-	*ret = 0;
-	return rtnl_talk(n, h, generation_take, ret);
 }
 
 /* ---- requests ---- */
@@ -89,7 +66,7 @@ void nft_put_be32(struct nlmsghdr *h, uint16_t type, uint32_t v)
 
 void nft_table_new(struct nft_batch *b, uint32_t flags)
 {
-	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
 
 	mnl_attr_put_strz(h, NFTA_TABLE_NAME, b->table);
 	nft_put_be32(h, NFTA_TABLE_FLAGS, flags);
@@ -106,7 +83,7 @@ void nft_table_delete(struct nft_batch *b)
 
 void nft_chain_new(struct nft_batch *b, const char *chain, int hook, uint32_t policy)
 {
-	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 	struct nlattr *nest;
 
 	mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, b->table);
@@ -119,6 +96,15 @@ void nft_chain_new(struct nft_batch *b, const char *chain, int hook, uint32_t po
 		nft_put_be32(h, NFTA_HOOK_PRIORITY, (uint32_t)NFT_PRIORITY);
 		mnl_attr_nest_end(h, nest);
 	}
+	nft_added(b, h);
+}
+
+void nft_chain_flush(struct nft_batch *b, const char *chain)
+{
+	struct nlmsghdr *h = nft_do(b, NFT_MSG_DELRULE, 0);
+
+	mnl_attr_put_strz(h, NFTA_RULE_TABLE, b->table);
+	mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
 	nft_added(b, h);
 }
 

@@ -7,6 +7,8 @@
 
 #include "kind/net-rtnl.h"
 
+#include <netinet/in.h> /* before the headers of linux/, as net/if.h */
+
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
@@ -30,27 +32,24 @@ struct nft_expr {
 
 /* ---- a batch ---- */
 
-/**
- * nft_begin - an empty batch; n and table are borrowed
- * @gen: it counts only if the rules are still of this generation, else nft_send() returns -ERESTART; 0: of any
- */
-void nft_begin(struct nft_batch *b, struct rtnl *n, const char *table, uint32_t gen);
+/** nft_begin - an empty batch; n and table are borrowed */
+void nft_begin(struct nft_batch *b, struct rtnl *n, const char *table);
 /** nft_do - the next request; nft_added() when its attributes are complete */
 struct nlmsghdr *nft_do(struct nft_batch *b, int type, int flags);
 void nft_added(struct nft_batch *b, struct nlmsghdr *h);
 /** nft_send - end it and send it. Return: 0 or -errno, then n->why has the kernel's words */
 int nft_send(struct nft_batch *b);
-/** nft_generation - of the rules of the socket's namespace */
-int nft_generation(struct rtnl *n, uint32_t *ret);
 
 /* ---- requests ---- */
 
 void nft_put_be32(struct nlmsghdr *h, uint16_t type, uint32_t v);
-/** nft_table_new - -EEXIST if it is there */
+/** nft_table_new - nothing if it is there; so are the others */
 void nft_table_new(struct nft_batch *b, uint32_t flags);
 void nft_table_delete(struct nft_batch *b);
 /** nft_chain_new - of a hook, with a verdict for what no rule takes; hook < 0: one that rules go to */
 void nft_chain_new(struct nft_batch *b, const char *chain, int hook, uint32_t policy);
+/** nft_chain_flush - take all its rules away */
+void nft_chain_flush(struct nft_batch *b, const char *chain);
 /** nft_rule_begin - its expressions follow, then nft_rule_end() */
 struct nlmsghdr *nft_rule_begin(struct nft_batch *b, const char *chain);
 void nft_rule_end(struct nft_batch *b, struct nlmsghdr *h);
