@@ -66,7 +66,8 @@ void nft_put_be32(struct nlmsghdr *h, uint16_t type, uint32_t v)
 
 void nft_table_new(struct nft_batch *b, uint32_t flags)
 {
-	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	bool owned = flags & NFT_TABLE_F_OWNER;
+	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | (owned ? NLM_F_EXCL : 0));
 
 	mnl_attr_put_strz(h, NFTA_TABLE_NAME, b->table);
 	nft_put_be32(h, NFTA_TABLE_FLAGS, flags);

@@ -43,7 +43,7 @@ int nft_send(struct nft_batch *b);
 /* ---- requests ---- */
 
 void nft_put_be32(struct nlmsghdr *h, uint16_t type, uint32_t v);
-/** nft_table_new - nothing if it is there; so are the others */
+/** nft_table_new - one that is there stays, but if it shall have an owner: -EEXIST; the others stay, too */
 void nft_table_new(struct nft_batch *b, uint32_t flags);
 void nft_table_delete(struct nft_batch *b);
 /** nft_chain_new - of a hook, with a verdict for what no rule takes; hook < 0: one that rules go to */
