@@ -43,11 +43,7 @@ struct fd_dumping {
 
 static struct fd_dumping *dumping(struct session *s)
 {
-	struct map *m = session_map(s, "fd dumping");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct fd_dumping)));
-	return map_get(m, 0);
+	return session_state(s, "fd dumping", sizeof(struct fd_dumping));
 }
 
 uint32_t fd_new_id(struct session *s)
@@ -578,11 +574,7 @@ struct fd_table {
 
 static struct fd_restoring *restoring(struct session *s)
 {
-	struct map *m = session_map(s, "fd restoring");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct fd_restoring)));
-	return map_get(m, 0);
+	return session_state(s, "fd restoring", sizeof(struct fd_restoring));
 }
 
 static int obj_add(struct session *s, FileEntry *e)

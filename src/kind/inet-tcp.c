@@ -74,11 +74,7 @@ struct conns {
 
 static struct conns *conns(struct session *s)
 {
-	struct map *m = session_map(s, "inet tcp dump");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct conns)));
-	return map_get(m, 0);
+	return session_state(s, "inet tcp dump", sizeof(struct conns));
 }
 
 int conn_fail(struct session *s, int r, const InetSkEntry *e, const char *what)

@@ -163,6 +163,15 @@ struct map *session_map(struct session *s, const char *name)
 	return m;
 }
 
+void *session_state(struct session *s, const char *name, size_t size)
+{
+	struct map *m = session_map(s, name);
+
+	if (!map_get(m, 0))
+		map_put(m, 0, xalloc(size));
+	return map_get(m, 0);
+}
+
 int session_notify(struct session *s, const char *step, pid_t pid, int fd)
 {
 	int r;

@@ -412,11 +412,7 @@ struct inet_made {
 
 static struct inet_made *made(struct session *s)
 {
-	struct map *m = session_map(s, "inet made");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct inet_made)));
-	return map_get(m, 0);
+	return session_state(s, "inet made", sizeof(struct inet_made));
 }
 
 static int inet_fail(struct session *s, int r, const InetSkEntry *e, const char *what)

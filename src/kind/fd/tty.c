@@ -175,11 +175,7 @@ static int tty_preflight(struct session *s, const struct fd_view *v)
 
 static struct sides *sides(struct session *s)
 {
-	struct map *m = session_map(s, "tty sides");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct sides)));
-	return map_get(m, 0);
+	return session_state(s, "tty sides", sizeof(struct sides));
 }
 
 static struct side *side_find(struct session *s, uint32_t id)

@@ -57,12 +57,7 @@ struct peers {
 
 static struct peers *peers_of(struct session *s)
 {
-	struct map *m = session_map(s, "landlock");
-	struct peers *p = map_get(m, 0);
-
-	if (!p)
-		map_put(m, 0, p = xalloc(sizeof(*p)));
-	return p;
+	return session_state(s, "landlock", sizeof(struct peers));
 }
 
 /* ---- the usher ---- */
