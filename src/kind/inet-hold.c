@@ -75,11 +75,7 @@ struct holds {
 
 static struct holds *holds(struct session *s)
 {
-	struct map *m = session_map(s, "inet hold");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct holds)));
-	return map_get(m, 0);
+	return session_state(s, "inet hold", sizeof(struct holds));
 }
 
 /* ---- what is noted ---- */
