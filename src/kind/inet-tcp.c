@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/inet-hold.h"
 #include "task/sock-lock.h"
 #include "task/warden.h"
 
@@ -342,9 +343,11 @@ void inet_tcp_hold(struct session *s)
 {
 	struct conns *a = conns(s);
 
-	for (size_t i = 0; i < a->all.n; i++)
+	for (size_t i = 0; i < a->all.n; i++) {
 		if (conn_repair_on(s, &a->all.v[i]) < 0)
 			session_warn(s, "%s; its peer will be told that it ends", s->why);
+		inet_hold_note(s, a->all.v[i].e);
+	}
 }
 
 void inet_tcp_end(struct session *s, bool failed)

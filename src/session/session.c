@@ -144,6 +144,9 @@ void session_undo_drop(struct session *s)
 		struct undo *u = s->undo;
 
 		s->undo = u->next;
+#ifdef SANITIZERS
+		__lsan_ignore_object(u->arg); /* lives as long as the process */
+#endif
 		free(u);
 	}
 }

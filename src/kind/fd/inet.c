@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "kind/inet-diag.h"
+#include "kind/inet-hold.h"
 #include "kind/inet-map.h"
 #include "kind/inet-more.h"
 #include "kind/inet-opts.h"
@@ -538,6 +539,8 @@ static int inet_restore(struct session *s, struct fd_obj *o)
 	InetSkEntry *e = o->entry->isk;
 	int r = inet_check(s, o->id, e);
 
+	if (r == 0 && inet_tcp_is_connection(e))
+		inet_hold_note(s, e);
 	if (r == 0)
 		r = inet_map_apply(s, e, inet_tcp_is_connection(e));
 	if (r < 0)
