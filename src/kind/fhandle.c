@@ -230,7 +230,7 @@ static int path_find(struct session *s, const struct task *task, const char *who
 	if (fd >= 0 && text_readlink(AT_FDCWD, self, &link) == 0 && link[0] == '/' &&
 	    leads_to(root, link, h))
 		h->path = take_mem(link);
-	if (!h->path && !(fd >= 0 && fstat(fd, &st) == 0 && !st.st_nlink) && !held_nameless(s, h))
+	if (!h->path && !(fd >= 0 && fstat(fd, &st) == 0 && !st.st_nlink))
 		path_search(s, root, h, &mounts);
 	paths_free(&mounts);
 	if (!h->path && fd < 0 && !held_nameless(s, h))

@@ -266,14 +266,15 @@ static int target_away(struct session *s, struct fd_obj *o, const EventpollTfdEn
 {
 	struct epoll_event ev = { .events = t->events, .data.u64 = t->data };
 	const struct fd_obj *file = fd_obj_get(s, t->file);
-	own_fd int ours = -1, ep = -1;
-	int r;
+	own_fd int ours = -1;
+	int ep = o->fd, r;
 
 	if (!file || t->tfd > INT_MAX)
 		return session_fail(s, -EBADMSG, "epoll 0x%x: the file 0x%x that it watches is missing", o->id, t->file);
-	ep = fcntl(o->fd, F_DUPFD_CLOEXEC, (int)t->tfd + 1);
 	ours = fcntl(t->tfd, F_DUPFD_CLOEXEC, 3);
-	r = ep < 0 || (file->fd != (int)t->tfd && dup3(file->fd, t->tfd, O_CLOEXEC) < 0) ||
+	if (ep == (int)t->tfd)
+		ep = ours;
+	r = (file->fd != (int)t->tfd && dup3(file->fd, t->tfd, O_CLOEXEC) < 0) ||
 			    epoll_ctl(ep, op, t->tfd, &ev) < 0 ?
 		    session_fail(s, -errno, "epoll 0x%x: watch file 0x%x as descriptor %u", o->id, t->file, t->tfd) :
 		    0;
