@@ -3,8 +3,10 @@
  * Cgroups at dump.
  *
  * Kept:   the set of every thread; below the directories of foreign sets: all directories, their owners,
- *         modes and known limits; that the container was found frozen.
- * Lost:   limits that are neither in the list of cgroup-hier.c nor in --cgroup-props, usage counters.
+ *         modes, extended attributes (cgroup-xattr.c) and known limits; that the container was found frozen.
+ * Lost:   limits that are neither in the list of cgroup-hier.c nor in --cgroup-props, usage counters; of version 1
+ *         devices that are denied where all others are allowed, and who waits for thresholds of memory
+ *         (cgroup.event_control): the kernel shows neither.
  * Kernel: /proc/PID/task/TID/cgroup; paths as we see them. The root of a cgroup namespace is what a
  *         path lacks when it is read inside.
  */
@@ -27,7 +29,6 @@
 #include <sys/stat.h>
 
 #define DIRS_MAX 100000
-#define VALUE_MAX 4096 /* bytes of one limit: what the kernel gives in one read */
 
 struct cg_set {
 	uint32_t id;
@@ -251,18 +252,18 @@ static void oom_value(char *text)
 
 static void prop_read(struct session *s, int dir, const struct prop_name *p, CgroupDirEntry *e)
 {
-	own_fd int fd = openat(dir, p->name, (p->perms_only ? O_PATH : O_RDONLY) | O_CLOEXEC);
-	char text[VALUE_MAX];
+	bool perms = p->how == PROP_PERMS;
+	own_fd int fd = openat(dir, p->name, (perms ? O_PATH : O_RDONLY) | O_CLOEXEC);
+	own_mem char *text = NULL;
 	struct stat st;
-	ssize_t n = 0;
+	size_t n;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return;
-	if (!p->perms_only)
-		n = read(fd, text, sizeof(text) - 1);
-	if (n < 0)
+	if (perms)
+		text = xstrdup("");
+	else if (text_read_fd(fd, &text, NULL) < 0)
 		return; /* some cannot be read in some states */
-	text[n] = 0;
 	if (!strcmp(p->name, "memory.oom_control"))
 		oom_value(text);
 	n = strlen(text);
@@ -304,6 +305,7 @@ static int dir_read(struct session *s, const struct hier *h, int at, const char 
 		return session_fail(s, -E2BIG, "cgroup %s: more than %d directories", path, DIRS_MAX);
 	e->dir_perms = perms_of(s, &st);
 	props_read(s, fd, h, e);
+	cgroup_xattrs_dump(s, fd, e);
 	if (!*h->name)
 		r = cgroup_bpf_dump(s, fd, e);
 	while (r == 0 && (de = readdir(d))) {

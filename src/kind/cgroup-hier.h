@@ -35,16 +35,26 @@ enum prop_when {
 	PROP_EARLY, /* before tasks come in */
 	PROP_LATE,
 };
+enum prop_how {
+	PROP_VALUE,
+	PROP_LINES,   /* takes one line a time: "8:0 1048576" of each device */
+	PROP_DEVICES, /* devices.list */
+	PROP_SUBTREE, /* cgroup.subtree_control */
+	PROP_PERMS,   /* its value is no limit: only owner and mode */
+};
 struct prop_name {
 	const char *controller; /* NULL: any of that version */
 	bool v2;
 	const char *name;
 	enum prop_when when;
-	bool perms_only; /* its value is no limit */
+	enum prop_how how;
 };
 /** prop_names - known limits, in the order of setting; name NULL at the end. See cgroup-props.h */
 extern const struct prop_name prop_names[];
 
+/* cgroup-xattr.c: extended attributes of a directory */
+void cgroup_xattrs_dump(struct session *s, int dir, CgroupDirEntry *e);
+void cgroup_xattrs_set(struct session *s, const struct hier *h, const char *path, const CgroupDirEntry *e);
 /* cgroup-bpf.c: what is attached to a directory of version 2 */
 int cgroup_bpf_dump(struct session *s, int dir, CgroupDirEntry *e);
 int cgroup_bpf_attach(struct session *s, const struct hier *h, const char *path, const CgroupDirEntry *e);

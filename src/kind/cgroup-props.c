@@ -101,7 +101,7 @@ static void take(struct props *all, const char *controller, const char *name)
 		if (!has(all, name, v2))
 			*vec_add(all) = (struct prop_name){
 				xstrdup(controller), v2, xstrdup(name),
-				!strcmp(controller, "cpuset") ? PROP_EARLY : PROP_LATE, false
+				!strcmp(controller, "cpuset") ? PROP_EARLY : PROP_LATE, PROP_VALUE
 			};
 }
 

@@ -335,17 +335,28 @@ static int path_make(struct session *s, struct hier *h, const char *path)
 	return r;
 }
 
-static void prop_write(struct session *s, const struct cg_dir *d, const CgroupPropEntry *p)
+static void value_write(struct session *s, const struct cg_dir *d, const char *name, const char *value)
+{
+	own_mem char *path = xprintf("%s%s%s", d->path, *d->path ? "/" : "", name);
+	int r = text_write(d->h->fd, path, value);
+
+	if (r < 0 && r != -ENOENT)
+		session_warn(s, "cgroup %s: set %s to %.60s: %s", d->path, name, value, strerror(-r));
+}
+
+static void prop_write(struct session *s, const struct cg_dir *d, const CgroupPropEntry *p, enum prop_how how)
 {
 	own_mem char *path = xprintf("%s%s%s", d->path, *d->path ? "/" : "", p->name);
-	own_mem char *old = NULL, *want = xprintf("%s\n", p->value);
-	int r;
+	own_mem char *old = NULL, *want = xprintf("%s\n", p->value), *copy = xstrdup(p->value);
+	char *save = NULL;
 
 	if (text_read(d->h->fd, path, &old, NULL) == 0 && !strcmp(old, want))
 		return;
-	r = text_write(d->h->fd, path, p->value);
-	if (r < 0 && r != -ENOENT)
-		session_warn(s, "cgroup %s: set %s to %.60s: %s", d->path, p->name, p->value, strerror(-r));
+	if (how == PROP_VALUE)
+		value_write(s, d, p->name, p->value);
+	else
+		for (char *l = strtok_r(copy, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+			value_write(s, d, p->name, l);
 }
 
 /* "a *:* rwm" lines: what is not listed is denied */
@@ -384,6 +395,25 @@ static void prop_unasked(struct session *s, const struct cg_dir *d, const char *
 		session_warn(s, "cgroup %s: %.60s is not set; name it in --cgroup-props at the restore, too", d->path, name);
 }
 
+static void prop_set(struct session *s, const struct cg_dir *d, enum prop_how how, const CgroupPropEntry *p)
+{
+	switch (how) {
+	case PROP_VALUE:
+	case PROP_LINES:
+		if (*p->value)
+			prop_write(s, d, p, how);
+		break;
+	case PROP_DEVICES:
+		devices_write(s, d, p->value);
+		break;
+	case PROP_SUBTREE:
+		subtree_write(s, d, p->value);
+		break;
+	case PROP_PERMS:
+		break;
+	}
+}
+
 static void dir_props(struct session *s, const struct cg_dir *d, enum prop_when when)
 {
 	for (size_t i = 0; d->e && i < d->e->n_properties; i++) {
@@ -394,12 +424,7 @@ static void dir_props(struct session *s, const struct cg_dir *d, enum prop_when 
 			prop_unasked(s, d, p->name, when);
 		if (!n || n->when != when)
 			continue;
-		if (!strcmp(n->name, "devices.list"))
-			devices_write(s, d, p->value);
-		else if (!strcmp(n->name, "cgroup.subtree_control"))
-			subtree_write(s, d, p->value);
-		else if (!n->perms_only && *p->value)
-			prop_write(s, d, p);
+		prop_set(s, d, n->how, p);
 		if (p->perms && d->made) {
 			own_mem char *path = xprintf("%s/%s", d->path, p->name);
 
@@ -432,8 +457,10 @@ static int dir_tree(struct session *s, struct hier *h, const CgroupDirEntry *e, 
 	if (!d)
 		d = dir_add(c, h, path, false);
 	d->e = e;
-	if (d->made)
+	if (d->made) {
 		set_perms(s, h->fd, path, e->dir_perms);
+		cgroup_xattrs_set(s, h, path, e);
+	}
 	if (props_wanted(c, d))
 		dir_props(s, d, PROP_EARLY);
 	for (size_t i = 0; r == 0 && i < e->n_children; i++) {
@@ -644,7 +671,7 @@ void cgroup_freeze(struct session *s)
 				session_warn(s, "cgroup %s: was frozen when dumped; runs now: it %s", d->path,
 					     we_are_in(d) ? "is our own, too" : "was there before");
 			else
-				prop_write(s, d, p);
+				value_write(s, d, p->name, p->value);
 		}
 	}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: cgroup-dump
+# Shows: cgroup-dump cgroup-xattr
 # Limits that are reached already, device rules, tasks in different cgroups below one top, threaded domains.
 bats_require_minimum_version 1.5.0
 load ../kit/helper
@@ -65,6 +65,33 @@ again() { # dump, and restore where no directory is left
 	[ "$(cat "$TOP_memory/a/memory.limit_in_bytes")" = 4194304 ]
 	[ "$(cat "$TOP_pids/a/cgroup.procs")" = "$PID" ]
 	[ "$(cat "$TOP_pids/b/cgroup.procs")" = "$CHILD" ]
+}
+
+@test "limits of single devices, bursts, idleness, attributes of directories" {
+	local disk attr='import os, sys; os.setxattr(sys.argv[1], sys.argv[2], b"a\0b")'
+	need blkio cpu
+	disk=$(cat /sys/block/*/dev | head -n 1)
+	[ -n "$disk" ] || skip "this kernel has no block device"
+	family :
+	echo "$PID" >"$TOP_blkio/a/cgroup.procs"
+	echo "$CHILD" >"$TOP_cpu/b/cgroup.procs"
+	echo "$disk 1048576" >"$TOP_blkio/a/blkio.throttle.read_bps_device"
+	echo "$disk 700" >"$TOP_blkio/a/blkio.throttle.write_iops_device"
+	[ ! -e "$TOP_cpu/b/cpu.cfs_burst_us" ] || {
+		echo 50000 >"$TOP_cpu/b/cpu.cfs_quota_us"
+		echo 12000 >"$TOP_cpu/b/cpu.cfs_burst_us"
+	}
+	[ ! -e "$TOP_cpu/b/cpu.idle" ] || echo 1 >"$TOP_cpu/b/cpu.idle"
+	python3 -c "$attr" "$TOP_cpu/b" trusted.unit
+	values() {
+		( cd "$TOP_blkio/a" && grep . blkio.throttle.*_device )
+		( cd "$TOP_cpu/b" && grep . cpu.cfs_* cpu.idle cpu.shares ) || true
+		python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "trusted.unit"))' "$TOP_cpu/b"
+	}
+	values >"$IMG/before"
+	grep -q "$disk 700" "$IMG/before"
+	again
+	values | diff "$IMG/before" -
 }
 
 @test "device rules of version 1: what was denied is" {

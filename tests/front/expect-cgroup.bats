@@ -38,27 +38,30 @@ dump_end() {
 	dump "$@"
 	end
 }
-props='"cpu":
- - "strategy": "merge"
- - "properties": ["cpu.cfs_burst_us"]
-'
+props() { printf '"cpu":\n - "strategy": "%s"\n - "properties": [%s]\n' "$1" "$2"; } # props STRATEGY NAMES
 
-@test "--cgroup-props: merged ones are kept, and set where the restore names them, too" {
+@test "--cgroup-props: merged ones are kept, and a restore that does not know them says so" {
 	limits
-	dump_end --cgroup-props "$props"
+	dump_end --cgroup-props "$(props merge '"cpu.stat"')"
 	run --separate-stderr restore
+	[ "$status" -eq 0 ] && [[ $stderr == *"cpu.stat is not set"* ]]
+	[ "$(cat "$CPU/$G/cpu.cfs_burst_us")" = 20000 ]
+	[ "$(cat "$PIDS/$G/pids.max")" = 77 ]
+}
+
+@test "--cgroup-props: those that a restore names are set, others not" {
+	limits
+	dump_end
+	run --separate-stderr restore --cgroup-props "$(props replace '"cpu.cfs_quota_us"')"
 	[ "$status" -eq 0 ] && [[ $stderr == *"cpu.cfs_burst_us is not set"* ]]
 	[ "$(cat "$CPU/$G/cpu.cfs_burst_us")" = 0 ]
+	[ "$(cat "$CPU/$G/cpu.cfs_quota_us")" = 50000 ]
 	[ "$(cat "$PIDS/$G/pids.max")" = 77 ]
-	end
-	run --separate-stderr restore --cgroup-props "$props"
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
-	[ "$(cat "$CPU/$G/cpu.cfs_burst_us")" = 20000 ]
 }
 
 @test "--cgroup-props-file: those that replace leave the known ones out" {
 	limits
-	printf '"pids":\n - "strategy": "replace"\n - "properties": []\n%s' "$props" >"$IMG/props"
+	{ printf '"pids":\n - "strategy": "replace"\n - "properties": []\n'; props merge '"cpu.stat"'; } >"$IMG/props"
 	dump_end --cgroup-props-file "$IMG/props"
 	restore --cgroup-props-file "$IMG/props"
 	[ "$(cat "$CPU/$G/cpu.cfs_burst_us")" = 20000 ]
