@@ -12,6 +12,7 @@
 #include "kind/ns.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <string.h>
@@ -230,12 +231,12 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 	if (link[0] != '/' || !(*ret_name)[1] || (!cut && st->st_nlink))
 		return ghost_elsewhere(s, k, num, link);
 	if (S_ISDIR(st->st_mode) || (!st->st_nlink && (S_ISREG(st->st_mode) || S_ISFIFO(st->st_mode) ||
-						       S_ISCHR(st->st_mode)))) {
+						       S_ISCHR(st->st_mode) || S_ISLNK(st->st_mode)))) {
 		r = limit_check(s, k, st, link, num);
 		return r < 0 ? r : GHOST_CARRIED;
 	}
 	if (!st->st_nlink)
-		return session_fail(s, -ENOTSUP, "%s is %s, a block device, socket or symbolic link without a name, which cannot be checkpointed",
+		return session_fail(s, -ENOTSUP, "%s is %s, a block device or socket without a name, which cannot be checkpointed",
 				    what(buf, k, num), link);
 	other = cut && !s->opts->link_remap ? semaphore_name(k, *ret_name, st) : NULL;
 	if (other) {
@@ -312,6 +313,7 @@ int ghost_write(struct session *s, int fd, const struct stat *st, uint32_t id)
 	GhostFileEntry e = GHOST_FILE_ENTRY__INIT;
 	Timeval at = TIMEVAL__INIT, mt = TIMEVAL__INIT;
 	bool reg = S_ISREG(st->st_mode);
+	char target[PATH_MAX] = "";
 	own_fd int data = -1;
 	int r;
 
@@ -324,6 +326,11 @@ int ghost_write(struct session *s, int fd, const struct stat *st, uint32_t id)
 	e.has_dev = e.has_ino = true;
 	e.dev = kdev(st->st_dev);
 	e.ino = st->st_ino;
+	if (S_ISLNK(st->st_mode)) {
+		if (readlinkat(fd, "", target, sizeof(target) - 1) < 0)
+			return session_fail(s, -errno, "ghost file 0x%x: where the link leads", id);
+		e.symlnk_target = target;
+	}
 	e.has_rdev = S_ISCHR(st->st_mode);
 	e.rdev = st->st_rdev;
 	at.tv_sec = st->st_atim.tv_sec;
@@ -527,6 +534,8 @@ static int making_node(struct making *m, const GhostFileEntry *e)
 		return mknodat(m->dir, m->temp, S_IFIFO | 0600, 0) < 0 ? -errno : 0;
 	case S_IFCHR:
 		return mknodat(m->dir, m->temp, S_IFCHR | 0600, e->rdev) < 0 ? -errno : 0;
+	case S_IFLNK:
+		return symlinkat(e->symlnk_target ? e->symlnk_target : "", m->dir, m->temp) < 0 ? -errno : 0;
 	}
 	return session_fail(m->s, -EBADMSG, "ghost-file-%x.img: mode 0%o is of no kind that is carried", m->id,
 			    e->mode);
@@ -622,7 +631,8 @@ static int making_attributes(struct making *m, const GhostFileEntry *e)
 	time_from(&t[1], e->mtim, e->has_mtim_nsec, e->mtim_nsec);
 	if (!m->s->guest && owner_out(m->s, &uid, &gid, "ghost-file-%x.img: the file", m->id) < 0)
 		return -EBADMSG;
-	if (proc < 0 || fchownat(proc, self, uid, gid, 0) < 0 || fchmodat(proc, self, e->mode & 07777, 0) < 0)
+	if (proc < 0 || fchownat(proc, self, uid, gid, 0) < 0 ||
+	    (!S_ISLNK(e->mode) && fchmodat(proc, self, e->mode & 07777, 0) < 0))
 		return making_fail(m, -errno, "set its owner and mode");
 	if (e->n_attrs) {
 		own_fd int fd = S_ISREG(e->mode) ? fcntl(m->fd, F_DUPFD_CLOEXEC, 3) :

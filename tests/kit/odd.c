@@ -252,11 +252,12 @@ static int has_attr(int fd, const char *name, const void *value, ssize_t n)
 	return fgetxattr(fd, name, have, sizeof(have)) == n && !memcmp(have, value, n);
 }
 
-/* files and directories without a name: what else their inodes hold */
+/* files and directories without a name: what else their inodes hold; and a symbolic link */
 static void attrs(void)
 {
 	const struct timespec then[2] = { { 1000000000, 123456789 }, { 1111111111, 987654321 } };
-	int fd[3];
+	char target[40] = "";
+	int fd[3], link;
 
 	CHECK(mkdir("dir", 0700) == 0);
 	fd[0] = open("file", O_RDWR | O_CREAT, 0600);
@@ -268,10 +269,13 @@ static void attrs(void)
 		CHECK(fsetxattr(fd[i], "system.posix_acl_access", acl, sizeof(acl), 0) == 0);
 		CHECK(futimens(fd[i], then) == 0);
 	}
-	CHECK(unlink("file") == 0 && rmdir("dir") == 0);
+	CHECK(symlink("nowhere", "link") == 0);
+	link = open("link", O_PATH | O_NOFOLLOW);
+	CHECK(unlink("file") == 0 && rmdir("dir") == 0 && unlink("link") == 0);
 	for (int i = 0; i < 2; i++)
 		CHECK(futimens(fd[i], then) == 0);
 	wait_term();
+	CHECK(readlinkat(link, "", target, sizeof(target)) == 7 && !strcmp(target, "nowhere"));
 	for (int i = 0; i < 3; i++) {
 		struct stat st;
 

@@ -153,7 +153,13 @@ static int target_check(struct session *s, const struct fd_view *v, const struct
 	char path[32];
 
 	snprintf(path, sizeof(path), "fd/%d", g->held);
-	if (text_readlink(g->holder->proc, path, &link) < 0 || strcmp(link, NOTIFY_LINK))
+	if (text_readlink(g->holder->proc, path, &link) < 0)
+		return 0;
+	if (g->e.has_file && !strcmp(link, "anon_inode:[io_uring]")) /* we never have one */
+		return session_fail(s, -ENOTSUP,
+				    "task %d: epoll descriptor %d watches an io_uring that it has closed since, but another task has open; remove it by EPOLL_CTL_DEL first",
+				    v->task->vpid, v->num);
+	if (strcmp(link, NOTIFY_LINK))
 		return 0;
 	return session_fail(s, -ENOTSUP,
 			    "task %d: epoll descriptor %d watches a seccomp listener (descriptor %u), which cannot be restored; let the program use poll() for it",
