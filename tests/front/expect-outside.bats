@@ -41,6 +41,12 @@ dump_end() {
 	dump "$@"
 	until_true gone "$PID"
 }
+loop() { # a disk with a file system, and nothing on it
+	truncate -s 16M "$IMG/disk"
+	mkfs.ext4 -q "$IMG/disk"
+	LOOP=$(losetup -f --show "$IMG/disk")
+	export LOOP
+}
 within() { cat "/proc/$PID/root/$1"; } # a file as the container has it
 line() { awk -v p="$1" '$5 == p' "/proc/$PID/mountinfo"; }
 
@@ -84,10 +90,7 @@ mount(h, d + "/f", "", 4096)'
 }
 
 @test "--enable-fs: file systems of that sort are mounted anew from source and options" {
-	truncate -s 16M "$IMG/disk"
-	mkfs.ext4 -q "$IMG/disk"
-	LOOP=$(losetup -f --show "$IMG/disk")
-	export LOOP
+	loop
 	start "" 'mount(os.environ["LOOP"], d + "/d", "ext4"); open(d + "/d/name", "w").write("disk")'
 	run -1 dump
 	[[ $output == *"shows / of $LOOP"* ]] || { echo "$output"; false; }
@@ -131,4 +134,16 @@ mount(h, d + "/f", "", 4096)'
 		[ "$(readlink "/proc/$PID/ns/$n")" = "$(readlink "/proc/$inner/ns/$n")" ] || { echo "$n"; kill -9 "$inner"; false; }
 	done
 	kill -9 "$inner"
+}
+
+@test "by RPC: skip_mnt, enable_fs, external in both directions" {
+	loop
+	start "" 'mount("none", d + "/d", "tmpfs"); mount(os.environ["LOOP"], d + "/e", "ext4"); open(d + "/e/name", "w").write("disk")
+mount(os.environ["IMG"] + "/host", d + "/f", "", 4096)'
+	run ! by_rpc DUMP "o.pid = $PID"
+	by_rpc DUMP "o.pid = $PID; o.skip_mnt.append('/d'); o.enable_fs.append('ext4'); o.external.append('mnt[/f]:host')"
+	until_true gone "$PID"
+	run ! by_rpc RESTORE "o.root = '$IMG/root'; o.external.append('mnt[host]:$IMG/host')" # of what type?
+	by_rpc RESTORE "o.root = '$IMG/root'; o.enable_fs.extend(['xfs', 'ext4']); o.external.append('mnt[host]:$IMG/host')"
+	[ -z "$(line /d)" ] && [ "$(within e/name) $(within f/name)" = "disk host" ]
 }
