@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Options about what lies outside of the tree, in a container with mounts of its own: external mounts in every form,
 # mounts that are left out or made anew, namespaces that are joined.
+# Shows: mnt-device
 bats_require_minimum_version 1.5.0
 load ../kit/helper
 
@@ -146,4 +147,34 @@ mount(os.environ["IMG"] + "/host", d + "/f", "", 4096)'
 	run ! by_rpc RESTORE "o.root = '$IMG/root'; o.external.append('mnt[host]:$IMG/host')" # of what type?
 	by_rpc RESTORE "o.root = '$IMG/root'; o.enable_fs.extend(['xfs', 'ext4']); o.external.append('mnt[host]:$IMG/host')"
 	[ -z "$(line /d)" ] && [ "$(within e/name) $(within f/name)" = "disk host" ]
+}
+
+@test "--external dev: a device of ours, and of another name at the restore; by RPC as well" {
+	loop
+	stat=$(stat -c '%t %T' "$LOOP")
+	key="dev[$((0x${stat% *}))/$((0x${stat#* }))]"
+	start "" 'mount(os.environ["LOOP"], d + "/d", "ext4"); open(d + "/d/name", "w").write("disk"); os.mkdir(d + "/d/sub")
+open(d + "/d/sub/name", "w").write("sub"); mount(d + "/d/sub", d + "/e", "", 4096)
+mount(os.environ["LOOP"], d + "/f", "ext4", 2, "")'
+	run -1 dump --external 'dev[1/77]:disk'
+	[[ $output == *"shows / of $LOOP"* ]] || { echo "$output"; false; }
+	dump -R --external "$key:disk"
+	rm "$IMG"/img/*
+	by_rpc DUMP "o.pid = $PID; o.external.append('$key:disk')"
+	until_true gone "$PID"
+	run -1 restore --root "$IMG/root"
+	[[ $output == *"--external 'dev[disk]:/dev/NAME'"* ]] || { echo "$output"; false; }
+	losetup -d "$LOOP"
+	LOOP=$(losetup -f --show "$IMG/disk")
+	cp "$IMG/img"/mountpoints-*.img "$IMG/good"
+	on_disk='[x for x in e if x.get("ext_key") == "CRIU:EXTERNAL_DEV"]'
+	for wrong in 'x["fsname"] = "overlay"' 'x["fsname"] = "none such"' 'x["options"] = "journal_path=/dev/null"' 'x["source"] = "dev["'; do
+		edit_image "$IMG"/img/mountpoints-*.img "for x in $on_disk: $wrong"
+		run -1 restore --root "$IMG/root" --external "dev[disk]:$LOOP"
+		[[ $output == *"mount /"* ]] || { echo "$wrong: $output"; false; }
+		cp "$IMG/good" "$IMG/img"/mountpoints-*.img
+	done
+	restore --root "$IMG/root" --external "dev[disk]:$LOOP"
+	[ "$(within d/name) $(within e/name) $(within f/name)" = "disk sub disk" ]
+	[[ $(line /d) == *" - ext4 $LOOP "* && $(line /f) == *" - ext4 $LOOP "* ]] || { cat "/proc/$PID/mountinfo"; false; }
 }
