@@ -184,13 +184,22 @@ static int prepare(struct job *j)
 	return 0;
 }
 
+/* A restore has to be told again. */
+static void report_options(const CriuOpts *o)
+{
+	printf("%s%s%s%s\n", o->shell_job ? " --shell-job" : "", o->tcp_established ? " --tcp-established" : "",
+	       o->tcp_close ? " --tcp-close" : "", o->file_locks ? " --file-locks" : "");
+}
+
 static void report_back(const struct job *j, const char *where)
 {
 	const struct container *c = j->c;
 	const char *above = c->manager ? c->manager : !strcmp(c->runtime, "lxc") ? "lxc" : NULL;
 
-	if (!above)
-		printf("Bring it back:  stasis restore %s%s\n", j->p->exp ? "--import " : "", where);
+	if (!above) {
+		printf("Bring it back:  stasis restore %s%s", j->p->exp ? "--import " : "", where);
+		report_options(j->p->req.opts);
+	}
 	else if (j->p->exp && !strcmp(above, "podman") && !(j->p->format && !strcmp(j->p->format, "oci")))
 		printf("Bring it back:  podman container restore --import %s\n", where);
 	else

@@ -38,42 +38,84 @@ static void list_json(const struct containers *all, bool stopped)
 	fputs(text, stdout);
 }
 
-static void row(const struct container *c)
+enum { COL_RUNTIME, COL_ID, COL_NAME, COLS };
+
+static const char *const heads[COLS] = { "RUNTIME", "ID", "NAME" };
+
+/* What a row shows before the pid; the caller frees each. */
+static void columns(const struct container *c, char *ret[COLS])
 {
-	own_mem char *id = term_clean(c->id), *name = term_clean(c->name ? c->name : "");
-	own_mem char *runtime = xprintf("%s%s%s", c->manager ? c->manager : "", c->manager ? "/" : "",
-					c->runtime);
-	char pid[16] = "-";
+	ret[COL_RUNTIME] = xprintf("%s%s%s", c->manager ? c->manager : "", c->manager ? "/" : "", c->runtime);
+	ret[COL_ID] = term_clean(c->id);
+	ret[COL_NAME] = term_clean(c->name ? c->name : "");
+	if (strlen(ret[COL_ID]) == 64) /* so many hexadecimal digits say no more than their first 12 */
+		ret[COL_ID][12] = 0;
+}
+
+static void row(const struct container *c, const int width[COLS])
+{
+	char *col[COLS], pid[16] = "-";
 	enum tint t = !strcmp(c->status, "running") ? TINT_GREEN : c->pid ? TINT_YELLOW : TINT_DIM;
 
+	columns(c, col);
 	if (c->pid)
 		snprintf(pid, sizeof(pid), "%d", c->pid);
-	/* 64 hexadecimal digits say no more than their first 12 */
-	printf("%-16s %-*.*s %-20s %7s  %s%s%s\n", runtime, 24, strlen(id) == 64 ? 12 : 1000, id, name, pid,
-	       tint(stdout, t), c->status, tint(stdout, TINT_NONE));
+	for (size_t i = 0; i < COLS; i++) {
+		printf("%-*s ", width[i], col[i]);
+		free(col[i]);
+	}
+	printf("%7s  %s%s%s\n", pid, tint(stdout, t), c->status, tint(stdout, TINT_NONE));
+}
+
+/* Whose rows are shown; as wide as the widest of each column. */
+static size_t widths(const struct containers *all, bool stopped, int width[COLS])
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < COLS; i++)
+		width[i] = strlen(heads[i]);
+	for (size_t i = 0; i < all->n; i++) {
+		char *col[COLS];
+
+		if (!all->v[i]->pid && !stopped)
+			continue;
+		shown++;
+		columns(all->v[i], col);
+		for (size_t k = 0; k < COLS; k++) {
+			width[k] = (int)strlen(col[k]) > width[k] ? (int)strlen(col[k]) : width[k];
+			free(col[k]);
+		}
+	}
+	return shown;
+}
+
+static void table(const struct containers *all, bool stopped)
+{
+	int width[COLS];
+
+	if (!widths(all, stopped, width)) {
+		fprintf(stderr, "No container %s here%s. If one should: does its runtime keep its state elsewhere? (--runtime-root DIR)\n",
+			stopped ? "is" : "runs", geteuid() ? " that others than root see" : "");
+		return;
+	}
+	fputs(tint(stdout, TINT_BOLD), stdout);
+	for (size_t i = 0; i < COLS; i++)
+		printf("%-*s ", width[i], heads[i]);
+	printf("%7s  %s%s\n", "PID", "STATUS", tint(stdout, TINT_NONE));
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i]->pid || stopped)
+			row(all->v[i], width);
 }
 
 int list_run(struct people *p)
 {
 	struct containers all = { 0 };
-	size_t shown = 0;
 
 	containers_find(&all, p->roots);
-	if (p->json) {
+	if (p->json)
 		list_json(&all, p->all);
-	} else {
-		for (size_t i = 0; i < all.n; i++) {
-			if (!all.v[i]->pid && !p->all)
-				continue;
-			if (!shown++)
-				printf("%s%-16s %-24s %-20s %7s  %s%s\n", tint(stdout, TINT_BOLD), "RUNTIME", "ID",
-				       "NAME", "PID", "STATUS", tint(stdout, TINT_NONE));
-			row(all.v[i]);
-		}
-		if (!shown)
-			fprintf(stderr, "No container %s here%s. If one should: does its runtime keep its state elsewhere? (--runtime-root DIR)\n",
-				p->all ? "is" : "runs", geteuid() ? " that others than root see" : "");
-	}
+	else
+		table(&all, p->all);
 	containers_free(&all);
 	return 0;
 }

@@ -356,6 +356,7 @@ int flow_restore(struct session *s, pid_t *ret_root)
 			sock_hold_all(warden_table(s));
 		spawn_kill(&tree);
 		warden_end(s);
+		spawn_reap(&tree);
 		inet_resend(s, false);
 		session_undo_all(s);
 	} else {

@@ -142,6 +142,19 @@ static bool has_cgroupns(void)
 	return access("/proc/self/ns/cgroup", F_OK) == 0;
 }
 
+static bool has_autofs(void)
+{
+	own_mem char *text = NULL;
+
+	return text_read(AT_FDCWD, "/proc/filesystems", &text, NULL) == 0 && strstr(text, "\tautofs\n");
+}
+
+/* The kernel shows it where rules of that sort have been in use. */
+static bool has_legacy_rules(void)
+{
+	return access("/proc/net/ip_tables_names", F_OK) == 0 || access("/proc/net/ip6_tables_names", F_OK) == 0;
+}
+
 static bool has_aio(void)
 {
 	unsigned long context = 0;
@@ -420,17 +433,18 @@ static const struct {
 	{ "nsid", EXTRA, always, NULL },
 	{ "link_nsid", EXTRA, always, NULL },
 	{ "newifindex", EXTRA, always, NULL },
+	/* what it is about is kept without it: raw sockets, files of overlays that are mapped */
+	{ "net_diag_raw", ONLY_ASKED, always, NULL },
+	{ "overlayfs_maps", ONLY_ASKED, always, NULL },
 	{ "external_net_ns", EXPERIMENTAL, always, NULL },
 	{ "mem_dirty_track", ONLY_ASKED, NULL, NULL },
-	{ "autofs", ONLY_ASKED, NULL, NULL },
+	{ "autofs", ONLY_ASKED, has_autofs, NULL },
 	{ "compat_cr", ONLY_ASKED, NULL, NULL },
 	{ "uffd", ONLY_ASKED, NULL, NULL },
 	{ "uffd-noncoop", ONLY_ASKED, NULL, NULL },
-	{ "net_diag_raw", ONLY_ASKED, NULL, NULL },
-	{ "has_ipt_legacy", ONLY_ASKED, NULL, NULL },
+	{ "has_ipt_legacy", ONLY_ASKED, has_legacy_rules, NULL },
 	{ "pidfd_store", ONLY_ASKED, NULL, NULL },
 	{ "apparmor_stacking", ONLY_ASKED, NULL, NULL },
-	{ "overlayfs_maps", ONLY_ASKED, NULL, NULL },
 	{ "breakpoints", ONLY_ASKED, NULL, NULL },
 };
 
@@ -473,8 +487,12 @@ int check_run(struct request *q)
 {
 	char why[WHY_MAX];
 	bool all = true;
-	int r = 0;
+	int r = request_log_stderr(q, why, sizeof(why));
 
+	if (r < 0) {
+		fprintf(stderr, "Error (stasis): %s\n", why);
+		return 1;
+	}
 	for (size_t i = 0; i < q->features.n; i++)
 		r |= check_named(q->features.v[i]);
 	if (q->features.n)

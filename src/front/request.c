@@ -159,20 +159,43 @@ static void warn_ignored(struct request *q, struct session *s)
 		session_warn(s, "log-pid: restored tasks write no log; everything is in this one");
 }
 
+/* fd: -1 if the log goes to standard output or standard error */
+static int log_file_open(const struct request *q, int *fd, char *why, size_t n)
+{
+	const char *name = q->opts->log_file;
+
+	*fd = -1;
+	if (!name || !strcmp(name, "-"))
+		return 0;
+	*fd = fd_high(openat(q->work, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
+	if (*fd < 0) {
+		snprintf(why, n, "log file %.900s: %s", name, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+int request_log_stderr(struct request *q, char *why, size_t n)
+{
+	int fd, r = q->opts->log_file ? request_dirs(q, why, n) : 1;
+
+	if (r == 0)
+		r = log_file_open(q, &fd, why, n);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	dup2(fd < 0 ? 1 : fd, 2);
+	fd_close(fd);
+	return 0;
+}
+
 static int log_start(struct request *q, struct session *s, int *fd, char *why, size_t n)
 {
 	const CriuOpts *o = q->opts;
 	struct utsname u;
+	int r = log_file_open(q, fd, why, n);
 
-	*fd = -1;
-	if (o->log_file && strcmp(o->log_file, "-")) {
-		*fd = fd_high(openat(q->work, o->log_file,
-				     O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
-		if (*fd < 0) {
-			snprintf(why, n, "log file %.900s: %s", o->log_file, strerror(errno));
-			return -errno;
-		}
-	}
+	if (r < 0)
+		return r;
 	q->log_fd = *fd >= 0 ? *fd : o->log_file ? 1 : 2;
 	q->logged = true;
 	log_open(&s->log, q->log_fd, o->has_log_level ? o->log_level : LOG_WARN);

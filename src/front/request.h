@@ -64,6 +64,8 @@ int request_merge(struct request *q, const CriuOpts *opts);
 
 /** request_dirs - open the directories that are not open yet. 0 or -errno, reason in why */
 int request_dirs(struct request *q, char *why, size_t n);
+/** request_log_stderr - of a command without a job: what it says on standard error goes to --log-file, if that is given */
+int request_log_stderr(struct request *q, char *why, size_t n);
 /** request_refuse - options that the engine does not have yet: name and what to do; NULL if none */
 const char *request_refuse(const struct request *q);
 /** request_conflict - options of a restore that are wrong or do not go together: the sentence; NULL if none */

@@ -109,7 +109,7 @@ int rpc_notify(struct request *q, const char *step, pid_t pid, int fd)
 /* ---- a request becomes options ---- */
 
 /* Numbers in a request are the peer's descriptors, not ours. */
-static int peer_dir(int sock, int fd, const char *what, char *why, size_t n)
+static int peer_open(int sock, int fd, int flags, const char *what, char *why, size_t n)
 {
 	struct ucred cred = { 0 };
 	socklen_t len = sizeof(cred);
@@ -118,7 +118,7 @@ static int peer_dir(int sock, int fd, const char *what, char *why, size_t n)
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", cred.pid, fd);
-	fd = fd_high(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	fd = fd_high(open(path, flags | O_CLOEXEC));
 	if (fd < 0)
 		snprintf(why, n, "%s: descriptor %s of the caller: %s", what, path, strerror(errno));
 	return fd;
@@ -134,7 +134,7 @@ static int fill_dirs(struct request *q, int sock, const CriuOpts *o, char *why, 
 {
 	if (o->images_dir_fd >= 0) {
 		text_move(&q->images_dir, NULL);
-		q->images = peer_dir(sock, o->images_dir_fd, "images_dir_fd", why, n);
+		q->images = peer_open(sock, o->images_dir_fd, O_RDONLY | O_DIRECTORY, "images_dir_fd", why, n);
 		if (q->images < 0)
 			return -EBADRQC;
 	} else if (o->images_dir) {
@@ -142,11 +142,20 @@ static int fill_dirs(struct request *q, int sock, const CriuOpts *o, char *why, 
 	}
 	if (o->has_work_dir_fd && o->work_dir_fd >= 0) {
 		text_move(&q->work_dir, NULL);
-		q->work = peer_dir(sock, o->work_dir_fd, "work_dir_fd", why, n);
+		q->work = peer_open(sock, o->work_dir_fd, O_RDONLY | O_DIRECTORY, "work_dir_fd", why, n);
 		if (q->work < 0)
 			return -EBADRQC;
 	}
 	return 0;
+}
+
+/* Only page servers would write there; the caller still hears of a wrong one. */
+static int check_status_fd(int sock, const CriuOpts *o, char *why, size_t n)
+{
+	int fd = o->has_status_fd ? peer_open(sock, o->status_fd, O_WRONLY, "status_fd", why, n) : -1;
+
+	fd_close(fd);
+	return fd < 0 && o->has_status_fd ? -EBADRQC : 0;
 }
 
 /* Directories that a configuration file names go before those of the request. */
@@ -191,6 +200,9 @@ static int fill_checks(const CriuOpts *o, bool service, char *why, size_t n)
 		what = "ps.fd: only a caller that starts criu swrk can pass descriptors";
 	else if (o->has_manage_cgroups_mode && o->manage_cgroups_mode > CRIU_CG_MODE__DEFAULT)
 		what = "manage_cgroups_mode: there is no such mode";
+	else if (o->has_network_lock && (o->network_lock < CRIU_NETWORK_LOCK_METHOD__IPTABLES ||
+					 o->network_lock > CRIU_NETWORK_LOCK_METHOD__SKIP))
+		what = "network_lock: there is no such method";
 	for (size_t i = 0; !what && i < o->n_inherit_fd; i++)
 		if (o->inherit_fd[i]->fd < 0 || fcntl(o->inherit_fd[i]->fd, F_GETFD) < 0)
 			what = "inherit_fd: a descriptor is not open";
@@ -208,6 +220,8 @@ static int fill(struct request *q, int sock, const CriuOpts *o, bool service, ch
 		r = request_merge(q, o);
 	if (r == 0)
 		r = fill_dirs(q, sock, o, why, n);
+	if (r == 0)
+		r = check_status_fd(sock, o, why, n);
 	if (r < 0)
 		return -EBADRQC;
 	if (o->has_log_to_stderr && o->log_to_stderr)

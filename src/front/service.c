@@ -99,6 +99,8 @@ static int service_prepare(struct request *q, char *why, size_t n)
 		r = service_daemon(why, n);
 	if (sock >= 0 && r == 0 && q->pidfile)
 		r = pidfile_write(q, getpid(), why, n);
+	if (sock >= 0 && r == 0)
+		r = request_log_stderr(q, why, n);
 	return r < 0 ? r : sock;
 }
 

@@ -19,6 +19,7 @@
 #include "kind/mnt-autofs.h"
 #include "kind/mnt-deleted.h"
 #include "kind/mnt-detached.h"
+#include "kind/mnt-device.h"
 #include "kind/mnt-owned.h"
 #include "kind/mnt-shown.h"
 #include "kind/mnt-tar.h"
@@ -88,10 +89,7 @@ static const char *outside_path(struct session *s, const struct mnt *m)
 				     e->mountpoint, e->source);
 		return mnt_auto_asked(s) ? e->source : NULL;
 	}
-	if (!strcmp(key, "CRIU:EXTERNAL_DEV"))
-		session_fail(s, -ENOTSUP, "mount %s: an external block device (%s) cannot be mounted yet",
-			     e->mountpoint, e->source);
-	else if (!(path = external_find(s, "mnt", key)) || !*path)
+	if (!(path = external_find(s, "mnt", key)) || !*path)
 		session_fail(s, -EINVAL,
 			     "mount %s: is external; say where it comes from: --external 'mnt[%s]:PATH'",
 			     e->mountpoint, key);
@@ -113,6 +111,10 @@ int mnt_sources(struct session *s, struct mnt_list *l, const struct mnt_list *ma
 
 		if (m == l->root || (!m->e->ext_key && !m->e->ext_mount) || (main && mnt_shown_by(main, m)))
 			continue;
+		if (mnt_is_device(m->e)) {
+			r = mnt_device_take(s, m);
+			continue;
+		}
 		path = outside_path(s, m);
 		r = path ? clone_tree(s, l, main, m, path) : s->why_r;
 	}
@@ -194,13 +196,13 @@ static int fs_options(struct session *s, int fs, const struct mnt *m)
 /* Is it of the container alone, so that making it read-only touches nobody else? */
 static bool super_own(struct session *s, const MntEntry *e)
 {
-	return e->fstype == FSTYPE__SYSFS    ? ns_is_own(s, CLONE_NEWNET)
+	return mnt_is_device(e)		     ? true
+	       : e->fstype == FSTYPE__SYSFS  ? ns_is_own(s, CLONE_NEWNET)
 	       : e->fstype == FSTYPE__MQUEUE ? ns_is_own(s, CLONE_NEWIPC)
 					     : e->fstype == FSTYPE__PROC || e->fstype == FSTYPE__DEVPTS;
 }
 
-/* A new superblock. Return: its detached mount, or -errno. */
-static int make_bare(struct session *s, const struct mnt *m)
+int mnt_super_bare(struct session *s, const struct mnt *m)
 {
 	const char *type = mnt_fsname(m->e);
 	own_fd int fs = fsopen(type, FSOPEN_CLOEXEC), fd = -1;
@@ -250,7 +252,7 @@ static int there(struct session *s, int ns, int (*fn)(struct session *s, const s
 
 static int make_bare_here(struct session *s, const struct mnt *m, struct mnt *of)
 {
-	return make_bare(s, m);
+	return mnt_super_bare(s, m);
 }
 
 /*
@@ -263,13 +265,13 @@ static int make_owned(struct session *s, const struct mnt *m)
 
 	if (type == FSTYPE__PROC || type == FSTYPE__SYSFS || type == FSTYPE__MQUEUE)
 		return there(s, (int)(intptr_t)map_get(session_map(s, MAIN), 0) - 1, make_bare_here, m, NULL);
-	return owned_super(s, m->in, m, make_bare);
+	return owned_super(s, m->in, m, mnt_super_bare);
 }
 
 /* A new superblock, filled. Return: its detached mount, or -errno. */
 static int make_super(struct session *s, const struct mnt *m)
 {
-	own_fd int fd = m->e->fstype == FSTYPE__AUTOFS ? autofs_make(s, m) : m->in ? make_owned(s, m) : make_bare(s, m);
+	own_fd int fd = m->e->fstype == FSTYPE__AUTOFS ? autofs_make(s, m) : m->in ? make_owned(s, m) : mnt_super_bare(s, m);
 	int r = fd < 0 ? fd : mnt_has_contents(m->e) ? fill_super(s, m, fd) : 0;
 
 	return r < 0 ? r : take_fd(fd);
@@ -339,7 +341,7 @@ static int bind_from(int at)
 }
 
 /* The same when mounts are in the way; what is detached can be cloned from since Linux 6.15. */
-static int bind_bare(int bare, const char *rel)
+int mnt_part(int bare, const char *rel)
 {
 	own_fd int at = *rel ? open_below(bare, rel) : -1;
 
@@ -373,14 +375,14 @@ static int bare_fd(struct mnt *of)
 static int bind_of(struct session *s, const struct mnt *m, struct mnt *of)
 {
 	const char *rel = mnt_below(m->e->root, of->e->root);
-	int r = of->kids > KIDS_MANY && bare_fd(of) >= 0 ? bind_bare(of->bare, rel) : -EINVAL;
+	int r = of->kids > KIDS_MANY && bare_fd(of) >= 0 ? mnt_part(of->bare, rel) : -EINVAL;
 	own_fd int at = -1;
 
 	if (r >= 0)
 		return r;
 	at = open_root(s, m, of);
 	if (at == -EXDEV)
-		return bare_fd(of) < 0 ? of->bare : bind_bare(of->bare, rel);
+		return bare_fd(of) < 0 ? of->bare : mnt_part(of->bare, rel);
 	return at < 0 ? at : bind_from(at);
 }
 
@@ -460,7 +462,7 @@ static int bind_same(struct session *s, const struct mnt_list *l, const struct m
 	if (r == -ENOENT && m->was)
 		return bind_deleted_any(s, l, m);
 	if (r == -ENOENT && super >= 0) {
-		r = bind_bare(super, m->e->root + 1);
+		r = mnt_part(super, m->e->root + 1);
 		r = r < 0 ? session_fail(s, r, "mount %s: find its root %s in a new file system", m->e->mountpoint,
 					 m->e->root)
 			  : r;
@@ -1221,7 +1223,7 @@ static int late_take(struct session *s, size_t waiting)
 		}
 		if (ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWPID) {
 			m->shows = fd;
-			fd = make_bare(s, m);
+			fd = mnt_super_bare(s, m);
 		}
 		if (fd < 0)
 			return fd;

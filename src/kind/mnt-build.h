@@ -20,6 +20,11 @@ int mnt_build(struct session *s, struct mnt_list *l);
 /** mnt_late - supervisor, when all tasks exist: make what waits for them and pass it to the guest in mnt_build() */
 int mnt_late(struct session *s, struct guest *g);
 
+/** mnt_super_bare - a new superblock from m's type, source and options. Return: its detached mount, or -errno said */
+int mnt_super_bare(struct session *s, const struct mnt *m);
+/** mnt_part - a clone of what lies at rel, without links, in a detached mount, since Linux 6.15; or -errno */
+int mnt_part(int bare, const char *rel);
+
 /* for mnt-owned.c */
 /** mnt_attach - put m->fd in its place on its parent */
 int mnt_attach(struct session *s, struct mnt *m);

@@ -4,6 +4,7 @@
  * own layout, major << 20 | minor.
  */
 #include "kind/mnt-list.h"
+#include "kind/mnt-device.h"
 
 #include "base/list.h"
 #include "base/res.h"
@@ -248,7 +249,7 @@ static MntEntry *parse_line(const struct session *s, char *line, bool *idmapped)
 {
 	MntEntry *e = xalloc(sizeof(*e));
 	unsigned id, parent, major, minor;
-	char *save = NULL, *w = strtok_r(line, " ", &save), *x;
+	char *save = NULL, *w = strtok_r(line, " ", &save), *x, *type;
 
 	mnt_entry__init(e);
 	if (!w || sscanf(w, "%u", &id) != 1 || !(w = next_word(&save)) ||
@@ -275,11 +276,13 @@ static MntEntry *parse_line(const struct session *s, char *line, bool *idmapped)
 	if (!w)
 		goto bad;
 	parse_type(s, e, w);
+	type = w;
 	w = next_word(&save);
 	x = next_word(&save);
 	if (!w || !x)
 		goto bad;
 	e->source = xstrdup(w);
+	mnt_device_note(s, e, type);
 	e->has_sb_flags = true;
 	e->sb_flags = parse_sb(x, &e->options);
 	return e;
@@ -445,7 +448,7 @@ static int check(struct session *s, uint32_t ns_id, MntEntry *e)
 	    strlen(e->mountpoint) >= 4096 || strlen(e->root) >= 4096)
 		return session_fail(s, -EBADMSG, "mountpoints-%u.img: mount %u has a damaged path", ns_id,
 				    e->mnt_id);
-	if (e->fstype == FSTYPE__AUTO && e->fsname && !fs_enabled(s, e->fsname))
+	if (e->fstype == FSTYPE__AUTO && e->fsname && !mnt_is_device(e) && !fs_enabled(s, e->fsname))
 		e->fstype = FSTYPE__UNSUPPORTED;
 	if (e->with_plugin)
 		return session_fail(s, -ENOTSUP, "mount %s: needs a plugin of CRIU's", e->mountpoint);

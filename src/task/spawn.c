@@ -1116,19 +1116,19 @@ int spawn_zombies(struct session *s, struct tree *tree)
 
 void spawn_kill(struct tree *tree)
 {
-	for (size_t i = 0; i < tree->n; i++) {
-		struct task *k = tree->all[i];
+	for (size_t i = 0; i < tree->n; i++)
+		if (tree->all[i]->pidfd >= 0)
+			syscall(SYS_pidfd_send_signal, tree->all[i]->pidfd, SIGKILL, NULL, 0);
+}
 
-		if (k->pidfd < 0)
-			continue;
-		syscall(SYS_pidfd_send_signal, k->pidfd, SIGKILL, NULL, 0);
-	}
+void spawn_reap(struct tree *tree)
+{
 	for (size_t i = 0; i < tree->n; i++) {
 		struct pollfd p = { .fd = tree->all[i]->pidfd, .events = POLLIN };
 
-		if (tree->all[i]->pidfd < 0)
+		if (p.fd < 0)
 			continue;
 		poll(&p, 1, 5000);
-		waitpid(tree->all[i]->pid, NULL, WNOHANG); /* ours only if it was our child */
+		waitpid(tree->all[i]->pid, NULL, WNOHANG); /* ours only if it is our child */
 	}
 }

@@ -51,6 +51,8 @@ int spawn_birthplace(struct session *s, struct task *k);
 int spawn_zombies(struct session *s, struct tree *tree);
 /** spawn_kill - after a failure: end what was made */
 void spawn_kill(struct tree *tree);
+/** spawn_reap - wait until all have ended, when the warden is gone: a tracer keeps threads that have ended */
+void spawn_reap(struct tree *tree);
 static inline int spawn_give_fd(struct session *s, struct thread *t, int fd, int *ret_num)
 {
 	return lend_fd(s, t, fd, ret_num);

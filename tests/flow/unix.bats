@@ -113,6 +113,9 @@ time.sleep(1000)' "$D" </dev/null >/dev/null 2>&1 3>&- &
 	[ "$status" -ne 0 ]
 	dump -R "-x$ino"
 	rm -rf "$IMG"/img/*
+	! by_rpc DUMP "o.pid, o.leave_running, o.ext_unix_sk = $PID, True, True; o.unix_sk_ino.add(inode=$ino + 100000)"
+	by_rpc DUMP "o.pid, o.leave_running, o.ext_unix_sk = $PID, True, True; o.unix_sk_ino.add(inode=7); o.unix_sk_ino.add(inode=$ino)"
+	rm -rf "$IMG"/img/*
 	dump -x
 	until_true gone "$PID"
 	restore -x

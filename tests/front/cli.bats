@@ -79,6 +79,9 @@ fails() {
 	fails 1 "no feature of that name" check --feature list
 	run setpriv --bounding-set -all --inh-caps -all "$BUILD/criu" check
 	[ "$status" -eq 1 ] && [[ $output == *"Does not look good."* ]]
+	run setpriv --bounding-set -all --inh-caps -all "$BUILD/criu" check -W "$IMG" -o check.log
+	[ "$status" -eq 1 ] && [ -z "$output" ] && grep -q "Does not look good." "$IMG/check.log"
+	fails 1 "log file none/log" check -o none/log
 }
 
 @test "configuration files in their order" {

@@ -119,10 +119,13 @@ print("ready", flush=True)
 time.sleep(1000)' "$IMG/d/o/a/file"
 	dump -R
 	watched | grep -q "\"path\": \"$IMG/d/o/a/file\""
-	for o in "--irmap-scan-path $IMG/d/o/z/deep" "--irmap-scan-path /none --irmap-scan-path $IMG/d/o/z --force-irmap"; do
+	for o in "--irmap-scan-path $IMG/d/o/z/deep" "--irmap-scan-path /none --irmap-scan-path $IMG/d/o/z --force-irmap" RPC; do
 		rm "$IMG"/img/*
 		# shellcheck disable=SC2086
-		dump -R $o
+		case $o in
+		RPC) by_rpc DUMP "o.pid, o.leave_running = $PID, True; o.irmap_scan_paths.extend(['/none', '$IMG/d/o/z'])" ;;
+		*) dump -R $o ;;
+		esac
 		watched | grep -q "\"path\": \"$IMG/d/o/z/deep/other\""
 	done
 	kill -9 "$PID"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Options about what lies outside of the tree, in a container with mounts of its own: external mounts in every form,
 # mounts that are left out or made anew, namespaces that are joined.
+# Shows: mnt-device
 bats_require_minimum_version 1.5.0
 load ../kit/helper
 
@@ -40,6 +41,12 @@ os.execv("/idle", ["idle"])' "$2" </dev/null >"$IMG/out" 2>&1 3>&- &
 dump_end() {
 	dump "$@"
 	until_true gone "$PID"
+}
+loop() { # a disk with a file system, and nothing on it
+	truncate -s 16M "$IMG/disk"
+	mkfs.ext4 -q "$IMG/disk"
+	LOOP=$(losetup -f --show "$IMG/disk")
+	export LOOP
 }
 within() { cat "/proc/$PID/root/$1"; } # a file as the container has it
 line() { awk -v p="$1" '$5 == p' "/proc/$PID/mountinfo"; }
@@ -84,10 +91,7 @@ mount(h, d + "/f", "", 4096)'
 }
 
 @test "--enable-fs: file systems of that sort are mounted anew from source and options" {
-	truncate -s 16M "$IMG/disk"
-	mkfs.ext4 -q "$IMG/disk"
-	LOOP=$(losetup -f --show "$IMG/disk")
-	export LOOP
+	loop
 	start "" 'mount(os.environ["LOOP"], d + "/d", "ext4"); open(d + "/d/name", "w").write("disk")'
 	run -1 dump
 	[[ $output == *"shows / of $LOOP"* ]] || { echo "$output"; false; }
@@ -131,4 +135,46 @@ mount(h, d + "/f", "", 4096)'
 		[ "$(readlink "/proc/$PID/ns/$n")" = "$(readlink "/proc/$inner/ns/$n")" ] || { echo "$n"; kill -9 "$inner"; false; }
 	done
 	kill -9 "$inner"
+}
+
+@test "by RPC: skip_mnt, enable_fs, external in both directions" {
+	loop
+	start "" 'mount("none", d + "/d", "tmpfs"); mount(os.environ["LOOP"], d + "/e", "ext4"); open(d + "/e/name", "w").write("disk")
+mount(os.environ["IMG"] + "/host", d + "/f", "", 4096)'
+	run ! by_rpc DUMP "o.pid = $PID"
+	by_rpc DUMP "o.pid = $PID; o.skip_mnt.append('/d'); o.enable_fs.append('ext4'); o.external.append('mnt[/f]:host')"
+	until_true gone "$PID"
+	run ! by_rpc RESTORE "o.root = '$IMG/root'; o.external.append('mnt[host]:$IMG/host')" # of what type?
+	by_rpc RESTORE "o.root = '$IMG/root'; o.enable_fs.extend(['xfs', 'ext4']); o.external.append('mnt[host]:$IMG/host')"
+	[ -z "$(line /d)" ] && [ "$(within e/name) $(within f/name)" = "disk host" ]
+}
+
+@test "--external dev: a device of ours, and of another name at the restore; by RPC as well" {
+	loop
+	stat=$(stat -c '%t %T' "$LOOP")
+	key="dev[$((0x${stat% *}))/$((0x${stat#* }))]"
+	start "" 'mount(os.environ["LOOP"], d + "/d", "ext4"); open(d + "/d/name", "w").write("disk"); os.mkdir(d + "/d/sub")
+open(d + "/d/sub/name", "w").write("sub"); mount(d + "/d/sub", d + "/e", "", 4096)
+mount(os.environ["LOOP"], d + "/f", "ext4", 2, "")'
+	run -1 dump --external 'dev[1/77]:disk'
+	[[ $output == *"shows / of $LOOP"* ]] || { echo "$output"; false; }
+	dump -R --external "$key:disk"
+	rm "$IMG"/img/*
+	by_rpc DUMP "o.pid = $PID; o.external.append('$key:disk')"
+	until_true gone "$PID"
+	run -1 restore --root "$IMG/root"
+	[[ $output == *"--external 'dev[disk]:/dev/NAME'"* ]] || { echo "$output"; false; }
+	losetup -d "$LOOP"
+	LOOP=$(losetup -f --show "$IMG/disk")
+	cp "$IMG/img"/mountpoints-*.img "$IMG/good"
+	on_disk='[x for x in e if x.get("ext_key") == "CRIU:EXTERNAL_DEV"]'
+	for wrong in 'x["fsname"] = "overlay"' 'x["fsname"] = "none such"' 'x["options"] = "journal_path=/dev/null"' 'x["source"] = "dev["'; do
+		edit_image "$IMG"/img/mountpoints-*.img "for x in $on_disk: $wrong"
+		run -1 restore --root "$IMG/root" --external "dev[disk]:$LOOP"
+		[[ $output == *"mount /"* ]] || { echo "$wrong: $output"; false; }
+		cp "$IMG/good" "$IMG/img"/mountpoints-*.img
+	done
+	restore --root "$IMG/root" --external "dev[disk]:$LOOP"
+	[ "$(within d/name) $(within e/name) $(within f/name)" = "disk sub disk" ]
+	[[ $(line /d) == *" - ext4 $LOOP "* && $(line /f) == *" - ext4 $LOOP "* ]] || { cat "/proc/$PID/mountinfo"; false; }
 }

@@ -138,6 +138,10 @@ wrong = [
     (rpc.DUMP, "lazy_pages", {"lazy_pages": True}, "lazy-pages"),
     (rpc.DUMP, "parent_img", {"parent_img": "../a"}, "prev-images-dir"),
     (rpc.DUMP, "track_mem", {"track_mem": True}, "track-mem"),
+    (rpc.DUMP, "tls", {"tls": True, "tls_cacert": "/none", "tls_no_cn_verify": True}, "tls"),
+    (rpc.RESTORE, "lazy_pages", {"lazy_pages": True}, "lazy-pages"),
+    (rpc.DUMP, "status_fd", {"status_fd": 900}, "status_fd"),
+    (rpc.DUMP, "status_fd", {"status_fd": os.open("/", os.O_RDONLY)}, "status_fd"),
     (rpc.DUMP, "ps", {"change": lambda o: setattr(o.ps, "port", 5)}, "page-server"),
     (rpc.DUMP, "cgroup_props", {"cgroup_props": "x"}, "cgroup-props"),
     (rpc.RESTORE, "join_ns", {"change": add("join_ns", ns="pid", ns_file="1")}, "pid"),
@@ -153,6 +157,19 @@ for t, name, kw, text in wrong:
     assert text in resp.cr_errmsg, (name, resp)
 PY
 	[ ! -e "$IMG/img/inventory.img" ]
+	verify
+}
+
+@test "what only a page server needs is no fault of a plain dump: keys, a descriptor for its status, modes" {
+	py <<'PY'
+r, w = os.pipe()
+f = dict(tls_cacert="/none", tls_cacrl="/none", tls_cert="/none", tls_key="/none", tls_no_cn_verify=True, tls=False,
+         status_fd=w, pre_dump_mode=rpc.VM_READ, track_mem=False, lazy_pages=False, parent_img="", pidfd_store_sk=w)
+resp, status, worker = job(rpc.DUMP, pid=pid, leave_running=True, **f)
+assert resp.success and status == 0 and worker.out == "", resp
+os.close(w)
+assert os.read(r, 1) == b"" # nothing was ready to be read from, and nobody holds it
+PY
 	verify
 }
 

@@ -187,7 +187,7 @@ script() { # script NAME TEXT: an action script
 		[ -z "$stderr" ] && { [ "$status$output" = "0$f is supported" ] || [ "$status$output" = 1 ]; } || { echo "$f: $output $stderr"; false; }
 	done
 	# what this engine keeps, where the kernel has it
-	for f in aio_remap tun tun_ns cgroupns memfd_hugetlb; do
+	for f in aio_remap tun tun_ns cgroupns memfd_hugetlb net_diag_raw overlayfs_maps; do
 		"$BUILD/criu" check --feature "$f" || { echo "$f"; false; }
 	done
 }

@@ -128,3 +128,11 @@ PY
 	SERVICE=$(cat "$IMG/service.pid")
 	[ "$(tr '\0' ' ' <"/proc/$SERVICE/cmdline" | cut -d' ' -f2)" = service ]
 }
+
+@test "-o: what it says goes there, also in the background" {
+	mkdir "$IMG/srv"
+	"$BUILD/criu" service -d --address "$SOCK" --pidfile "$IMG/service.pid" -W "$IMG/srv" -o service.log </dev/null >/dev/null 2>&1 3>&-
+	SERVICE=$(cat "$IMG/service.pid")
+	[ "$(readlink "/proc/$SERVICE/fd/2")" = "$IMG/srv/service.log" ]
+	[ "$(stat -c %a "$IMG/srv/service.log")" = 600 ]
+}

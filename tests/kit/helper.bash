@@ -58,3 +58,17 @@ json.dump(doc, sys.stdout)' "$2" >"$1.json"
 	crit encode -i "$1.json" -o "$1"
 	rm "$1.json"
 }
+
+# by_rpc DUMP|RESTORE STATEMENTS: of Python, in which o is the request's options; fails with the answer's sentence
+by_rpc() {
+	local kit=$BATS_TEST_DIRNAME/../kit
+	[ -e "$IMG/rpc_pb2.py" ] || protoc -I"$BATS_TEST_DIRNAME/../../images" --python_out="$IMG" rpc.proto
+	IMG=$IMG RPC_PB=$IMG PYTHONPATH=$kit timeout 60 /usr/bin/python3 -c '
+from rpc import *
+req = opts(os.environ["IMG"] + "/img")
+o, req.type = req.opts, getattr(rpc, sys.argv[1])
+exec(sys.argv[2])
+resp, status, w = once(req)
+if not resp or not resp.success or status or w.out:
+    sys.exit("%s status %d, %s" % (resp and resp.cr_errmsg, status, w.out))' "$@"
+}

@@ -198,7 +198,7 @@ outside" ]
 	says 1 "--tcp-established" stasis checkpoint "$ID" --export x.tar
 	[ ! -e x.tar ] && [ -z "$(find . -maxdepth 1 -name '.stasis*')" ]
 	is "$ID" running
-	stasis checkpoint "$ID" -D img --tcp-established
+	says 0 "stasis restore img --tcp-established" stasis checkpoint "$ID" -D img --tcp-established
 	says 0 "tcp 127.0.0.1:9 listening" stasis show img
 	[[ $output == *"established"* ]]
 	[[ $output == *"/usr/bin/python3 -c import socket"* ]]

@@ -161,7 +161,7 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 		}
 		if (root >= 0)
 			proc_note(s, ns, root, e);
-		if (key)
+		if (key && !e->ext_key)
 			e->ext_key = xstrdup(*key ? key : e->mountpoint);
 		if (!key && (main || l->v[i] != l->root) && ids_mapped(s) &&
 		    (e->fstype == FSTYPE__TMPFS || e->fstype == FSTYPE__DEVPTS))
