@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shows: fd/tun fd/reg fd/memfd psi ghost-attr covered
 # Odd files, judged by the program that has them.
+bats_require_minimum_version 1.5.0
 load ../kit/kind
 
 setup() { setup_kind; }
@@ -48,4 +49,9 @@ teardown() {
 @test "a tun device of the host's network namespace: refused" {
 	start_kind odd tun-attached
 	refused "the host's network namespace"
+}
+@test "signals of changes in a directory: their loss is reported" {
+	start_kind odd dnotify
+	run --separate-stderr dump -R
+	[ "$status" -eq 0 ] && [[ $stderr == *F_NOTIFY* ]]
 }

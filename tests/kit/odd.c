@@ -401,13 +401,21 @@ static void psi(void)
 	CHECK(write(without, text, sizeof(text)) == sizeof(text));
 }
 
+/* SIGIO for what happens in a directory */
+static void dnotify(void)
+{
+	signal(SIGIO, SIG_IGN);
+	CHECK(fcntl(open(".", O_RDONLY | O_DIRECTORY), F_NOTIFY, DN_CREATE | DN_MULTISHOT) == 0);
+	wait_term();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct judge_case cases[] = {
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
 		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
-		{ "psi", psi, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
+		{ "psi", psi, NULL }, { "dnotify", dnotify, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
 		{ "executed", executed, NULL }, { "covered", covered, NULL }, { NULL, NULL, NULL },
 	};
 

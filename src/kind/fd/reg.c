@@ -4,8 +4,9 @@
  *
  * Kept:   path, position, access mode and status flags; size and mode are checked at restore, of a mapped program or
  *         library which build it is, of a block device its number and size.
- * Lost:   whether a block device was opened exclusively (O_EXCL), which does not show: reported. Files without a
- *         name (deleted, O_TMPFILE) are carried in the image, see ghost.h. Of an external file (--external
+ * Lost:   whether a block device was opened exclusively (O_EXCL), and of which changes a directory tells (F_NOTIFY),
+ *         which does not show: reported. That a file of O_TMPFILE may not get a name (O_EXCL). Files without a name
+ *         (deleted, O_TMPFILE) are carried in the image, see ghost.h. Of an external file (--external
  *         file[MOUNT:INODE]) all but the key, by which whoever restores passes one in. A file outside of the
  *         tasks' root (standard output, say) is known by its name only, and is passed in, too.
  * Kernel: /proc/PID/fd, fdinfo.
@@ -157,6 +158,9 @@ static int reg_dump(struct session *s, const struct fd_view *v)
 		return reg_put_root(s, v, autofs);
 	if (S_ISBLK(v->st.st_mode) && !(v->flags & O_PATH))
 		session_warn(s, "task %d: descriptor %d is the block device %s: if it was opened for nobody else (O_EXCL), that is not kept",
+			     v->task->vpid, v->num, v->link);
+	if (S_ISDIR(v->st.st_mode) && v->fown->pid)
+		session_warn(s, "task %d: descriptor %d, the directory %s, has an owner of signals: if it asked for those of changes (F_NOTIFY), it gets none after a restore",
 			     v->task->vpid, v->num, v->link);
 	return reg_put_open(s, v, v->id);
 }
