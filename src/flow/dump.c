@@ -11,6 +11,7 @@
 #include "kind/cpuinfo.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
+#include "kind/inet-hold.h"
 #include "kind/inet-pending.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
@@ -267,10 +268,13 @@ int flow_dump(struct session *s)
 	} else {
 		session_undo_drop(s); /* what the images need stays */
 	}
-	if (r == 0 && flow_how(s) == TRACE_KILL)
+	if (r == 0 && flow_how(s) == TRACE_KILL) {
+		inet_hold(s);
 		net_lock_quiet(s);
+	}
 	net_unlock(s, r < 0);
 	ns_end(s);
+	inet_hold_end(s);
 	inet_tcp_end(s, r < 0);
 	inet_pending_end(s);
 	warden_end(s);

@@ -11,6 +11,7 @@
 #include "kind/fd.h"
 #include "kind/filelock.h"
 #include "kind/ids.h"
+#include "kind/inet-hold.h"
 #include "kind/inet-tcp.h"
 #include "kind/mem.h"
 #include "kind/mnt-autofs.h"
@@ -360,11 +361,13 @@ int flow_restore(struct session *s, pid_t *ret_root)
 		session_undo_all(s);
 	} else {
 		session_undo_drop(s);
+		inet_hold_release(s);
 		*ret_root = tree.root->pid;
 		flow_tell(s, "post-resume");
 	}
 	s->stats.restore = (now_ns() - t0) / 1000;
 	net_unlock(s, false);
+	inet_hold_end(s);
 	fd_restore_end(s);
 	mem_end(s, &tree);
 	ns_end(s);

@@ -50,11 +50,7 @@ struct cg_dump {
 
 static struct cg_dump *state(struct session *s)
 {
-	struct map *m = session_map(s, "cgroup");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct cg_dump)));
-	return map_get(m, 0);
+	return session_state(s, "cgroup", sizeof(struct cg_dump));
 }
 
 static bool ignored(const struct session *s)

@@ -48,11 +48,7 @@ struct cg_restore {
 
 static struct cg_restore *state(struct session *s)
 {
-	struct map *m = session_map(s, "cgroup restore");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct cg_restore)));
-	return map_get(m, 0);
+	return session_state(s, "cgroup restore", sizeof(struct cg_restore));
 }
 
 static CriuCgMode mode_of(const struct session *s)

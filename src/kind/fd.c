@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #define FD_SETTABLE (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME) /* by F_SETFL */
 
@@ -43,11 +44,7 @@ struct fd_dumping {
 
 static struct fd_dumping *dumping(struct session *s)
 {
-	struct map *m = session_map(s, "fd dumping");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct fd_dumping)));
-	return map_get(m, 0);
+	return session_state(s, "fd dumping", sizeof(struct fd_dumping));
 }
 
 uint32_t fd_new_id(struct session *s)
@@ -223,8 +220,6 @@ static int view_net(struct session *s, struct fd_view *v)
 static const struct {
 	const char *link, *what, *remedy;
 } hopeless[] = {
-	{ "/secretmem", "secret memory (memfd_secret), which nobody but the task can read",
-	  "let the program close and unmap it first" },
 	{ "anon_inode:[perf_event]", "a performance event, whose counts cannot be set again",
 	  "end the measurement first" },
 	{ "anon_inode:bpf-prog", "a BPF program, which the kernel does not give back as it was loaded",
@@ -337,7 +332,7 @@ static int view_dump(struct session *s, struct fd_view *v, int proc, const char 
 
 int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
 {
-	struct fd_view v = { .task = task, .num = fd, .fd = fd };
+	struct fd_view v = { .task = task, .num = fd, .fd = fd, .queued = true };
 	own_fd int self = fd_high(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	uint32_t type;
 	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 3), r;
@@ -354,18 +349,53 @@ int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
 	return r;
 }
 
-static int table_dump_one(struct session *s, struct task *k, struct image *img, int num)
+/* Describe what a task has under that number; v->id is its file id then. */
+static int held_dump(struct session *s, struct task *k, int num, struct fd_view *v, uint32_t *ret_type)
 {
-	struct fd_view v = { .task = k, .num = num };
-	FdinfoEntry e = FDINFO_ENTRY__INIT;
 	own_fd int fd = fd_high(syscall(SYS_pidfd_getfd, k->pidfd, num, 0));
-	uint32_t type = 0;
-	int r;
 
+	*v = (struct fd_view){ .task = k, .num = num, .fd = fd };
 	if (fd < 0)
 		return session_fail(s, -errno, "task %d: descriptor %d: take a copy", k->vpid, num);
-	v.fd = fd;
-	r = view_dump(s, &v, k->proc, ".", k->pid, &type);
+	return view_dump(s, v, k->proc, ".", k->pid, ret_type);
+}
+
+int fd_note_held(struct session *s, struct task *k, int num, uint32_t *ret_id)
+{
+	struct fd_view v;
+	uint32_t type;
+	int r = held_dump(s, k, num, &v, &type);
+
+	*ret_id = v.id;
+	return r;
+}
+
+bool fd_find(const struct tree *tree, uint32_t kdev, uint64_t ino, struct task **ret_task, int *ret_num, struct stat *ret)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		struct task *k = tree->all[i];
+		int fd = k->state == TASK_DEAD ? -1 : openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+		struct dirent *e;
+
+		while (d && (e = readdir(d)))
+			if (e->d_name[0] != '.' && fstatat(dirfd(d), e->d_name, ret, 0) == 0 && ret->st_ino == ino &&
+			    (uint32_t)(major(ret->st_dev) << 20 | minor(ret->st_dev)) == kdev) {
+				*ret_task = k;
+				*ret_num = atoi(e->d_name);
+				return true;
+			}
+	}
+	return false;
+}
+
+static int table_dump_one(struct session *s, struct task *k, struct image *img, int num)
+{
+	FdinfoEntry e = FDINFO_ENTRY__INIT;
+	struct fd_view v;
+	uint32_t type = 0;
+	int r = held_dump(s, k, num, &v, &type);
+
 	if (r < 0)
 		return r;
 	e.id = v.id;
@@ -578,11 +608,7 @@ struct fd_table {
 
 static struct fd_restoring *restoring(struct session *s)
 {
-	struct map *m = session_map(s, "fd restoring");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct fd_restoring)));
-	return map_get(m, 0);
+	return session_state(s, "fd restoring", sizeof(struct fd_restoring));
 }
 
 static int obj_add(struct session *s, FileEntry *e)
@@ -979,9 +1005,14 @@ int fd_restore_link(struct session *s)
 	for (size_t i = 0; r == 0 && i < f->objs.n; i++)
 		if (f->objs.v[i]->fd >= 0 && f->objs.v[i]->kind->link)
 			r = f->objs.v[i]->kind->link(s, f->objs.v[i]);
-	for (size_t i = 0; r == 0 && i < f->objs.n; i++)
-		if (f->objs.v[i]->kind)
-			r = obj_by_owner(s, f->objs.v[i], f->objs.v[i]->kind->watch);
+	for (size_t i = 0; r == 0 && i < f->objs.n; i++) {
+		struct fd_obj *o = f->objs.v[i];
+
+		if (o->kind && o->kind->watch && o->fd >= 0 && !o->task)
+			r = o->kind->watch(s, o, NULL, -1);
+		else if (o->kind)
+			r = obj_by_owner(s, o, o->kind->watch);
+	}
 	return r;
 }
 

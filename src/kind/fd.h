@@ -31,6 +31,7 @@ struct fd_view {
 	int mnt_id;		/* -1 unknown */
 	uint32_t net_ns_id;	/* where a socket belongs, else its task's; 0 unknown */
 	FownEntry *fown;	/* complete; NULL in a preflight */
+	bool queued;		/* in a message: fd is ours, no table has it under num */
 	const char *link, *info; /* /proc/PID/fd/N; /proc/PID/fdinfo/N, whole text */
 };
 
@@ -66,7 +67,10 @@ struct fd_kind {
 	 * itself when batch_room() says no. May be NULL
 	 */
 	int (*in_task)(struct session *s, struct fd_obj *o, struct batch *b, int num);
-	/** the same, but after link(): what looks at other objects must find them as they were */
+	/**
+	 * the same, but after link(): what looks at other objects must find them as they were. Of an object that is only
+	 * in a message b is NULL and num -1
+	 */
 	int (*watch)(struct session *s, struct fd_obj *o, struct batch *b, int num);
 	/** dump: once after all descriptors were seen (images of shared contents). May be NULL */
 	int (*dump_end)(struct session *s);
@@ -97,6 +101,10 @@ uint32_t fd_new_id(struct session *s);
  * @fd: ours, borrowed
  */
 int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id);
+/** fd_note_held - file id of a descriptor of a task, which may not have been dumped yet */
+int fd_note_held(struct session *s, struct task *k, int num, uint32_t *ret_id);
+/** fd_find - a task of the tree, and its number, that has this inode open; false: none has */
+bool fd_find(const struct tree *tree, uint32_t kdev, uint64_t ino, struct task **ret_task, int *ret_num, struct stat *ret);
 /**
  * fd_put_path - artificial reg entry (exe, cwd, root, mapped file): flags 0, pos 0
  * @fd: an O_PATH or other descriptor of the object

@@ -48,10 +48,14 @@ static int path_open(int root, const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+static bool is_inode(const struct stat *st, uint32_t sdev, uint64_t ino)
+{
+	return st->st_ino == ino && (uint32_t)(major(st->st_dev) << 20 | minor(st->st_dev)) == sdev;
+}
+
 static bool is_file(int fd, uint32_t sdev, uint64_t ino, struct stat *st)
 {
-	return fstat(fd, st) == 0 && st->st_ino == ino && st->st_nlink &&
-	       (uint32_t)(major(st->st_dev) << 20 | minor(st->st_dev)) == sdev;
+	return fstat(fd, st) == 0 && st->st_nlink && is_inode(st, sdev, ino);
 }
 
 /* "\040" and its like in mountinfo */
@@ -92,16 +96,20 @@ static int mounts_list(pid_t pid, uint32_t sdev, int64_t id, struct paths *ret)
 	return r;
 }
 
-char *fhandle_mount(const struct task *task, uint32_t mnt_id)
+static char *mount_first(const struct task *task, uint32_t sdev, int64_t id)
 {
 	struct paths p = { 0 };
 	char *path;
 
-	mounts_list(task->pid, 0, mnt_id, &p);
+	mounts_list(task->pid, sdev, id, &p);
 	path = p.n ? xstrdup(p.v[0]) : NULL;
 	paths_free(&p);
 	return path;
 }
+
+char *fhandle_mount_of(const struct task *task, uint32_t sdev) { return mount_first(task, sdev, -1); }
+
+char *fhandle_mount(const struct task *task, uint32_t mnt_id) { return mount_first(task, 0, mnt_id); }
 
 /* The handle's file through some mount of its filesystem: O_PATH, or -errno. */
 static int handle_open(int root, const struct paths *mounts, const FhEntry *e)
@@ -196,7 +204,17 @@ static void path_search(struct session *s, int root, struct fhandle *h, const st
 	paths_free(&todo);
 }
 
-/* Its path now. None is fine where the handle can be opened: a watched file may have lost its name. */
+/* Has a task that file open, which has no name any more? Then it is made again for that one. */
+static bool held_nameless(const struct session *s, const struct fhandle *h)
+{
+	struct task *k;
+	struct stat st;
+	int num;
+
+	return fd_find(s->tree, h->sdev, h->ino, &k, &num, &st) && !st.st_nlink;
+}
+
+/* Its path now. None is fine where the file has lost its name, but can be found: by its handle, or as one of a task's. */
 static int path_find(struct session *s, const struct task *task, const char *who, struct fhandle *h)
 {
 	own_fd int root = fd_high(openat(task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -215,7 +233,7 @@ static int path_find(struct session *s, const struct task *task, const char *who
 	if (!h->path && !(fd >= 0 && fstat(fd, &st) == 0 && !st.st_nlink))
 		path_search(s, root, h, &mounts);
 	paths_free(&mounts);
-	if (!h->path && fd < 0)
+	if (!h->path && fd < 0 && !held_nameless(s, h))
 		return session_fail(s, -ENOTSUP,
 				    "%s watches inode %llu of device 0x%x, whose path cannot be found; name its directory with --irmap-scan-path",
 				    who, (unsigned long long)h->ino, h->sdev);

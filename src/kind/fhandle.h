@@ -36,6 +36,8 @@ bool fhandle_field(const char *line, const char *name, uint64_t *ret);
  * Return: an O_PATH descriptor, or -errno with the reason.
  */
 int fhandle_open(struct session *s, uint32_t sdev, uint64_t ino, const FhEntry *e, const char *who);
+/** fhandle_mount_of - where the task sees a mount of that file system (kdev), owned by the caller; NULL nowhere */
+char *fhandle_mount_of(const struct task *task, uint32_t sdev);
 /** fhandle_mount - where a mount of the task is, owned by the caller; NULL none */
 char *fhandle_mount(const struct task *task, uint32_t mnt_id);
 

@@ -387,11 +387,7 @@ struct locks {
 
 static struct locks *locks_of(struct session *s)
 {
-	struct map *m = session_map(s, "locks");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct locks)));
-	return map_get(m, 0);
+	return session_state(s, "locks", sizeof(struct locks));
 }
 
 static int entry_check(struct session *s, const FileLockEntry *e)

@@ -7,6 +7,7 @@
 #include "image/record.h"
 #include "images/ghost-file.pb-c.h"
 #include "images/remap-file-path.pb-c.h"
+#include "kind/ghost-attr.h"
 #include "kind/ids.h"
 #include "kind/ns.h"
 
@@ -133,6 +134,15 @@ static const char *what(char buf[40], const struct task *k, int num)
 	return buf;
 }
 
+int ghost_elsewhere(struct session *s, const struct task *k, int num, const char *link)
+{
+	char buf[40];
+
+	return session_fail(s, -ENOTSUP,
+			    "%s is %s, but that name leads elsewhere (covered by a mount, or replaced); such files cannot be checkpointed",
+			    what(buf, k, num), link);
+}
+
 uint64_t ghost_limit(const struct session *s)
 {
 	return s->opts->has_ghost_limit ? s->opts->ghost_limit : LIMIT_DEFAULT;
@@ -215,10 +225,10 @@ int ghost_check(struct session *s, const struct task *k, const struct stat *st, 
 			       : session_fail(s, -ENOTSUP,
 					      "%s is %s, which told of a task that has ended, and cannot be made again; close it first",
 					      what(buf, k, num), link);
+	if (link[0] == '/' && !cut && st->st_nlink && !in_nested(k))
+		return GHOST_COVERED;
 	if (link[0] != '/' || !(*ret_name)[1] || (!cut && st->st_nlink))
-		return session_fail(s, -ENOTSUP,
-				    "%s is %s, but that name leads elsewhere (covered by a mount, or replaced); such files cannot be checkpointed",
-				    what(buf, k, num), link);
+		return ghost_elsewhere(s, k, num, link);
 	if (S_ISDIR(st->st_mode) || (!st->st_nlink && (S_ISREG(st->st_mode) || S_ISFIFO(st->st_mode) ||
 						       S_ISCHR(st->st_mode)))) {
 		r = limit_check(s, k, st, link, num);
@@ -324,19 +334,25 @@ int ghost_write(struct session *s, int fd, const struct stat *st, uint32_t id)
 	e.mtim = &mt;
 	e.has_chunks = e.has_size = e.chunks = reg && st->st_size >= CHUNKS_FROM;
 	e.size = st->st_size;
-	if (reg) {
+	e.has_atim_nsec = e.has_mtim_nsec = true;
+	e.atim_nsec = st->st_atim.tv_nsec;
+	e.mtim_nsec = st->st_mtim.tv_nsec;
+	if (reg || S_ISDIR(st->st_mode)) {
 		data = fd_reopen(fd, O_RDONLY | O_NOATIME);
 		if (data == -EPERM)
 			data = fd_reopen(fd, O_RDONLY);
 		if (data < 0)
 			return session_fail(s, data, "ghost file 0x%x: open it for reading", id);
+		r = ghost_attr_read(s, data, &e, id);
 	}
-	r = image_create(s, &img, MAGIC_GHOST_FILE, "ghost-file-%x.img", id);
+	if (r == 0)
+		r = image_create(s, &img, MAGIC_GHOST_FILE, "ghost-file-%x.img", id);
 	if (r == 0)
 		r = image_write(&img, &e.base);
 	if (r == 0 && reg)
 		r = e.chunks ? chunks_write(s, &img, data, st->st_size)
 			     : bytes_write(s, &img, data, 0, st->st_size);
+	ghost_attr_free(&e);
 	return r < 0 ? r : image_close(&img);
 }
 
@@ -586,6 +602,13 @@ static int chunks_read(struct making *m, struct image *img, const GhostFileEntry
 	return r;
 }
 
+/* of an image: to the nanosecond, unless it is CRIU's */
+static void time_from(struct timespec *ret, const Timeval *t, bool has_nsec, uint32_t nsec)
+{
+	if (t && t->tv_usec < 1000000)
+		*ret = (struct timespec){ t->tv_sec, has_nsec && nsec < 1000000000 ? nsec : t->tv_usec * 1000 };
+}
+
 /* By the descriptor, also where it only names the file (O_PATH). */
 static int making_attributes(struct making *m, const GhostFileEntry *e)
 {
@@ -595,14 +618,18 @@ static int making_attributes(struct making *m, const GhostFileEntry *e)
 	char self[32];
 
 	snprintf(self, sizeof(self), "self/fd/%d", m->fd);
-	if (e->atim && e->atim->tv_usec < 1000000)
-		t[0] = (struct timespec){ e->atim->tv_sec, e->atim->tv_usec * 1000 };
-	if (e->mtim && e->mtim->tv_usec < 1000000)
-		t[1] = (struct timespec){ e->mtim->tv_sec, e->mtim->tv_usec * 1000 };
+	time_from(&t[0], e->atim, e->has_atim_nsec, e->atim_nsec);
+	time_from(&t[1], e->mtim, e->has_mtim_nsec, e->mtim_nsec);
 	if (!m->s->guest && owner_out(m->s, &uid, &gid, "ghost-file-%x.img: the file", m->id) < 0)
 		return -EBADMSG;
 	if (proc < 0 || fchownat(proc, self, uid, gid, 0) < 0 || fchmodat(proc, self, e->mode & 07777, 0) < 0)
 		return making_fail(m, -errno, "set its owner and mode");
+	if (e->n_attrs) {
+		own_fd int fd = S_ISREG(e->mode) ? fcntl(m->fd, F_DUPFD_CLOEXEC, 3) :
+						   openat(proc, self, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		ghost_attr_write(m->s, fd, e, m->id);
+	}
 	if ((e->atim || e->mtim) && utimensat(proc, self, t, 0) < 0)
 		return making_fail(m, -errno, "set its times");
 	return 0;

@@ -13,6 +13,7 @@ enum ghost_how {
 	GHOST_CARRIED, /* it goes into the image */
 	GHOST_OUTSIDE, /* passed in from outside of the tasks' root: only its name is kept */
 	GHOST_PROC,    /* of /proc/PID, and that task has ended */
+	GHOST_COVERED, /* a mount covers it: only if covered_mount() agrees */
 	GHOST_LINKED,  /* it gets a name link_remap.N beside its old one */
 };
 
@@ -25,6 +26,8 @@ enum ghost_how {
  */
 int ghost_check(struct session *s, const struct task *task, const struct stat *st, const char *link,
 		int num, char **ret_name);
+/** ghost_elsewhere - refuse a file whose name leads to another */
+int ghost_elsewhere(struct session *s, const struct task *task, int num, const char *link);
 /** ghost_limit - of how many bytes may a file go into the image? */
 uint64_t ghost_limit(const struct session *s);
 /**

@@ -72,11 +72,7 @@ struct listeners {
 
 static struct listeners *listeners(struct session *s)
 {
-	struct map *m = session_map(s, "inet pending dump");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct listeners)));
-	return map_get(m, 0);
+	return session_state(s, "inet pending dump", sizeof(struct listeners));
 }
 
 static bool runs_on(const struct session *s)

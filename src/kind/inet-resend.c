@@ -50,11 +50,7 @@ struct resend {
 
 static struct resend *resend(struct session *s)
 {
-	struct map *m = session_map(s, "inet resend");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct resend)));
-	return map_get(m, 0);
+	return session_state(s, "inet resend", sizeof(struct resend));
 }
 
 static int way_get(struct session *s, uint32_t net_ns_id, bool v4)

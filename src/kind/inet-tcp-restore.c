@@ -34,11 +34,7 @@ struct streams {
 
 static struct streams *streams(struct session *s)
 {
-	struct map *m = session_map(s, "inet tcp restore");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct streams)));
-	return map_get(m, 0);
+	return session_state(s, "inet tcp restore", sizeof(struct streams));
 }
 
 bool inet_tcp_is_connection(const InetSkEntry *e)

@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "image/record.h"
+#include "kind/inet-hold.h"
 #include "task/sock-lock.h"
 #include "task/warden.h"
 
@@ -73,11 +74,7 @@ struct conns {
 
 static struct conns *conns(struct session *s)
 {
-	struct map *m = session_map(s, "inet tcp dump");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct conns)));
-	return map_get(m, 0);
+	return session_state(s, "inet tcp dump", sizeof(struct conns));
 }
 
 int conn_fail(struct session *s, int r, const InetSkEntry *e, const char *what)
@@ -346,9 +343,11 @@ void inet_tcp_hold(struct session *s)
 {
 	struct conns *a = conns(s);
 
-	for (size_t i = 0; i < a->all.n; i++)
+	for (size_t i = 0; i < a->all.n; i++) {
 		if (conn_repair_on(s, &a->all.v[i]) < 0)
 			session_warn(s, "%s; its peer will be told that it ends", s->why);
+		inet_hold_note(s, a->all.v[i].e);
+	}
 }
 
 void inet_tcp_end(struct session *s, bool failed)

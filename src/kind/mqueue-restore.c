@@ -37,11 +37,7 @@ struct queues {
 
 static struct queues *queues(struct session *s)
 {
-	struct map *m = session_map(s, "mqueue");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct queues)));
-	return map_get(m, 0);
+	return session_state(s, "mqueue", sizeof(struct queues));
 }
 
 static int entry_check(struct session *s, const struct image *img, const MqueueEntry *e)

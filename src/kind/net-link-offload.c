@@ -43,16 +43,16 @@ static int ask(int fd, const char *device, void *request)
 
 static int offloads_get(int fd, const char *device, struct offloads *o)
 {
-	struct {
-		struct ethtool_sset_info head;
-		uint32_t n;
-	} sets = { .head = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_FEATURES } };
-	int r = ask(fd, device, &sets);
+	own_mem struct ethtool_sset_info *sets = xalloc(sizeof(*sets) + sizeof(sets->data[0]));
 	uint32_t blocks;
+	int r;
 
-	if (r < 0 || !sets.head.sset_mask || !sets.n || sets.n > FEATURES_MAX)
+	sets->cmd = ETHTOOL_GSSET_INFO;
+	sets->sset_mask = 1ull << ETH_SS_FEATURES;
+	r = ask(fd, device, sets);
+	if (r < 0 || !sets->sset_mask || !sets->data[0] || sets->data[0] > FEATURES_MAX)
 		return r < 0 ? r : -EOPNOTSUPP;
-	o->n = sets.n;
+	o->n = sets->data[0];
 	blocks = (o->n + BLOCK_BITS - 1) / BLOCK_BITS;
 	o->names = xalloc(sizeof(*o->names) + o->n * ETH_GSTRING_LEN);
 	o->names->cmd = ETHTOOL_GSTRINGS;

@@ -11,24 +11,18 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "base/text.h"
-#include "kind/net-rtnl.h"
+#include "kind/net-nft-batch.h"
 #include "kind/ns.h"
 #include "task/sock-lock.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <linux/sched.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define LOCK_PRIORITY (-350) /* before connection tracking and address translation */
 #define LO 1 /* the kernel's LOOPBACK_IFINDEX */
-#define BATCH_MAX 4096u	     /* bytes; ours have about 1500 */
 
 struct net_lock {
 	struct rtnl n;
@@ -36,161 +30,31 @@ struct net_lock {
 	char table[48];
 };
 
-/* requests to nf_tables, taken all or none */
-struct nft_batch {
-	unsigned seq;
-	char *buf;
-	size_t len;
-};
-
-static struct nlmsghdr *nft_add(struct nft_batch *b, int type, int flags, int family, int res_id)
-{
-	struct nfgenmsg *g;
-	struct nlmsghdr *h = rtnl_begin(b->buf + b->len, type, flags, sizeof(*g), &g);
-
-	h->nlmsg_seq = b->seq;
-	g->nfgen_family = family;
-	g->version = NFNETLINK_V0;
-	g->res_id = htons(res_id);
-	return h;
-}
-
-/* One is complete: the next starts behind it. */
-static void nft_added(struct nft_batch *b, const struct nlmsghdr *h)
-{
-	b->len += MNL_ALIGN(h->nlmsg_len);
-}
-
-static struct nlmsghdr *nft_do(struct nft_batch *b, int type, int flags)
-{
-	return nft_add(b, NFNL_SUBSYS_NFTABLES << 8 | type, flags, NFPROTO_INET, 0);
-}
-
-static void nft_edge(struct nft_batch *b, int type)
-{
-	nft_added(b, nft_add(b, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
-}
-
-static void put_be32(struct nlmsghdr *h, uint16_t type, uint32_t v)
-{
-	mnl_attr_put_u32(h, type, htonl(v));
-}
-
-static void lock_table(struct nft_batch *b, const char *table)
-{
-	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
-
-	mnl_attr_put_strz(h, NFTA_TABLE_NAME, table);
-	put_be32(h, NFTA_TABLE_FLAGS, NFT_TABLE_F_OWNER);
-	nft_added(b, h);
-}
-
-static void lock_chain(struct nft_batch *b, const char *table, const char *chain, uint32_t hook)
-{
-	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
-	struct nlattr *nest;
-
-	mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, table);
-	mnl_attr_put_strz(h, NFTA_CHAIN_NAME, chain);
-	mnl_attr_put_strz(h, NFTA_CHAIN_TYPE, "filter");
-	put_be32(h, NFTA_CHAIN_POLICY, NF_DROP);
-	nest = mnl_attr_nest_start(h, NFTA_CHAIN_HOOK);
-	put_be32(h, NFTA_HOOK_HOOKNUM, hook);
-	put_be32(h, NFTA_HOOK_PRIORITY, (uint32_t)LOCK_PRIORITY);
-	mnl_attr_nest_end(h, nest);
-	nft_added(b, h);
-}
-
-/* An expression of a rule: its name, then what begin..end put in */
-static struct nlattr *expr_begin(struct nlmsghdr *h, const char *name, struct nlattr **ret_data)
-{
-	struct nlattr *elem = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
-
-	mnl_attr_put_strz(h, NFTA_EXPR_NAME, name);
-	*ret_data = mnl_attr_nest_start(h, NFTA_EXPR_DATA);
-	return elem;
-}
-
-static void expr_end(struct nlmsghdr *h, struct nlattr *elem, struct nlattr *data)
-{
-	mnl_attr_nest_end(h, data);
-	mnl_attr_nest_end(h, elem);
-}
-
-/* meta KEY == VALUE accept */
-static void put_accept_rule(struct nlmsghdr *h, enum nft_meta_keys key, uint32_t is)
-{
-	struct nlattr *elem, *data, *value, *verdict;
-
-	elem = expr_begin(h, "meta", &data);
-	put_be32(h, NFTA_META_KEY, key);
-	put_be32(h, NFTA_META_DREG, NFT_REG_1);
-	expr_end(h, elem, data);
-
-	elem = expr_begin(h, "cmp", &data);
-	put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
-	put_be32(h, NFTA_CMP_OP, NFT_CMP_EQ);
-	value = mnl_attr_nest_start(h, NFTA_CMP_DATA);
-	mnl_attr_put(h, NFTA_DATA_VALUE, sizeof(is), &is);
-	mnl_attr_nest_end(h, value);
-	expr_end(h, elem, data);
-
-	elem = expr_begin(h, "immediate", &data);
-	put_be32(h, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
-	value = mnl_attr_nest_start(h, NFTA_IMMEDIATE_DATA);
-	verdict = mnl_attr_nest_start(h, NFTA_DATA_VERDICT);
-	put_be32(h, NFTA_VERDICT_CODE, NF_ACCEPT);
-	mnl_attr_nest_end(h, verdict);
-	mnl_attr_nest_end(h, value);
-	expr_end(h, elem, data);
-}
-
-static void lock_rule(struct nft_batch *b, const char *table, const char *chain, enum nft_meta_keys key, uint32_t is,
-		      int flags)
-{
-	struct nlmsghdr *h = nft_do(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | flags);
-	struct nlattr *list;
-
-	mnl_attr_put_strz(h, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
-	list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
-	put_accept_rule(h, key, is);
-	mnl_attr_nest_end(h, list);
-	nft_added(b, h);
-}
-
 /* At a restore nobody but us can send by lo: connections that wait to be accepted are made once more. */
 static int lock_send(struct net_lock *l, bool lo)
 {
-	own_mem char *buf = xalloc(BATCH_MAX);
-	struct nft_batch b = { .seq = rtnl_seq(&l->n), .buf = buf };
+	struct nft_batch b;
 
-	nft_edge(&b, NFNL_MSG_BATCH_BEGIN);
-	lock_table(&b, l->table);
-	lock_chain(&b, l->table, "input", NF_INET_LOCAL_IN);
-	lock_chain(&b, l->table, "output", NF_INET_LOCAL_OUT);
+	nft_begin(&b, &l->n, l->table);
+	nft_table_new(&b, NFT_TABLE_F_OWNER);
+	nft_chain_new(&b, "input", NF_INET_LOCAL_IN, NF_DROP);
+	nft_chain_new(&b, "output", NF_INET_LOCAL_OUT, NF_DROP);
 	if (lo) {
-		lock_rule(&b, l->table, "input", NFT_META_IIF, LO, 0);
-		lock_rule(&b, l->table, "output", NFT_META_OIF, LO, 0);
+		nft_rule_accept(&b, "input", NFT_META_IIF, LO);
+		nft_rule_accept(&b, "output", NFT_META_OIF, LO);
 	}
-	lock_rule(&b, l->table, "input", NFT_META_MARK, SOCK_LOCK_MARK, 0);
-	lock_rule(&b, l->table, "output", NFT_META_MARK, SOCK_LOCK_MARK, NLM_F_ACK); /* the only answer, if all went well */
-	nft_edge(&b, NFNL_MSG_BATCH_END);
-	return rtnl_batch(&l->n, b.buf, b.len);
+	nft_rule_accept(&b, "input", NFT_META_MARK, SOCK_LOCK_MARK);
+	nft_rule_accept(&b, "output", NFT_META_MARK, SOCK_LOCK_MARK);
+	return nft_send(&b);
 }
 
 static int unlock_send(struct net_lock *l)
 {
-	own_mem char *buf = xalloc(BATCH_MAX);
-	struct nft_batch b = { .seq = rtnl_seq(&l->n), .buf = buf };
-	struct nlmsghdr *h;
+	struct nft_batch b;
 
-	nft_edge(&b, NFNL_MSG_BATCH_BEGIN);
-	h = nft_do(&b, NFT_MSG_DELTABLE, NLM_F_ACK);
-	mnl_attr_put_strz(h, NFTA_TABLE_NAME, l->table);
-	nft_added(&b, h);
-	nft_edge(&b, NFNL_MSG_BATCH_END);
-	return rtnl_batch(&l->n, b.buf, b.len);
+	nft_begin(&b, &l->n, l->table);
+	nft_table_delete(&b);
+	return nft_send(&b);
 }
 
 /* The session's, made at the first call. */

@@ -19,17 +19,19 @@
 /* One that an IKE daemon has been asked for has no number yet. */
 static enum raw_keep keep_state(const struct nlmsghdr *h)
 {
-	const struct xfrm_usersa_info *i = mnl_nlmsg_get_payload(h);
+	struct xfrm_usersa_info i;
 
-	return i->id.spi ? RAW_KEEP : RAW_SKIP;
+	memcpy(&i, mnl_nlmsg_get_payload(h), sizeof(i)); /* it has numbers of 64 bits, netlink aligns to 32 */
+	return i.id.spi ? RAW_KEEP : RAW_SKIP;
 }
 
 /* Policies of sockets have other directions. */
 static enum raw_keep keep_policy(const struct nlmsghdr *h)
 {
-	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(h);
+	struct xfrm_userpolicy_info p;
 
-	return p->dir < XFRM_POLICY_MAX ? RAW_KEEP : RAW_SKIP;
+	memcpy(&p, mnl_nlmsg_get_payload(h), sizeof(p));
+	return p.dir < XFRM_POLICY_MAX ? RAW_KEEP : RAW_SKIP;
 }
 
 static enum raw_keep keep_default(const struct nlmsghdr *h)

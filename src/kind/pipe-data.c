@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kind/pipe-data.h"
 
+#include "base/list.h"
 #include "base/res.h"
 #include "image/record.h"
 #include "images/pipe-data.pb-c.h"
@@ -11,34 +12,103 @@
 
 #define PIPE_MAX (16u << 20)
 
-/* tee() into a pipe of ours and read it there. */
-static int data_copy(struct session *s, const struct pipe_store *st, int fd, size_t size, char *buf,
-		     size_t *ret_n)
+#define PACKET 1u /* of a piece: length << 1 */
+
+/* lengths, or where something ends */
+struct numbers {
+	uint32_t *v;
+	size_t n, max;
+};
+
+/* A pipe of ours with what is in fd, have bytes; and if there is room one byte more, which is in no packet. */
+static int copy_make(struct session *s, const struct pipe_store *st, int fd, size_t have, size_t size, int p[2])
 {
-	int p[2], have = 0, r = 0;
-	ssize_t n = 0;
+	ssize_t n;
+
+	if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
+		return session_fail(s, -errno, "%s: make a copy", st->noun);
+	if (fcntl(p[1], F_SETPIPE_SZ, size) < 0)
+		return session_fail(s, -errno, "%s: make a copy of %zu bytes", st->noun, size);
+	n = tee(fd, p[1], have, SPLICE_F_NONBLOCK);
+	if (n != (ssize_t)have)
+		return session_fail(s, n < 0 ? -errno : -EAGAIN, "%s: copy its contents", st->noun);
+	if (write(p[1], "", 1) < 0 && fcntl(p[1], F_SETPIPE_SZ, 2 * size) > 0)
+		n = write(p[1], "", 1);
+	return 0;
+}
+
+/* What one read gets ends at a packet's end: ends. */
+static int copy_read(struct session *s, const struct pipe_store *st, int p, char *buf, size_t have, struct numbers *ends)
+{
+	for (size_t got = 0; got < have;) {
+		ssize_t n = read(p, buf + got, have + 1 - got);
+		int more = 0;
+
+		if (n <= 0)
+			return session_fail(s, n < 0 ? -errno : -EIO, "%s: read the copy", st->noun);
+		got += n;
+		if (got < have || (got == have && ioctl(p, FIONREAD, &more) == 0 && more))
+			*vec_add(ends) = got;
+	}
+	return 0;
+}
+
+/* Which of the bytes are packets: reading the first byte of one takes all of it. */
+static int copy_split(struct session *s, const struct pipe_store *st, int p, size_t have, const struct numbers *ends,
+		      struct numbers *pieces)
+{
+	int before = 0, after = 0, r = ioctl(p, FIONREAD, &before);
+	uint32_t plain = 0, at = 0;
+	size_t end = 0;
+	char c;
+
+	for (; r == 0 && at < have && read(p, &c, 1) == 1 && ioctl(p, FIONREAD, &after) == 0; before = after) {
+		uint32_t n = before - after;
+
+		at += n;
+		while (end < ends->n && ends->v[end] < at)
+			end++;
+		plain += n == 1;
+		if (n == 1 && (end == ends->n || ends->v[end] != at))
+			continue;
+		plain -= n == 1;
+		if (plain)
+			*vec_add(pieces) = plain << 1;
+		*vec_add(pieces) = n << 1 | PACKET;
+		plain = 0;
+	}
+	if (plain)
+		*vec_add(pieces) = plain << 1;
+	return at == have ? 0 : session_fail(s, -EIO, "%s: find its packets", st->noun);
+}
+
+/* Copies of what is in it are read: buf has room for size bytes and one. No pieces: no packets are in it. */
+static int data_copy(struct session *s, const struct pipe_store *st, int fd, size_t size, char *buf,
+		     size_t *ret_n, struct numbers *pieces)
+{
+	int p[2] = { -1, -1 }, q[2] = { -1, -1 }, have = 0, r;
+	struct numbers ends = { 0 };
 
 	if (ioctl(fd, FIONREAD, &have) < 0)
 		return session_fail(s, -errno, "%s: how much is in it", st->noun);
-	*ret_n = 0;
+	*ret_n = have;
 	if (!have)
 		return 0;
 	if (have < 0 || (size_t)have > size)
 		return session_fail(s, -EINVAL, "%s: holds %d bytes, more than its size %zu", st->noun, have,
 				    size);
-	if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
-		return session_fail(s, -errno, "%s: make a copy", st->noun);
-	if (fcntl(p[1], F_SETPIPE_SZ, size) < 0)
-		r = session_fail(s, -errno, "%s: make a copy of %zu bytes", st->noun, size);
+	r = copy_make(s, st, fd, have, size, p);
 	if (r == 0)
-		n = tee(fd, p[1], have, SPLICE_F_NONBLOCK);
-	if (r == 0 && n == have)
-		n = read(p[0], buf, have);
-	if (r == 0 && n != have)
-		r = session_fail(s, n < 0 ? -errno : -EAGAIN, "%s: copy its contents", st->noun);
-	fd_close(p[0]);
-	fd_close(p[1]);
-	*ret_n = have;
+		r = copy_read(s, st, p[0], buf, have, &ends);
+	if (r == 0 && ends.n)
+		r = copy_make(s, st, fd, have, size, q);
+	if (r == 0 && ends.n)
+		r = copy_split(s, st, q[0], have, &ends, pieces);
+	for (int i = 0; i < 2; i++) {
+		fd_close(p[i]);
+		fd_close(q[i]);
+	}
+	free(ends.v);
 	return r;
 }
 
@@ -88,6 +158,7 @@ int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct 
 		   uint32_t *ret_id)
 {
 	PipeDataEntry e = PIPE_DATA_ENTRY__INIT;
+	struct numbers pieces = { 0 };
 	own_mem char *buf = NULL;
 	own_fd int fd = -1;
 	struct image *img;
@@ -106,19 +177,31 @@ int pipe_data_dump(struct session *s, const struct pipe_store *st, const struct 
 	if (size < 0 || size > (int)PIPE_MAX)
 		return session_fail(s, size < 0 ? -errno : -EINVAL, "%s %s: its size %d", st->noun, v->link,
 				    size);
-	buf = xalloc(size);
-	r = data_copy(s, st, fd, size, buf, &n);
-	if (r < 0)
-		return r;
+	buf = xalloc(size + 1);
+	r = data_copy(s, st, fd, size, buf, &n, &pieces);
 	e.pipe_id = *ret_id;
 	e.bytes = n;
 	e.has_size = true;
 	e.size = size;
-	r = image_write(img, &e.base);
+	e.n_pieces = pieces.n;
+	e.pieces = pieces.v;
+	if (r == 0)
+		r = image_write(img, &e.base);
+	free(pieces.v);
 	return r < 0 ? r : image_write_raw(img, buf, n);
 }
 
 /* ---- restore ---- */
+
+/* Pieces of the image, if there are any, make up the bytes. */
+static bool pieces_fit(const PipeDataEntry *e)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < e->n_pieces; i++)
+		sum += e->pieces[i] >> 1;
+	return !e->n_pieces || sum == e->bytes;
+}
 
 static int data_load_one(struct session *s, const struct pipe_store *st, struct image *img,
 			 const PipeDataEntry *e)
@@ -126,7 +209,7 @@ static int data_load_one(struct session *s, const struct pipe_store *st, struct 
 	struct map *m = session_map(s, st->loaded);
 	struct pipe_data *d;
 
-	if (e->bytes > PIPE_MAX || (e->has_size && (e->size > PIPE_MAX || e->bytes > e->size)))
+	if (e->bytes > PIPE_MAX || (e->has_size && (e->size > PIPE_MAX || e->bytes > e->size)) || !pieces_fit(e))
 		return session_fail(s, -EBADMSG, "%s: %s 0x%x is out of range", st->file, st->noun, e->pipe_id);
 	if (map_get(m, e->pipe_id))
 		return session_fail(s, -EBADMSG, "%s: %s 0x%x stands there twice", st->file, st->noun,
@@ -135,6 +218,8 @@ static int data_load_one(struct session *s, const struct pipe_store *st, struct 
 	d->size = e->has_size ? e->size : 0;
 	d->bytes = e->bytes;
 	d->buf = xalloc(e->bytes);
+	d->n_pieces = e->n_pieces;
+	d->pieces = xmemdup(e->pieces, e->n_pieces * sizeof(*d->pieces));
 	map_put(m, e->pipe_id, d);
 	return image_read_raw(img, d->buf, e->bytes);
 }
@@ -169,6 +254,26 @@ int pipe_data_get(struct session *s, const struct pipe_store *st, uint32_t id, s
 	return r;
 }
 
+/* Return: how many bytes went in, or -1. */
+static ssize_t pieces_write(const struct pipe_data *d, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	ssize_t sum = 0, n = 0;
+
+	if (!d->n_pieces)
+		return d->bytes ? write(fd, d->buf, d->bytes) : 0;
+	for (size_t i = 0; i < d->n_pieces && n >= 0; i++) {
+		n = fcntl(fd, F_SETFL, d->pieces[i] & PACKET ? flags | O_DIRECT : flags);
+		if (n == 0)
+			n = write(fd, d->buf + sum, d->pieces[i] >> 1);
+		if (n < (ssize_t)(d->pieces[i] >> 1))
+			break;
+		sum += n;
+	}
+	fcntl(fd, F_SETFL, flags);
+	return n < 0 ? -1 : sum;
+}
+
 int pipe_data_fill(struct session *s, const struct pipe_store *st, uint32_t id, int fd)
 {
 	struct pipe_data *d;
@@ -187,12 +292,14 @@ int pipe_data_fill(struct session *s, const struct pipe_store *st, uint32_t id, 
 	if (e)
 		session_warn(s, "%s 0x%x: cannot have a size of %u bytes (%s), has %d", st->noun, id, d->size,
 			     strerror(e), size);
-	n = d->bytes ? write(fd, d->buf, d->bytes) : 0;
+	n = pieces_write(d, fd);
 	if (n != (ssize_t)d->bytes)
 		return session_fail(s, n < 0 ? -errno : -ENOSPC,
 				    "%s 0x%x: put %u bytes back: %zd went in, its size is %d", st->noun, id,
 				    d->bytes, n, size);
 	free(d->buf);
+	free(d->pieces);
 	d->buf = NULL;
+	d->pieces = NULL;
 	return 0;
 }

@@ -17,6 +17,8 @@ struct pipe_data {
 	uint32_t size;	/* 0: not recorded */
 	uint32_t bytes; /* what is to be put back; at most size */
 	char *buf;
+	uint32_t *pieces; /* of which some are packets (O_DIRECT): 2 * length, and 1 if it is one */
+	size_t n_pieces;  /* 0: no packets */
 };
 
 /**

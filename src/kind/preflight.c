@@ -5,9 +5,11 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/asleep.h"
+#include "kind/fd.h"
 
 #include <elf.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -85,7 +87,6 @@ static int mappings_preflight(struct session *s, const struct task *k)
 	static const struct {
 		const char *name, *what;
 	} no[] = {
-		{ " /secretmem", "secret memory (memfd_secret) mapped, which nobody but the task can read; let the program unmap it first" },
 		{ " anon_inode:bpf-map", "a BPF map mapped, which cannot be restored yet; let the program unmap it" },
 		{ " anon_inode:[perf_event]", "a performance event mapped, which cannot be restored; end the measurement first" },
 	};
@@ -129,6 +130,29 @@ static int shadow_preflight(struct session *s, const struct thread *t)
 			    t->task->vpid, t->vtid);
 }
 
+/* Secret memory can be read by its descriptor only. */
+static int secret_preflight(struct session *s, const struct tree *tree, const struct task *k)
+{
+	own_mem char *maps = NULL;
+	uint64_t ino;
+	unsigned maj, min;
+
+	if (text_read(k->proc, "maps", &maps, NULL) < 0)
+		return 0;
+	for (char *save = NULL, *l = strtok_r(maps, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		struct task *holder;
+		struct stat st;
+		int num;
+
+		if (strstr(l, " /secretmem (deleted)") && sscanf(l, "%*s %*s %*s %x:%x %" SCNu64, &maj, &min, &ino) == 3 &&
+		    !fd_find(tree, maj << 20 | min, ino, &holder, &num, &st))
+			return session_fail(s, -ENOTSUP,
+					    "task %d: has secret memory (memfd_secret) mapped, of which no task has a descriptor, so that it cannot be read; let the program unmap it first, or keep its descriptor",
+					    k->vpid);
+	}
+	return 0;
+}
+
 int task_preflight_all(struct session *s, struct tree *tree)
 {
 	int all = 0;
@@ -144,6 +168,8 @@ int task_preflight_all(struct session *s, struct tree *tree)
 			r = segments_preflight(s, k);
 		if (r == 0)
 			r = mappings_preflight(s, k);
+		if (r == 0)
+			r = secret_preflight(s, tree, k);
 		for (unsigned n = 0; r == 0 && n < k->n_threads; n++)
 			r = thread_preflight(s, &k->threads[n]);
 		if (r == 0)

@@ -12,12 +12,48 @@
 
 #define CHUNK (4u << 20)
 
+#ifndef SECRETMEM_MAGIC
+#define SECRETMEM_MAGIC 0x5345434d
+#endif
+
+bool shmem_secret(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == SECRETMEM_MAGIC;
+}
+
+int shmem_again(int fd, int flags)
+{
+	if (!shmem_secret(fd))
+		return fd_reopen(fd, flags);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Secret memory cannot be read by a descriptor, but mapped by whoever has one. */
+static ssize_t get(int fd, char *buf, size_t n, uint64_t at, bool secret)
+{
+	char *p;
+
+	if (!secret)
+		return pread(fd, buf, n, at);
+	p = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, at);
+	if (p == MAP_FAILED)
+		return -1;
+	memcpy(buf, p, n);
+	munmap(p, n);
+	return n;
+}
+
 static int shmem_range(struct session *s, struct page_out *o, int fd, char *buf, uint64_t at,
 		       uint64_t end)
 {
+	bool secret = shmem_secret(fd);
+
 	while (at < end) {
 		size_t want = end - at < CHUNK ? end - at : CHUNK;
-		ssize_t n = pread(fd, buf, want, at);
+		ssize_t n = get(fd, buf, want, at, secret);
 		uint64_t zero = 0;
 		int r;
 
@@ -59,7 +95,7 @@ int shmem_dump(struct session *s, uint64_t shmid, int fd, uint64_t size)
 		return session_fail(s, -errno, "shared memory: buffer");
 	r = page_out_open(s, &o, "shmem-%llu", (unsigned long long)shmid);
 	while (r == 0 && (uint64_t)at < size) {
-		off_t data = lseek(fd, at, SEEK_DATA), hole;
+		off_t data = shmem_secret(fd) ? at : lseek(fd, at, SEEK_DATA), hole;
 
 		if (data < 0 && errno == ENXIO)
 			break;
@@ -67,7 +103,7 @@ int shmem_dump(struct session *s, uint64_t shmid, int fd, uint64_t size)
 			r = session_fail(s, -errno, "shared memory: find its data");
 			break;
 		}
-		hole = lseek(fd, data, SEEK_HOLE);
+		hole = shmem_secret(fd) ? (off_t)size : lseek(fd, data, SEEK_HOLE);
 		if (hole < 0 || (uint64_t)hole > size)
 			hole = size;
 		data &= ~(PAGE - 1);
@@ -90,8 +126,8 @@ uint64_t shmem_huge(int fd)
 	return fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC ? fs.f_bsize : 0;
 }
 
-/* Such a file cannot be written to, but mapped. Bytes that were put, or -1 and errno. */
-static ssize_t huge_put(int from, off_t off, size_t n, int fd, uint64_t at, uint64_t page)
+/* A file of huge pages or secret memory cannot be written to, but mapped. Bytes that were put, or -1 and errno. */
+static ssize_t mapped_put(int from, off_t off, size_t n, int fd, uint64_t at, uint64_t page)
 {
 	uint64_t base = at & ~(page - 1), len = ((at + n + page - 1) & ~(page - 1)) - base;
 	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, base);
@@ -113,7 +149,7 @@ static ssize_t put(int from, off_t off, size_t n, int fd, uint64_t at, char *buf
 
 int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size)
 {
-	uint64_t huge = shmem_huge(fd);
+	uint64_t huge = shmem_huge(fd), page = huge ? huge : shmem_secret(fd) ? PAGE : 0;
 	struct pages p;
 	char *buf;
 	int r = pages_read(s, &p, "shmem-%llu", (unsigned long long)shmid);
@@ -131,7 +167,7 @@ int shmem_restore(struct session *s, uint64_t shmid, int fd, uint64_t size)
 		while (r == 0 && at < end) {
 			size_t want = end - at < CHUNK ? end - at : CHUNK;
 			int from = p.files.v[p.v[i].file];
-			ssize_t n = huge ? huge_put(from, off, want, fd, at, huge)
+			ssize_t n = page ? mapped_put(from, off, want, fd, at, page)
 					 : put(from, off, want, fd, at, buf);
 
 			if (n <= 0)

@@ -12,6 +12,10 @@ static inline uint32_t shmem_id(uint64_t ino)
 }
 /** shmem_huge - bytes of a page of the object, if it is of huge pages; else 0 */
 uint64_t shmem_huge(int fd);
+/** shmem_secret - is it secret memory (memfd_secret), which can only be mapped? No other open file of it can be made */
+bool shmem_secret(int fd);
+/** shmem_again - another open file of the object; of secret memory the same one. -errno */
+int shmem_again(int fd, int flags);
 /**
  * shmem_dump - store the contents of a shared memory object, once per shmid
  * @fd: readable descriptor of it, borrowed

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * tty-pair: pseudo-terminals made anew at restore, both sides of each at once, under their old index, in
- * the devpts that the tasks' /dev/ptmx belongs to.
+ * the devpts that the tasks' /dev/ptmx belongs to, or another that they had them in.
  *
  * Kernel: drivers/tty/pty.c; a master gets the lowest free index; TIOCGPTPEER opens its slave wherever
  *         devpts is mounted. A controlling terminal is taken by the leader of the session itself.
@@ -9,22 +9,26 @@
 #include "kind/tty.h"
 
 #include "base/list.h"
+#include "base/text.h"
 #include "image/record.h"
 #include "kind/ids.h"
+#include "kind/mnt-list.h"
 #include "kind/ns.h"
 #include "task/lend.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <termios.h>
 
 struct pair {
-	uint32_t index;
+	uint32_t line, index;
 	const TtyInfoEntry *master, *slave; /* NULL: not in the image */
 	int fd, peer;			    /* ours until finished; peer -1: the slave was never opened */
 	struct stat st;			    /* of the slave */
@@ -77,6 +81,9 @@ static int info_check(struct session *s, const TtyInfoEntry *e)
 {
 	if (e->type == TTY_TYPE__PTY && (!e->pty || e->pty->index > PTY_INDEX_MAX))
 		return session_fail(s, -EBADMSG, "tty-info.img: terminal %u has no possible index", e->id);
+	if (e->devpts && (e->devpts[0] != '/' || e->type != TTY_TYPE__PTY || e->id / 2 < TTY_LINES ||
+			  e->id / 2 % TTY_LINES != e->pty->index))
+		return session_fail(s, -EBADMSG, "tty-info.img: terminal %u: its devpts is damaged", e->id);
 	if (!!e->termios != !!e->winsize || !!e->termios != !!e->termios_locked ||
 	    (e->termios && (e->termios->n_c_cc < TTY_CC || e->termios_locked->n_c_cc < TTY_CC)))
 		return session_fail(s, -EBADMSG, "tty-info.img: terminal %u: its modes are incomplete", e->id);
@@ -127,11 +134,11 @@ const TtyInfoEntry *tty_info(struct session *s, uint32_t id)
 	return e;
 }
 
-static const TtyInfoEntry *info_of(struct session *s, uint32_t index, bool master)
+static const TtyInfoEntry *info_of(struct session *s, uint32_t line, bool master)
 {
-	const TtyInfoEntry *e = map_get(session_map(s, "tty infos"), tty_pty_id(index, master));
+	const TtyInfoEntry *e = map_get(session_map(s, "tty infos"), tty_pty_id(line, master));
 
-	return e && e->type == TTY_TYPE__PTY && e->pty->index == index ? e : NULL;
+	return e && e->type == TTY_TYPE__PTY && e->pty->index == line % TTY_LINES ? e : NULL;
 }
 
 static void modes_of(struct tty_modes *m, const TermiosEntry *e)
@@ -144,22 +151,91 @@ static void modes_of(struct tty_modes *m, const TermiosEntry *e)
 
 /* ---- making ---- */
 
-/* A ptmx node below the tasks' root; whichever of the names leads to one. */
-static int ptmx_open(struct session *s)
+static dev_t devpts_dev(int fd)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == DEVPTS_SUPER_MAGIC && fstat(fd, &st) == 0 ? st.st_dev : 0;
+}
+
+static int open_in(int root, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	int fd = fd_high(syscall(SYS_openat2, root, path, &how, sizeof(how)));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A node elsewhere stands for the devpts mounted beside it. */
+int tty_ptmx(int root, dev_t *ret_dev)
 {
 	static const char *const names[] = { "/dev/ptmx", "/dev/pts/ptmx" };
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	int root = ns_root_fd(s);
 
 	for (size_t i = 0; root >= 0 && i < ARRAY_SIZE(names); i++) {
-		int fd = fd_high(syscall(SYS_openat2, root, names[i], &how, sizeof(how)));
+		own_fd int pts = open_in(root, "/dev/pts");
+		int fd = open_in(root, names[i]);
 		struct stat st;
 
-		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(5, 2))
+		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(5, 2)) {
+			*ret_dev = devpts_dev(fd);
+			if (!*ret_dev && pts >= 0)
+				*ret_dev = devpts_dev(pts);
 			return fd;
+		}
 		fd_close(fd);
 	}
-	return session_fail(s, -ENOENT, "terminals: there is no /dev/ptmx; mount devpts where the tasks run");
+	return -ENOENT;
+}
+
+dev_t tty_devpts(const struct fd_view *v)
+{
+	own_fd int root = -1, pts = -1;
+	own_mem char *dir = NULL;
+	dev_t dev = devpts_dev(v->fd);
+
+	if (dev || v->link[0] != '/')
+		return dev;
+	root = openat(v->task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir = xprintf("%.*s/pts", (int)(strrchr(v->link, '/') - v->link), v->link);
+	pts = root < 0 ? -1 : open_in(root, dir);
+	return pts < 0 ? 0 : devpts_dev(pts);
+}
+
+char *tty_devpts_path(struct session *s, const struct task *task, dev_t dev)
+{
+	uint32_t kdev = (uint32_t)major(dev) << 20 | (uint32_t)minor(dev);
+	struct mnt_list all = { 0 };
+	own_mem char *text = NULL;
+	char *path = NULL;
+
+	if (text_read(task->proc, "mountinfo", &text, NULL) == 0 && mnt_parse_flat(s, text, &all) == 0)
+		for (size_t i = 0; i < all.n && !path; i++)
+			if (all.v[i]->e->root_dev == kdev && !strcmp(all.v[i]->e->root, "/"))
+				path = xstrdup(all.v[i]->e->mountpoint);
+	mnt_free(&all);
+	return path;
+}
+
+/* The ptmx node that a new terminal is made by. */
+static int ptmx_open(struct session *s, const struct pair *p, dev_t *ret_dev)
+{
+	const TtyInfoEntry *e = p->master ? p->master : p->slave;
+	int root = e && e->devpts ? ns_root_of(s, e->devpts_mnt_id) : ns_root_fd(s);
+	own_mem char *name = NULL;
+	int fd;
+
+	if (!e || !e->devpts) {
+		fd = tty_ptmx(root, ret_dev);
+		return fd < 0 ? session_fail(s, fd, "terminals: there is no /dev/ptmx; mount devpts where the tasks run") : fd;
+	}
+	name = xprintf("%.4000s/ptmx", e->devpts);
+	fd = root < 0 ? root : open_in(root, name);
+	*ret_dev = fd < 0 ? 0 : devpts_dev(fd);
+	if (fd >= 0 && *ret_dev)
+		return fd;
+	fd_close(fd);
+	return session_fail(s, fd < 0 ? fd : -ENODEV, "terminal %u: there is no devpts at %s", p->index, e->devpts);
 }
 
 /* Those with a lower index are opened on the way, and closed again. */
@@ -193,26 +269,31 @@ int tty_master(int at, const char *name, uint32_t index)
 	return fd;
 }
 
+static uint64_t made_key(dev_t dev, uint32_t index) { return (uint64_t)dev << 32 | (index + 1); }
+
 void tty_made(struct session *s, uint32_t index, int fd)
 {
-	map_put(session_map(s, "tty made"), index + 1ULL, (void *)(intptr_t)(fd + 1));
+	map_put(session_map(s, "tty made"), made_key(devpts_dev(fd), index), (void *)(intptr_t)(fd + 1));
 }
 
-static int master_open(struct session *s, uint32_t index)
+static int master_open(struct session *s, const struct pair *p)
 {
-	intptr_t made = (intptr_t)map_get(session_map(s, "tty made"), index + 1ULL);
-	own_fd int ptmx = made > TTY_TAKEN ? -1 : ptmx_open(s);
+	dev_t dev = 0;
+	own_fd int ptmx = ptmx_open(s, p, &dev);
+	intptr_t made = (intptr_t)map_get(session_map(s, "tty made"), made_key(dev, p->index));
 	int fd;
 
+	if (ptmx < 0)
+		return ptmx;
 	if (made > TTY_TAKEN) {
-		map_put(session_map(s, "tty made"), index + 1ULL, (void *)TTY_TAKEN);
+		map_put(session_map(s, "tty made"), made_key(dev, p->index), (void *)TTY_TAKEN);
 		return made - 1;
 	}
-	fd = ptmx < 0 ? ptmx : tty_master(ptmx, NULL, index);
+	fd = tty_master(ptmx, NULL, p->index);
 	if (fd == -EBUSY)
 		return session_fail(s, fd, "terminal %u: the number is taken in this devpts; close that terminal, or use a devpts of its own",
-				    index);
-	return fd < 0 ? session_fail(s, fd, "terminal %u: make it", index) : fd;
+				    p->index);
+	return fd < 0 ? session_fail(s, fd, "terminal %u: make it", p->index) : fd;
 }
 
 /* Is the slave held by somebody in the image, or was it ever? */
@@ -222,11 +303,11 @@ static bool slave_wanted(struct session *s, const struct pair *p)
 
 	if ((p->master && (p->master->sid || p->master->slave_closed)) || !p->master)
 		return true;
-	if (map_get(session_map(s, "tty data"), tty_pty_id(p->index, false)) ||
-	    map_get(session_map(s, "tty data"), tty_pty_id(p->index, true)))
+	if (map_get(session_map(s, "tty data"), tty_pty_id(p->line, false)) ||
+	    map_get(session_map(s, "tty data"), tty_pty_id(p->line, true)))
 		return true;
 	for (size_t i = 0; (o = fd_obj_at(s, i)); i++)
-		if (o->entry->tty && o->entry->tty->tty_info_id == tty_pty_id(p->index, false))
+		if (o->entry->tty && o->entry->tty->tty_info_id == tty_pty_id(p->line, false))
 			return true;
 	return false;
 }
@@ -336,7 +417,7 @@ static int pair_make(struct session *s, struct pair *p)
 	const TtyInfoEntry *e = p->master && p->master->sid ? p->master : p->slave;
 	int r, why = 0;
 
-	p->fd = master_open(s, p->index);
+	p->fd = master_open(s, p);
 	if (p->fd < 0)
 		return p->fd;
 	r = slave_open(s, p);
@@ -356,17 +437,17 @@ static int pair_make(struct session *s, struct pair *p)
 	return r;
 }
 
-static struct pair *pair_get(struct session *s, uint32_t index)
+static struct pair *pair_get(struct session *s, uint32_t line)
 {
 	struct map *pairs = session_map(s, "tty pairs");
-	struct pair *p = map_get(pairs, index + 1);
+	struct pair *p = map_get(pairs, line + 1);
 
 	if (p)
 		return p;
 	p = xalloc(sizeof(*p));
-	*p = (struct pair){ .index = index, .fd = -1, .peer = -1, .master = info_of(s, index, true),
-			    .slave = info_of(s, index, false) };
-	map_put(pairs, index + 1, p);
+	*p = (struct pair){ .line = line, .index = line % TTY_LINES, .fd = -1, .peer = -1, .master = info_of(s, line, true),
+			    .slave = info_of(s, line, false) };
+	map_put(pairs, line + 1, p);
 	return pair_make(s, p) < 0 ? NULL : p;
 }
 
@@ -390,7 +471,7 @@ static int slave_again(struct session *s, const struct pair *p, const TtyFileEnt
 
 int tty_pair_open(struct session *s, const TtyFileEntry *e, const TtyInfoEntry *info, int *ret_fd)
 {
-	struct pair *p = pair_get(s, info->pty->index);
+	struct pair *p = pair_get(s, info->id / 2);
 	int fd;
 
 	if (!p)
@@ -422,7 +503,7 @@ int tty_pair_ctty(struct session *s, uint32_t sid, int flags, int *ret_fd)
 	for (size_t i = 0; i < infos->max && !p; i++) {
 		const TtyInfoEntry *e = infos->rows[i].value;
 
-		if (e && e->type == TTY_TYPE__PTY && e->sid == sid && !(p = pair_get(s, e->pty->index)))
+		if (e && e->type == TTY_TYPE__PTY && e->sid == sid && !(p = pair_get(s, e->id / 2)))
 			return s->why_r;
 	}
 	if (!p || !leader)
@@ -446,7 +527,7 @@ int tty_pair_ctty(struct session *s, uint32_t sid, int flags, int *ret_fd)
 static int data_put(struct session *s, const struct pair *p, const struct tty_modes *modes)
 {
 	for (int master = 0; master < 2; master++) {
-		const TtyDataEntry *d = map_get(session_map(s, "tty data"), tty_pty_id(p->index, master));
+		const TtyDataEntry *d = map_get(session_map(s, "tty data"), tty_pty_id(p->line, master));
 		int r;
 
 		if (!d || !d->data.len || p->peer < 0)
@@ -481,9 +562,9 @@ static int state_set(struct session *s, const struct pair *p)
  * The master's descriptor is shared with its holder: writing does not block, as it was opened so; its
  * flags are set again after.
  */
-int tty_pair_finish(struct session *s, uint32_t index)
+int tty_pair_finish(struct session *s, uint32_t line)
 {
-	struct pair *p = map_get(session_map(s, "tty pairs"), index + 1);
+	struct pair *p = map_get(session_map(s, "tty pairs"), line + 1);
 	const TtyInfoEntry *e;
 	struct tty_modes modes;
 	int r = 0, flags;

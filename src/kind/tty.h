@@ -22,9 +22,16 @@ enum tty_ioctl {
 	TTY_GET_INDEX = (int)0x80045430, TTY_SET_LOCK = 0x40045431, TTY_PEER = 0x5441, TTY_PACKET = 0x5420, TTY_TYPE_IN = 0x5412, TTY_GET_DEV = (int)0x80045432,
 };
 
-static inline uint32_t tty_pty_id(uint32_t index, bool master)
+/*
+ * A terminal's line is its index, of those in the n-th devpts besides that of /dev/ptmx n * TTY_LINES more. An id is that
+ * of one side of a line.
+ */
+#define TTY_LINES 65536u
+#define TTY_DEVPTS_MAX 1000u
+
+static inline uint32_t tty_pty_id(uint32_t line, bool master)
 {
-	return 2 * index + master;
+	return 2 * line + master;
 }
 
 /**
@@ -47,7 +54,8 @@ void tty_key(char buf[40], uint64_t rdev, uint64_t dev);
 int tty_master(int at, const char *name, uint32_t index);
 /**
  * tty_made - a master that was made early, as its slave is mounted somewhere; owned from here
- * In map "tty made" under index + 1: the descriptor + 1, or TTY_TAKEN when a pair has taken it over.
+ * In map "tty made" by the file system of the node that it was made by, and index: the descriptor + 1, or TTY_TAKEN
+ * when a pair has taken it over.
  */
 #define TTY_TAKEN 1L
 void tty_made(struct session *s, uint32_t index, int fd);
@@ -59,7 +67,13 @@ int tty_pair_ctty(struct session *s, uint32_t sid, int flags, int *ret_fd);
 /** tty_ctty - make a terminal that the caller passed the session's own; reported if it cannot be */
 int tty_ctty(struct session *s, const TtyInfoEntry *e, int fd);
 /** tty_pair_finish - all files are open: data, modes; our own ends go */
-int tty_pair_finish(struct session *s, uint32_t index);
+int tty_pair_finish(struct session *s, uint32_t line);
+/** tty_ptmx - the ptmx node below a root directory: O_PATH, or -errno; ret_dev: its devpts, 0 not known */
+int tty_ptmx(int root, dev_t *ret_dev);
+/** tty_devpts - dump: the devpts that a master's node belongs to, or 0 */
+dev_t tty_devpts(const struct fd_view *v);
+/** tty_devpts_path - dump: where the task sees that devpts, owned by the caller; NULL nowhere */
+char *tty_devpts_path(struct session *s, const struct task *task, dev_t dev);
 /**
  * tty_keep - before the tasks are let go: masters of the container's own terminals that were held outside
  * of the tree go to a process that holds them until the root task ends

@@ -144,6 +144,9 @@ void session_undo_drop(struct session *s)
 		struct undo *u = s->undo;
 
 		s->undo = u->next;
+#ifdef SANITIZERS
+		__lsan_ignore_object(u->arg); /* lives as long as the process */
+#endif
 		free(u);
 	}
 }
@@ -161,6 +164,15 @@ struct map *session_map(struct session *s, const char *name)
 		map_put(&s->maps, key, m);
 	}
 	return m;
+}
+
+void *session_state(struct session *s, const char *name, size_t size)
+{
+	struct map *m = session_map(s, name);
+
+	if (!map_get(m, 0))
+		map_put(m, 0, xalloc(size));
+	return map_get(m, 0);
 }
 
 int session_notify(struct session *s, const char *step, pid_t pid, int fd)

@@ -99,6 +99,8 @@ void session_undo_drop(struct session *s);
  * @name: who uses it, e.g. "pipe"; a literal, compared by text
  */
 struct map *session_map(struct session *s, const char *name);
+/** session_state - the same for a structure of size bytes, zero at the first call; a name has a map or this */
+void *session_state(struct session *s, const char *name, size_t size);
 
 /** session_notify - tell the caller a step; 0 or -errno with the reason said */
 int session_notify(struct session *s, const char *step, pid_t pid, int fd);

@@ -19,7 +19,7 @@ refused() { # refused WHAT TEXT
 	kill -0 "$PID"
 }
 
-@test "memfd_secret" { refused secret "secret memory"; }
+@test "memfd_secret, only mapped" { refused secret "of which no task has a descriptor"; }
 @test "a perf event" { refused perf "end the measurement first"; }
 @test "a BPF map of another sort" { refused bpf-map "whose contents the kernel does not give back"; }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/tun fd/reg
+# Shows: fd/tun fd/reg fd/memfd psi ghost-attr covered
 # Odd files, judged by the program that has them.
 load ../kit/kind
 
@@ -15,6 +15,11 @@ teardown() {
 @test "several names of one file, all removed" { keeps odd links; }
 @test "a deleted file far larger than what is in it" { keeps odd sparse; }
 @test "files below a deleted directory, which is a working directory" { keeps odd below; }
+@test "extended attributes, ACLs and nanoseconds of files and directories without a name" { keeps odd attrs; }
+@test "secret memory (memfd_secret)" { keeps odd secret; }
+@test "a program that was executed from a memfd" { keeps odd executed; }
+@test "files below what is mounted, and under it" { AROUND="spaces user" keeps odd covered; } # it mounts
+@test "triggers of pressure stalls" { keeps odd psi; }
 @test "files in /proc of tasks that live" { keeps odd proc; }
 @test "files in /proc of a task that has ended" { keeps odd dead; }
 @test "block devices" {

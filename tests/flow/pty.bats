@@ -24,6 +24,8 @@ outside() { # a task whose terminal is held by another: PID, INDEX
 @test "sides that are closed, never were open, locked, hung up" { keeps pty halves; }
 @test "a session, its foreground group, /dev/tty" { keeps pty session; }
 
+@test "terminals of one number in several devpts" { AROUND="spaces user" keeps pty instances; } # it mounts them
+@test "a terminal of a nested mount namespace" { AROUND="spaces user" keeps pty nested; }
 @test "a terminal whose other side is outside is refused, with the remedies" {
 	outside
 	not_dumped --shell-job

@@ -6,7 +6,7 @@
 
 int main(int argc, char **argv)
 {
-	struct request q;
+	static struct request q; /* what it has lives as long as the process */
 	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 
 	request_init(&q);

@@ -6,7 +6,7 @@
 
 int main(int argc, char **argv)
 {
-	struct request q;
+	static struct request q; /* what it has lives as long as the process */
 	char why[WHY_MAX] = "";
 	own_mem uint8_t *buf = NULL;
 	size_t n;

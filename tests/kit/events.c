@@ -18,7 +18,9 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -168,15 +170,114 @@ static void do_epoll_once(void)
 
 static void do_epoll_lost(void) /* watched, closed here, open in a child only */
 {
-	int ep = must(epoll_create1(0), "epoll"), p[2];
+	int ep = must(epoll_create1(0), "epoll"), quiet = must(epoll_create1(0), "epoll"), p[2], go[2], status = -1;
+	int told = must(eventfd(1, EFD_NONBLOCK), "eventfd"), again = must(eventfd(0, EFD_NONBLOCK), "eventfd");
+	pid_t child;
+	char c;
 
 	must(pipe(p), "pipe");
+	must(pipe(go), "pipe");
 	add(ep, p[0], EPOLLIN, 1);
-	if (!must(fork(), "fork"))
-		for (;;)
-			pause();
+	add(quiet, told, EPOLLIN | EPOLLET, 2);
+	add(quiet, p[0], EPOLLIN | EPOLLONESHOT, 3);
+	check(has(quiet, 2), "epoll: edge told");
+	child = must(fork(), "fork");
+	if (!child) { /* the number that it was added by takes it away; ep is there twice */
+		close(go[1]);
+		if (read(go[0], &c, 1) == 1 && read(told, &(uint64_t){ 0 }, 8) == 8 && write(told, &(uint64_t){ 1 }, 8) == 8)
+			_exit(epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL) || epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL) == 0);
+		_exit(2);
+	}
 	close(p[0]);
+	close(told);
+	must(dup2(again, p[0]), "dup2"); /* its number is another's now, who is watched as well */
+	add(ep, p[0], EPOLLIN, 4);
 	wait_term();
+	check(!has(ep, 1) && !has(ep, 4) && !has(quiet, 2), "epoll: nothing new");
+	check(write(p[1], "x", 1) == 1 && has(ep, 1) && has(quiet, 3) && !has(quiet, 3), "epoll: a pipe that only the child reads");
+	check(write(again, &(uint64_t){ 1 }, 8) == 8 && has(ep, 4), "epoll: its successor by that number");
+	check(write(go[1], "x", 1) == 1 && waitpid(child, &status, 0) == child && status == 0, "epoll: removed by the child (%x)", status);
+	check(has(ep, 4), "epoll: only that one is removed");
+}
+
+static void send_fd(int sk, int fd)
+{
+	char room[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec data = { "x", 1 };
+	struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof(int));
+	must(sendmsg(sk, &m, 0), "sendmsg");
+	close(fd);
+}
+
+static int receive_fd(int sk)
+{
+	char room[CMSG_SPACE(sizeof(int))], c;
+	struct iovec data = { &c, 1 };
+	struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
+	int fd = -1;
+
+	check(recvmsg(sk, &m, 0) == 1 && CMSG_FIRSTHDR(&m), "recvmsg");
+	if (CMSG_FIRSTHDR(&m))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+	return fd;
+}
+
+static void do_epoll_queued(void) /* watched, closed, only in a message */
+{
+	int ep = must(epoll_create1(0), "epoll"), p[2], sk[2];
+
+	must(pipe(p), "pipe");
+	must(socketpair(AF_UNIX, SOCK_STREAM, 0, sk), "socketpair");
+	add(ep, p[0], EPOLLIN, 1);
+	send_fd(sk[0], p[0]);
+	wait_term();
+	check(write(p[1], "x", 1) == 1 && has(ep, 1), "epoll: what is in a message");
+}
+
+static void do_epoll_sent(void) /* the instance is only in a message */
+{
+	int ep = must(epoll_create1(0), "epoll"), ev = must(eventfd(0, EFD_NONBLOCK), "eventfd"), p[2], sk[2];
+
+	must(pipe(p), "pipe");
+	must(socketpair(AF_UNIX, SOCK_STREAM, 0, sk), "socketpair");
+	add(ep, p[0], EPOLLIN, 1);
+	add(ep, ev, EPOLLIN | EPOLLET, 2);
+	send_fd(sk[0], ep);
+	wait_term();
+	ep = receive_fd(sk[1]);
+	check(!has(ep, 1) && !has(ep, 2), "epoll, sent: nothing new");
+	check(write(p[1], "x", 1) == 1 && has(ep, 1), "epoll, sent: a pipe");
+	check(write(ev, &(uint64_t){ 1 }, 8) == 8 && has(ep, 2) && !has(ep, 2), "epoll, sent: an edge");
+	check(epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL) == 0 && !has(ep, 1), "epoll, sent: its number");
+}
+
+#ifndef EPIOCGPARAMS
+struct epoll_params {
+	uint32_t busy_poll_usecs;
+	uint16_t busy_poll_budget;
+	uint8_t prefer_busy_poll, pad;
+};
+#define EPIOCSPARAMS _IOW(0x8A, 0x01, struct epoll_params)
+#define EPIOCGPARAMS _IOR(0x8A, 0x02, struct epoll_params)
+#endif
+
+static void do_epoll_poll(void) /* how long a wait asks the device itself */
+{
+	struct epoll_params is = { .busy_poll_usecs = 77, .busy_poll_budget = 8, .prefer_busy_poll = 1 };
+	int ep = must(epoll_create1(0), "epoll");
+
+	if (ioctl(ep, EPIOCSPARAMS, &is) < 0)
+		exit(3);
+	memset(&is, 0, sizeof(is));
+	wait_term();
+	check(ioctl(ep, EPIOCGPARAMS, &is) == 0 && is.busy_poll_usecs == 77 && is.busy_poll_budget == 8 && is.prefer_busy_poll == 1,
+	      "epoll: busy polling");
 }
 
 /* ---- timerfd ---- */
@@ -315,6 +416,61 @@ static void do_inotify(void)
 	check(inotify_rm_watch(in, file) == 0 && inotify_rm_watch(in, gap) < 0, "inotify: numbers");
 }
 
+static void do_inotify_overlay(void) /* what lies in the lower layer, in the upper one, directories of both, one that moved */
+{
+	const char *option = "lowerdir=/d/low,upperdir=/d/up,workdir=/d/work,userxattr";
+	int in, dir, low, up, moved, gone, fd;
+
+	for (const char *const *p = (const char *const[]){ "low", "up", "work", "all", "low/dir", NULL }; *p; p++)
+		must(mkdir(*p, 0755), *p);
+	touch("low/file");
+	touch("low/dir/deep");
+	touch("up/new");
+	must(mount("all", "all", "overlay", 0, option), "overlay");
+	touch("all/old");
+	fd = must(open("all/gone", O_RDWR | O_CREAT, 0600), "open");
+	in = must(inotify_init1(IN_NONBLOCK), "inotify");
+	low = inotify_add_watch(in, "all/file", IN_OPEN);
+	dir = inotify_add_watch(in, "all/dir", IN_CREATE | IN_DELETE);
+	up = inotify_add_watch(in, "all/new", IN_MODIFY);
+	moved = inotify_add_watch(in, "all/old", IN_MODIFY);
+	gone = inotify_add_watch(in, "all/gone", IN_MODIFY);
+	must(rename("all/old", "all/dir/moved"), "rename");
+	must(unlink("all/gone"), "unlink");
+	heard(in, -1);
+	wait_term();
+	check(heard(in, dir) == 0, "inotify, overlay: the checkpoint makes no events");
+	close(must(open("all/file", O_RDONLY), "open"));
+	check(heard(in, low) == IN_OPEN, "inotify, overlay: a file of the lower layer");
+	touch("all/dir/fresh");
+	check(heard(in, dir) == IN_CREATE, "inotify, overlay: a directory");
+	touch("all/new");
+	check(heard(in, up) == IN_MODIFY, "inotify, overlay: a file of the upper layer");
+	touch("all/dir/moved");
+	check(heard(in, moved) == IN_MODIFY, "inotify, overlay: a file that moved");
+	check(write(fd, "x", 1) == 1 && heard(in, gone) == IN_MODIFY, "inotify, overlay: a file without a name");
+}
+
+static void do_inotify_lost(void) /* what was not read is told of as lost, and what comes then is not */
+{
+	int in = must(inotify_init1(0), "inotify"), dir, other = must(inotify_init1(IN_NONBLOCK), "inotify"), queued = 0;
+	struct inotify_event got[20];
+
+	must(mkdir("watched", 0755), "mkdir");
+	dir = inotify_add_watch(in, "watched", IN_CREATE);
+	touch("watched/one");
+	must(ioctl(in, FIONREAD, &queued), "FIONREAD");
+	check(queued > 0, "inotify: an event");
+	wait_term();
+	must(ioctl(in, FIONREAD, &queued), "FIONREAD");
+	check(queued == sizeof(*got) && read(in, got, sizeof(got)) == sizeof(*got), "inotify: one event (%d)", queued);
+	check(got->wd == -1 && got->mask == IN_Q_OVERFLOW && !got->len, "inotify: events are lost (%d %x)", got->wd, got->mask);
+	check((fcntl(in, F_GETFL) & O_NONBLOCK) == 0 && fcntl(in, F_SETFL, O_NONBLOCK) == 0, "inotify: waits");
+	touch("watched/two");
+	check(heard(in, dir) == IN_CREATE, "inotify: a new event");
+	check(read(other, got, sizeof(got)) < 0 && errno == EAGAIN, "inotify: another that lost none");
+}
+
 /* ---- fanotify ---- */
 
 static uint64_t fan_heard(int fd)
@@ -364,6 +520,25 @@ static void do_fanotify(void)
 	text[f ? fread(text, 1, sizeof(text) - 1, f) : 0] = 0;
 	check(strstr(text, "fanotify flags:23 event-flags:8000") != NULL, "fanotify: flags");
 	check(strstr(text, "mflags:40 mask:2 ignored_mask:20") != NULL, "fanotify: ignored mask");
+}
+
+static void do_fanotify_system(void) /* a mark of a whole file system, which is mounted twice */
+{
+	int fd = must(fanotify_init(FAN_NONBLOCK, O_RDONLY), "fanotify");
+
+	must(mkdir("fs", 0755), "mkdir");
+	must(mkdir("again", 0755), "mkdir");
+	must(mount("fs", "fs", "tmpfs", 0, NULL), "mount");
+	must(mount("fs", "again", NULL, MS_BIND, NULL), "mount");
+	must(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CLOSE_WRITE, AT_FDCWD, "fs"), "mark");
+	must(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY,
+			   FAN_MODIFY, AT_FDCWD, "fs"), "mark");
+	wait_term();
+	fan_heard(fd);
+	touch("file");
+	check(fan_heard(fd) == 0, "fanotify: another file system");
+	touch("again/file");
+	check(fan_heard(fd) == FAN_CLOSE_WRITE, "fanotify: a file system");
 }
 
 static void do_fanotify_perm(void)
@@ -426,7 +601,9 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } all[] = {
-	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost }, { "timerfd", do_timerfd },
+	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost },
+	{ "inotify-overlay", do_inotify_overlay },
+	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "fanotify-system", do_fanotify_system }, { "epoll-sent", do_epoll_sent }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };

@@ -9,14 +9,18 @@
 
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 static int holds(int fd, off_t at, const char *text)
 {
@@ -236,12 +240,171 @@ static void below(void)
 	CHECK(access("gone", F_OK) < 0);
 }
 
+/* ACL of a file: its owner 6, user 1000 4, group 4, mask 4, others 0 */
+static const unsigned char acl[] = { 2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0,
+				     4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255,
+				     32, 0, 0, 0, 255, 255, 255, 255 };
+
+static int has_attr(int fd, const char *name, const void *value, ssize_t n)
+{
+	char have[200];
+
+	return fgetxattr(fd, name, have, sizeof(have)) == n && !memcmp(have, value, n);
+}
+
+/* files and directories without a name: what else their inodes hold */
+static void attrs(void)
+{
+	const struct timespec then[2] = { { 1000000000, 123456789 }, { 1111111111, 987654321 } };
+	int fd[3];
+
+	CHECK(mkdir("dir", 0700) == 0);
+	fd[0] = open("file", O_RDWR | O_CREAT, 0600);
+	fd[1] = open("dir", O_RDONLY | O_DIRECTORY);
+	fd[2] = open(".", O_RDWR | O_TMPFILE, 0600);
+	for (int i = 0; i < 3; i++) {
+		CHECK(fsetxattr(fd[i], "user.stasis", "value", 5, 0) == 0);
+		CHECK(fsetxattr(fd[i], "user.empty", "", 0, 0) == 0);
+		CHECK(fsetxattr(fd[i], "system.posix_acl_access", acl, sizeof(acl), 0) == 0);
+		CHECK(futimens(fd[i], then) == 0);
+	}
+	CHECK(unlink("file") == 0 && rmdir("dir") == 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(futimens(fd[i], then) == 0);
+	wait_term();
+	for (int i = 0; i < 3; i++) {
+		struct stat st;
+
+		CHECK(has_attr(fd[i], "user.stasis", "value", 5) && has_attr(fd[i], "user.empty", "", 0));
+		CHECK(has_attr(fd[i], "system.posix_acl_access", acl, sizeof(acl)));
+		CHECK(fstat(fd[i], &st) == 0 && st.st_mtim.tv_sec == 1111111111 && st.st_mtim.tv_nsec == 987654321);
+		CHECK(st.st_atim.tv_sec == 1000000000 && st.st_atim.tv_nsec == 123456789);
+	}
+}
+
+/* secret memory: mapped by two tasks, one of which has its descriptor; and some that nobody has mapped */
+static void secret(void)
+{
+	int fd = syscall(SYS_memfd_secret, O_CLOEXEC), other = syscall(SYS_memfd_secret, 0), st = -1;
+	char *p, *q;
+	pid_t kid;
+
+	if (fd < 0)
+		exit(3);
+	CHECK(ftruncate(fd, 3 * 4096) == 0 && ftruncate(other, 4096) == 0);
+	p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	q = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0);
+	CHECK(p != MAP_FAILED && q != MAP_FAILED);
+	strcpy(p + 2 * 4096, "a secret");
+	strcpy(q, "another");
+	CHECK(munmap(q, 4096) == 0);
+	kid = fork();
+	if (kid == 0) {
+		close(fd);
+		sleep_term();
+		CHECK(!strcmp(p + 2 * 4096, "told by the parent") && !p[0]);
+		strcpy(p, "told by the child");
+		_exit(!!why[0]);
+	}
+	wait_term();
+	CHECK(!strcmp(p + 2 * 4096, "a secret") && (fcntl(fd, F_GETFD) & FD_CLOEXEC));
+	strcpy(p + 2 * 4096, "told by the parent");
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0 && !strcmp(p, "told by the child"));
+	q = mmap(NULL, 4096, PROT_READ, MAP_SHARED, other, 0);
+	CHECK(q != MAP_FAILED && !strcmp(q, "another"));
+	CHECK(read(other, &st, 1) < 0 && strstr(link_of(other), "/secretmem")); /* it is no common memory now */
+}
+
+static void asleep(void)
+{
+	sleep_term();
+	_exit(7);
+}
+
+/* a program that was executed from a memfd, as container engines do with themselves */
+static void executed(void)
+{
+	int fd = memfd_create("odd", MFD_CLOEXEC), self = open("/proc/self/exe", O_RDONLY), st = -1;
+	char path[40], link[40] = "";
+	ssize_t n;
+	pid_t kid;
+
+	CHECK(fd >= 0 && self >= 0);
+	while ((n = sendfile(fd, self, NULL, 1 << 20)) > 0)
+		;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	kid = fork();
+	if (kid == 0)
+		_exit(execl(path, "odd", "asleep", ".", NULL));
+	close(fd);
+	snprintf(path, sizeof(path), "/proc/%d/exe", kid);
+	while (strcmp(link, "/memfd:odd (deleted)") && waitpid(kid, &st, WNOHANG) == 0) {
+		memset(link, 0, sizeof(link));
+		CHECK(readlink(path, link, sizeof(link) - 1) > 0);
+	}
+	wait_term();
+	memset(link, 0, sizeof(link));
+	CHECK(readlink(path, link, sizeof(link) - 1) > 0 && !strcmp(link, "/memfd:odd (deleted)"));
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && WIFEXITED(st) && WEXITSTATUS(st) == 7);
+}
+
+/* files and a directory on which, or above which, something is mounted now; the working directory is among them */
+static void covered(void)
+{
+	int fd, on, dir, other, st = -1;
+	char text[40] = "";
+	pid_t kid;
+
+	CHECK(mkdir("m", 0755) == 0 && mkdir("m/sub", 0755) == 0);
+	fd = open("m/sub/file", O_RDWR | O_CREAT | O_APPEND, 0600);
+	on = open("single", O_RDWR | O_CREAT, 0600);
+	dir = open("m", O_RDONLY | O_DIRECTORY);
+	CHECK(write(fd, "below", 5) == 5 && write(on, "under", 5) == 5 && lseek(on, 2, SEEK_SET) == 2);
+	kid = fork();
+	if (kid == 0) {
+		CHECK(chdir("m/sub") == 0 && creat("../../kid", 0600) >= 0);
+		sleep_term();
+		_exit(!!why[0] || access("file", F_OK) < 0);
+	}
+	while (access("kid", F_OK) < 0)
+		usleep(1000);
+	CHECK(mount("over", "m", "tmpfs", 0, NULL) == 0 && mount("/proc/version", "single", NULL, MS_BIND, NULL) == 0);
+	CHECK(mkdir("m/sub", 0755) == 0);
+	wait_term();
+	CHECK(holds(fd, 0, "below") && write(fd, "!", 1) == 1 && holds(fd, 5, "!"));
+	CHECK(read(on, text, 9) == 3 && !strcmp(text, "der"));
+	other = openat(dir, "sub/file", O_RDONLY);
+	CHECK(holds(other, 0, "below!") && access("m/sub/file", F_OK) < 0);
+	CHECK(strstr(link_of(fd), "/m/sub/file") && strstr(link_of(on), "/single"));
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+}
+
+/* A trigger of pressure stalls: poll() waits, as long as there is one, and a second is refused. */
+static void psi(void)
+{
+	static const char text[] = "some 500000 2000000";
+	struct pollfd p = { .fd = open("/proc/pressure/memory", O_RDWR | O_NONBLOCK), .events = POLLPRI };
+	int without = open("/proc/pressure/memory", O_RDWR | O_NONBLOCK);
+
+	if (p.fd < 0 || write(p.fd, text, sizeof(text)) < 0)
+		exit(3);
+	wait_term();
+	CHECK(poll(&p, 1, 0) >= 0 && !(p.revents & POLLERR));
+	CHECK(write(p.fd, text, sizeof(text)) < 0 && errno == EBUSY);
+	CHECK(write(without, text, sizeof(text)) == sizeof(text));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct judge_case cases[] = {
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
-		{ "tun-attached", tun_attached, NULL }, { NULL, NULL, NULL },
+		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
+		{ "psi", psi, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
+		{ "executed", executed, NULL }, { "covered", covered, NULL }, { NULL, NULL, NULL },
 	};
 
 	if (judge_begin(argc, argv) < 0)

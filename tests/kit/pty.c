@@ -8,8 +8,10 @@
 #include "judge.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -23,13 +25,15 @@ static void touch(const char *name)
 	close(open(name, O_CREAT | O_WRONLY, 0600));
 }
 
-static int master(int *index)
+static int master_of(const char *ptmx, int *index)
 {
-	int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY), unlock = 0;
+	int fd = open(ptmx, O_RDWR | O_NOCTTY), unlock = 0;
 
 	CHECK(fd >= 0 && ioctl(fd, TIOCSPTLCK, &unlock) == 0 && ioctl(fd, TIOCGPTN, index) == 0);
 	return fd;
 }
+
+static int master(int *index) { return master_of("/dev/ptmx", index); }
 
 static int slave(int index, int flags)
 {
@@ -244,6 +248,78 @@ static void outside(const char *dir)
 		usleep(10000);
 }
 
+/* terminals of one number in several instances of devpts */
+static void instances(void)
+{
+	static const char *const where[] = { "/dev/pts", "one", "two" };
+	int m[3], s[3], index[3];
+	struct stat st;
+
+	CHECK(mkdir("one", 0755) == 0 && mkdir("two", 0755) == 0);
+	for (int i = 0; i < 3; i++) {
+		char name[40];
+
+		if (i)
+			CHECK(mount("devpts", where[i], "devpts", 0, "newinstance,ptmxmode=666,max=9") == 0);
+		snprintf(name, sizeof(name), "%s/ptmx", where[i]);
+		m[i] = master_of(name, &index[i]);
+		snprintf(name, sizeof(name), "%s/%d", where[i], index[i]);
+		s[i] = open(name, O_RDWR | O_NOCTTY);
+		CHECK(s[i] >= 0 && index[i] == index[0]);
+		CHECK(put(m[i], where[i]) && put(m[i], "\n"));
+		until_echoed(m[i], strlen(where[i]) + 2);
+	}
+	close(s[2]);
+	wait_term();
+	for (int i = 0; i < 3; i++) {
+		struct stat master;
+		int now = -1;
+		char text[40];
+
+		snprintf(text, sizeof(text), "%s\r\n", where[i]);
+		CHECK(get(m[i], text));
+		CHECK(ioctl(m[i], TIOCGPTN, &now) == 0 && now == index[i]);
+		CHECK(stat(where[i], &st) == 0 && fstat(m[i], &master) == 0 && st.st_dev == master.st_dev);
+		snprintf(text, sizeof(text), "%s\n", where[i]);
+		CHECK(i == 2 || get(s[i], text));
+		CHECK(i == 2 || (fstat(s[i], &master) == 0 && st.st_dev == master.st_dev));
+	}
+}
+
+/* a session in a nested mount namespace, on terminal 0 of a devpts that is mounted there only; and one outside on another 0 */
+static void nested(void)
+{
+	int index, m = master(&index), s = slave(index, O_RDWR), st = -1;
+	pid_t kid = fork();
+
+	if (kid == 0) {
+		int inner, im, is, group = -1;
+
+		close(m);
+		close(s);
+		CHECK(unshare(CLONE_NEWNS) == 0 && setsid() > 0);
+		CHECK(mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=666") == 0);
+		im = master(&inner);
+		is = slave(inner, O_RDWR);
+		CHECK(inner == index && ioctl(is, TIOCSCTTY, 0) == 0 && put(im, "inner\n"));
+		until_echoed(im, 7);
+		touch("kid");
+		sleep_term();
+		CHECK(get(im, "inner\r\n") && get(is, "inner\n"));
+		CHECK(ioctl(is, TIOCGPGRP, &group) == 0 && group == getpid());
+		CHECK(fcntl(slave(inner, O_RDWR), F_GETFD) >= 0);
+		_exit(!!why[0]);
+	}
+	while (access("kid", F_OK) < 0)
+		usleep(1000);
+	CHECK(put(m, "outer\n"));
+	until_echoed(m, 7);
+	wait_term();
+	CHECK(get(m, "outer\r\n") && get(s, "outer\n"));
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+}
+
 int main(int argc, char **argv)
 {
 	if (judge_begin(argc, argv) < 0)
@@ -252,6 +328,13 @@ int main(int argc, char **argv)
 		lines();
 	else if (!strcmp(argv[1], "halves"))
 		halves();
+	else if (!strcmp(argv[1], "instances")) {
+		instances();
+		finish();
+	} else if (!strcmp(argv[1], "nested")) {
+		nested();
+		finish();
+	}
 	else if (!strcmp(argv[1], "session"))
 		session();
 	else

@@ -404,7 +404,7 @@ int main(int argc, char **argv)
 		{ "missing", missing_setup, missing_check }, { "protect", protect_setup, protect_check },
 		{ "shared", shared_setup, shared_check },    { "child", child_setup, child_check },
 		{ "forked", forked_setup, forked_check },    { "several", several_setup, several_check },
-		{ "outside", outside_setup, child_check },   { NULL },
+		{ "outside", outside_setup, child_check },   { 0 },
 	};
 
 	if (judge_begin(argc, argv) < 0)

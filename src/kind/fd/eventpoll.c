@@ -2,12 +2,13 @@
 /*
  * eventpoll: epoll instances and what they watch.
  *
- * Kept:   targets by descriptor number, events, data; nested instances; which events of EPOLLET and EPOLLONESHOT
- *         targets had been told already, in an instance that had none to tell. In another those that still hold are
- *         told once more, so that none is missed.
+ * Kept:   targets by descriptor number, events, data; nested instances; targets that are closed, but open in another
+ *         task; instances that are in messages; busy-poll parameters; which events of EPOLLET and EPOLLONESHOT targets
+ *         had been told already, in an instance that had none to tell. In another those that still hold are told once
+ *         more, so that none is missed; also in one that is in a message.
  * Lost:   an EPOLLONESHOT target that had fired hides errors and hang-ups too, until it is rearmed: those that
- *         come after a restore it does not hide; busy-poll parameters.
- * Kernel: fs/eventpoll.c, ep_show_fdinfo(); kcmp(KCMP_EPOLL_TFD).
+ *         come after a restore it does not hide. A target that no task of the tree has open is refused.
+ * Kernel: fs/eventpoll.c, ep_show_fdinfo(); kcmp(KCMP_EPOLL_TFD); EPIOCGPARAMS (Linux 6.9).
  *
  * A target is known by the number it had when it was added. That number may mean another file by now
  * (closed, reused) while the watched one is still open elsewhere: the kernel is asked.
@@ -20,19 +21,33 @@
 #include "base/text.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/kcmp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #define WAIT_MAX 512 /* events taken at once */
 #define ONCE (EPOLLET | EPOLLONESHOT) /* targets whose events are told once, not as long as they last */
 
+#ifndef EPIOCGPARAMS
+struct epoll_params {
+	uint32_t busy_poll_usecs;
+	uint16_t busy_poll_budget;
+	uint8_t prefer_busy_poll, pad;
+};
+#define EPIOCSPARAMS _IOW(0x8A, 0x01, struct epoll_params)
+#define EPIOCGPARAMS _IOR(0x8A, 0x02, struct epoll_params)
+#endif
+
 struct target {
 	EventpollTfdEntry e; /* e.tfd: the number in use now */
 	uint32_t added;	     /* the number it was added by */
 	uint32_t turn;	     /* among those of one added, in the order of fdinfo */
+	struct task *holder; /* who has it open, and under which number */
+	int held;
 };
 
 struct targets {
@@ -61,6 +76,7 @@ static int target_parse(struct session *s, const struct fd_view *v, const char *
 	memset(g, 0, sizeof(*g));
 	eventpoll_tfd_entry__init(&g->e);
 	g->added = g->e.tfd = tfd;
+	g->holder = v->task;
 	g->e.events = events;
 	g->e.data = data;
 	g->e.has_dev = g->e.has_inode = g->e.has_pos = true;
@@ -73,11 +89,11 @@ static int target_parse(struct session *s, const struct fd_view *v, const char *
 }
 
 /* Is descriptor num of the task the file that this target watches? */
-static bool target_is(const struct fd_view *v, const struct target *g, uint32_t num)
+static bool target_is(const struct fd_view *v, const struct target *g, const struct task *k, uint32_t num)
 {
 	struct kcmp_epoll_slot slot = { .efd = v->fd, .tfd = g->added, .toff = g->turn };
 
-	return syscall(SYS_kcmp, v->task->pid, getpid(), KCMP_EPOLL_TFD, (unsigned long)num, &slot) == 0;
+	return syscall(SYS_kcmp, k->pid, getpid(), KCMP_EPOLL_TFD, (unsigned long)num, &slot) == 0;
 }
 
 /* a file is watched once by each number */
@@ -89,22 +105,41 @@ static bool number_used(const struct targets *t, uint32_t num)
 	return false;
 }
 
-/* Another number of the watched file. */
-static int target_find(struct session *s, const struct fd_view *v, const struct targets *t,
-		       struct target *g)
+/* A number of the watched file in that task, other than skip's; -1 it has none. */
+static int target_in(const struct fd_view *v, const struct target *g, const struct task *k, const struct targets *skip)
 {
-	int fd = openat(v->task->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(k->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
-	while (d && (e = readdir(d))) {
-		uint32_t num = atoi(e->d_name);
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.' && !(skip && number_used(skip, atoi(e->d_name))) &&
+		    target_is(v, g, k, atoi(e->d_name)))
+			return atoi(e->d_name);
+	return -1;
+}
 
-		if (e->d_name[0] == '.' || number_used(t, num) || !target_is(v, g, num))
-			continue;
-		session_debug(s, "epoll 0x%x: target added as %u is now %u", v->id, g->added, num);
-		g->e.tfd = num;
+/* The watched file under another number; else in another task, to be watched by way of its file id. */
+static int target_find(struct session *s, const struct fd_view *v, const struct targets *t,
+		       struct target *g)
+{
+	int num = v->queued ? -1 : target_in(v, g, v->task, t);
+
+	if (num >= 0) {
+		session_debug(s, "epoll 0x%x: target added as %u is now %d", v->id, g->added, num);
+		g->e.tfd = g->held = num;
 		return 0;
+	}
+	for (size_t i = 0; i < s->tree->n; i++) {
+		struct task *k = s->tree->all[i];
+
+		if (k->state == TASK_DEAD || (num = target_in(v, g, k, NULL)) < 0)
+			continue;
+		g->e.tfd = g->added;
+		g->e.has_file = true;
+		g->holder = k;
+		g->held = num;
+		return fd_note_held(s, k, num, &g->e.file);
 	}
 	return session_fail(s, -ENOTSUP,
 			    "task %d: epoll descriptor %d watches a file that it added as %u and has closed since, but which is open elsewhere; remove it by EPOLL_CTL_DEL first",
@@ -112,17 +147,17 @@ static int target_find(struct session *s, const struct fd_view *v, const struct 
 }
 
 /* A listener comes into being only after epolls are complete. */
-static int target_check(struct session *s, const struct fd_view *v, uint32_t num)
+static int target_check(struct session *s, const struct fd_view *v, const struct target *g)
 {
 	own_mem char *link = NULL;
 	char path[32];
 
-	snprintf(path, sizeof(path), "fd/%u", num);
-	if (text_readlink(v->task->proc, path, &link) < 0 || strcmp(link, NOTIFY_LINK))
+	snprintf(path, sizeof(path), "fd/%d", g->held);
+	if (text_readlink(g->holder->proc, path, &link) < 0 || strcmp(link, NOTIFY_LINK))
 		return 0;
 	return session_fail(s, -ENOTSUP,
 			    "task %d: epoll descriptor %d watches a seccomp listener (descriptor %u), which cannot be restored; let the program use poll() for it",
-			    v->task->vpid, v->num, num);
+			    v->task->vpid, v->num, g->e.tfd);
 }
 
 static int targets_read(struct session *s, const struct fd_view *v, struct targets *t)
@@ -134,13 +169,15 @@ static int targets_read(struct session *s, const struct fd_view *v, struct targe
 		r = target_parse(s, v, line, t);
 	/* numbers that are right first: a search must not take them away */
 	for (size_t i = 0; r == 0 && i < t->n; i++)
-		if (!target_is(v, &t->v[i], t->v[i].added))
+		if (v->queued || !target_is(v, &t->v[i], v->task, t->v[i].added))
 			t->v[i].e.tfd = UINT32_MAX;
+		else
+			t->v[i].held = t->v[i].added;
 	for (size_t i = 0; r == 0 && i < t->n; i++)
 		if (t->v[i].e.tfd == UINT32_MAX)
 			r = target_find(s, v, t, &t->v[i]);
 	for (size_t i = 0; r == 0 && i < t->n; i++)
-		r = target_check(s, v, t->v[i].e.tfd);
+		r = target_check(s, v, &t->v[i]);
 	return r;
 }
 
@@ -158,8 +195,10 @@ static void targets_seen(const struct fd_view *v, struct targets *t)
 		return;
 	for (size_t i = 0; i < t->n; i++) {
 		EventpollTfdEntry *e = &t->v[i].e;
-		own_fd int fd = e->events & ONCE ? fd_high(syscall(SYS_pidfd_getfd, v->task->pidfd, e->tfd, 0)) : -1;
+		own_fd int fd = -1;
 
+		if (e->events & ONCE)
+			fd = fd_high(syscall(SYS_pidfd_getfd, t->v[i].holder->pidfd, t->v[i].held, 0));
 		if (fd < 0)
 			continue;
 		e->seen = ready(fd, e->events & 0xffff);
@@ -171,11 +210,18 @@ static int eventpoll_dump(struct session *s, const struct fd_view *v)
 {
 	EventpollFileEntry e = EVENTPOLL_FILE_ENTRY__INIT;
 	own_mem EventpollTfdEntry **list = NULL;
+	struct epoll_params poll = { 0 };
 	struct targets t = { 0 };
 	int r = targets_read(s, v, &t);
 
 	if (r == 0)
 		targets_seen(v, &t);
+	if (ioctl(v->fd, EPIOCGPARAMS, &poll) == 0 && (poll.busy_poll_usecs || poll.busy_poll_budget || poll.prefer_busy_poll)) {
+		e.has_busy_poll_usecs = e.has_busy_poll_budget = e.has_prefer_busy_poll = true;
+		e.busy_poll_usecs = poll.busy_poll_usecs;
+		e.busy_poll_budget = poll.busy_poll_budget;
+		e.prefer_busy_poll = poll.prefer_busy_poll;
+	}
 	list = xalloc((t.n + 1) * sizeof(*list));
 	for (size_t i = 0; i < t.n; i++)
 		list[i] = &t.v[i].e;
@@ -194,24 +240,60 @@ static int eventpoll_dump(struct session *s, const struct fd_view *v)
 
 static int eventpoll_restore(struct session *s, struct fd_obj *o)
 {
-	if (!o->entry->epfd)
+	const EventpollFileEntry *e = o->entry->epfd;
+
+	if (!e)
 		return session_fail(s, -EBADMSG, "files.img: epoll 0x%x is damaged", o->id);
-	if (!o->task && o->entry->epfd->n_tfd) /* in a socket's queue: nobody whose numbers these are */
-		session_warn(s, "epoll 0x%x: no task has it open; what it watched is lost", o->id);
 	o->fd = fd_high(epoll_create1(EPOLL_CLOEXEC));
-	return o->fd < 0 ? session_fail(s, -errno, "epoll 0x%x: make", o->id) : 0;
+	if (o->fd < 0)
+		return session_fail(s, -errno, "epoll 0x%x: make", o->id);
+	if (e->has_busy_poll_usecs) {
+		struct epoll_params poll = { .busy_poll_usecs = e->busy_poll_usecs,
+					     .busy_poll_budget = e->busy_poll_budget,
+					     .prefer_busy_poll = e->prefer_busy_poll };
+
+		if (ioctl(o->fd, EPIOCSPARAMS, &poll) < 0)
+			session_warn(s, "epoll 0x%x: cannot poll devices for %u us: %s", o->id, e->busy_poll_usecs, strerror(errno));
+	}
+	return 0;
 }
 
-/* Run what is gathered: the calls are for targets first to first + n - 1. */
-static int targets_run(struct session *s, struct fd_obj *o, struct batch *b, size_t first)
+/*
+ * A target that the owner has closed, by the number it had there: what belongs to that number is the pair of file and
+ * number, not whose table it was in, so ours will do. What we have under that number is put aside meanwhile.
+ */
+static int target_away(struct session *s, struct fd_obj *o, const EventpollTfdEntry *t, int op)
 {
-	const EventpollFileEntry *e = o->entry->epfd;
+	struct epoll_event ev = { .events = t->events, .data.u64 = t->data };
+	const struct fd_obj *file = fd_obj_get(s, t->file);
+	own_fd int ours = -1;
+	int ep = o->fd, r;
+
+	if (!file || t->tfd > INT_MAX)
+		return session_fail(s, -EBADMSG, "epoll 0x%x: the file 0x%x that it watches is missing", o->id, t->file);
+	ours = fcntl(t->tfd, F_DUPFD_CLOEXEC, 3);
+	if (ep == (int)t->tfd)
+		ep = ours;
+	r = (file->fd != (int)t->tfd && dup3(file->fd, t->tfd, O_CLOEXEC) < 0) ||
+			    epoll_ctl(ep, op, t->tfd, &ev) < 0 ?
+		    session_fail(s, -errno, "epoll 0x%x: watch file 0x%x as descriptor %u", o->id, t->file, t->tfd) :
+		    0;
+	if (ours < 0)
+		close(t->tfd);
+	else if (dup3(ours, t->tfd, O_CLOEXEC) < 0)
+		r = session_fail(s, -errno, "epoll 0x%x: take descriptor %u back", o->id, t->tfd);
+	return r;
+}
+
+/* Run what is gathered, and look at what became of each. */
+static int targets_run(struct session *s, struct fd_obj *o, struct batch *b)
+{
 	int r = batch_run(b);
 
 	for (unsigned i = 0; r == 0 && i < b->n; i++)
 		if (batch_ret(b, i) < 0)
 			r = session_fail(s, batch_ret(b, i), "task %d: epoll 0x%x: watch descriptor %u",
-					 o->task->vpid, o->id, e->tfd[first + i]->tfd);
+					 o->task->vpid, o->id, (unsigned)b->calls[i].args[2]);
 	batch_clear(b);
 	return r;
 }
@@ -225,12 +307,16 @@ static bool told_anew(const EventpollTfdEntry *t, const struct epoll_event *e, i
 	return false;
 }
 
-static int target_rearm(struct batch *b, int num, const EventpollTfdEntry *t)
+static int target_rearm(struct session *s, struct fd_obj *o, struct batch *b, int num, const EventpollTfdEntry *t)
 {
 	struct epoll_event ev = { .events = t->events, .data.u64 = t->data };
 	int64_t at;
 	int r = 0;
 
+	if (t->has_file) {
+		r = t->events & EPOLLEXCLUSIVE ? target_away(s, o, t, EPOLL_CTL_DEL) : 0;
+		return r < 0 ? r : target_away(s, o, t, t->events & EPOLLEXCLUSIVE ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
+	}
 	if (!batch_room(b, 2, sizeof(ev) + 16)) {
 		r = batch_run(b);
 		batch_clear(b);
@@ -243,8 +329,9 @@ static int target_rearm(struct batch *b, int num, const EventpollTfdEntry *t)
 }
 
 /* Take what the new instance has to tell; what the old one had not told is put back. */
-static int targets_quiet(struct session *s, const EventpollFileEntry *e, struct batch *b, int num)
+static int targets_quiet(struct session *s, struct fd_obj *o, struct batch *b, int num)
 {
+	const EventpollFileEntry *e = o->entry->epfd;
 	struct epoll_event got[WAIT_MAX];
 	size_t seen = 0;
 	int64_t at;
@@ -261,7 +348,7 @@ static int targets_quiet(struct session *s, const EventpollFileEntry *e, struct 
 		batch_clear(b);
 		for (size_t i = 0; r == 0 && i < e->n_tfd; i++)
 			if ((e->tfd[i]->events & ONCE) && told_anew(e->tfd[i], got, n))
-				r = target_rearm(b, num, e->tfd[i]);
+				r = target_rearm(s, o, b, num, e->tfd[i]);
 		if (r == 0)
 			r = batch_run(b);
 		batch_clear(b);
@@ -276,22 +363,27 @@ static int targets_quiet(struct session *s, const EventpollFileEntry *e, struct 
 static int eventpoll_watch(struct session *s, struct fd_obj *o, struct batch *b, int num)
 {
 	const EventpollFileEntry *e = o->entry->epfd;
-	size_t first = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < e->n_tfd; i++) {
 		struct epoll_event ev = { .events = e->tfd[i]->events, .data.u64 = e->tfd[i]->data };
 
-		if (!batch_room(b, 1, sizeof(ev))) {
-			r = targets_run(s, o, b, first);
-			first = i;
+		if (e->tfd[i]->has_file) {
+			r = target_away(s, o, e->tfd[i], EPOLL_CTL_ADD);
+			continue;
 		}
+		if (!b) { /* an image of CRIU's: nobody whose numbers these are */
+			session_warn(s, "epoll 0x%x: no task has it open; that it watched descriptor %u is lost", o->id, e->tfd[i]->tfd);
+			continue;
+		}
+		if (!batch_room(b, 1, sizeof(ev)))
+			r = targets_run(s, o, b);
 		call4(b, NULL, SYS_epoll_ctl, num, EPOLL_CTL_ADD, e->tfd[i]->tfd,
 		      batch_mem(b, &ev, sizeof(ev), NULL));
 	}
-	if (r == 0)
-		r = targets_run(s, o, b, first);
-	return r < 0 ? r : targets_quiet(s, e, b, num);
+	if (r == 0 && b)
+		r = targets_run(s, o, b);
+	return r < 0 || !b ? r : targets_quiet(s, o, b, num);
 }
 
 const struct fd_kind fd_kind_eventpoll = {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * fanotify: marks on files, directories and mounts.
+ * fanotify: marks on files, directories, mounts and file systems.
  *
- * Kept:   class and flags, marks of inodes and mounts with their masks.
- * Lost:   events not yet read (said). Refused: marks of whole filesystems, for which the format has no
- *         place, and those that ask for permission: whoever dumps would wait for the stopped listener.
+ * Kept:   class and flags, marks of inodes, mounts and file systems with their masks.
+ * Lost:   events not yet read (said). Refused: marks of mount namespaces, and those that ask for permission: whoever
+ *         dumps would wait for the stopped listener.
  * Kernel: fs/notify/fdinfo.c.
  */
 #include "kind/fhandle.h"
@@ -54,26 +54,30 @@ static int fanotify_preflight(struct session *s, const struct fd_view *v)
 			return session_fail(s, -ENOTSUP,
 					    "task %d: descriptor %d is a fanotify group that decides on permissions; stasis would wait for it, remove such marks first",
 					    v->task->vpid, v->num);
-		if (!fhandle_field(l, "ino", &any) && !fhandle_field(l, "mnt_id", &any) &&
+		if (!fhandle_field(l, "sdev", &any) && !fhandle_field(l, "mnt_id", &any) &&
 		    fhandle_field(l, "mask", &any))
 			return session_fail(s, -ENOTSUP,
-					    "task %d: descriptor %d is a fanotify group with a mark of a whole filesystem or namespace, which cannot be checkpointed; mark the mount instead",
+					    "task %d: descriptor %d is a fanotify group with a mark of a whole namespace, which cannot be checkpointed; mark the mount instead",
 					    v->task->vpid, v->num);
 	}
 	return 0;
 }
 
-static int mark_mount(struct session *s, const struct fd_view *v, uint64_t mnt_id, struct mark *k)
+/* A mount, or a file system by one of its mounts. */
+static int mark_mount(struct session *s, const struct fd_view *v, MarkType type, uint64_t id, struct mark *k)
 {
-	k->path = fhandle_mount(v->task, mnt_id);
+	bool mount = type == MARK_TYPE__MOUNT;
+
+	k->path = mount ? fhandle_mount(v->task, id) : fhandle_mount_of(v->task, id);
 	if (!k->path)
 		return session_fail(s, -ENOTSUP,
-				    "task %d: fanotify descriptor %d marks mount %llu, which the task does not see",
-				    v->task->vpid, v->num, (unsigned long long)mnt_id);
+				    "task %d: fanotify descriptor %d marks %s %llu, which the task does not see",
+				    v->task->vpid, v->num, mount ? "mount" : "file system", (unsigned long long)id);
 	fanotify_mount_mark_entry__init(&k->me);
-	k->me.mnt_id = mnt_id;
+	k->me.mnt_id = mount ? id : 0;
 	k->me.path = k->path;
-	k->e.type = MARK_TYPE__MOUNT;
+	k->e.type = type;
+	k->e.s_dev = mount ? 0 : id;
 	k->e.me = &k->me;
 	return 0;
 }
@@ -96,7 +100,7 @@ static int mark_inode(struct session *s, const struct fd_view *v, const char *li
 
 static int mark_parse(struct session *s, const struct fd_view *v, const char *line, struct marks *all)
 {
-	uint64_t mask = 0, ignored = 0, mflags = 0, mnt;
+	uint64_t mask = 0, ignored = 0, mflags = 0, id;
 	struct mark *k = xalloc(sizeof(*k));
 
 	*vec_add(all) = k;
@@ -108,7 +112,11 @@ static int mark_parse(struct session *s, const struct fd_view *v, const char *li
 	k->e.mask = mask;
 	k->e.ignored_mask = ignored;
 	k->e.mflags = mflags;
-	return fhandle_field(line, "mnt_id", &mnt) ? mark_mount(s, v, mnt, k) : mark_inode(s, v, line, k);
+	if (fhandle_field(line, "mnt_id", &id))
+		return mark_mount(s, v, MARK_TYPE__MOUNT, id, k);
+	if (!fhandle_field(line, "ino", &id) && fhandle_field(line, "sdev", &id))
+		return mark_mount(s, v, MARK_TYPE__FILESYSTEM, id, k);
+	return mark_inode(s, v, line, k);
 }
 
 static int marks_read(struct session *s, const struct fd_view *v, FanotifyFileEntry *e, struct marks *all)
@@ -181,7 +189,7 @@ static int mark_open(struct session *s, const FanotifyMarkEntry *e, const char *
 		return root;
 	if (e->type == MARK_TYPE__INODE && e->ie)
 		return fhandle_open(s, e->s_dev, e->ie->i_ino, e->ie->f_handle, who);
-	if (e->type != MARK_TYPE__MOUNT || !e->me || !e->me->path || e->me->path[0] != '/')
+	if ((e->type != MARK_TYPE__MOUNT && e->type != MARK_TYPE__FILESYSTEM) || !e->me || !e->me->path || e->me->path[0] != '/')
 		return session_fail(s, -EBADMSG, "%s: a mark is damaged or has no path", who);
 	fd = fd_high(syscall(SYS_openat2, root, e->me->path, &how, sizeof(how)));
 	return fd < 0 ? session_fail(s, -errno, "%s: open the mount %s", who, e->me->path) : fd;
@@ -190,7 +198,7 @@ static int mark_open(struct session *s, const FanotifyMarkEntry *e, const char *
 static int mark_add(struct session *s, struct fd_obj *o, const FanotifyMarkEntry *e)
 {
 	unsigned how = FAN_MARK_ADD | (e->type == MARK_TYPE__MOUNT ? FAN_MARK_MOUNT : 0) |
-		       (e->mflags & MARK_EVICTABLE);
+		       (e->type == MARK_TYPE__FILESYSTEM ? FAN_MARK_FILESYSTEM : 0) | (e->mflags & MARK_EVICTABLE);
 	unsigned ignore = e->mflags & MARK_IGNORE ? MARK_IGNORE : MARK_IGNORED_MASK;
 	own_fd int fd = -1;
 	char who[40], path[32];

@@ -2,8 +2,8 @@
 /*
  * fifo: ends of named pipes, and what is in them.
  *
- * Kept:   path (in a reg entry of its own), access mode, status flags, size, contents.
- * Lost:   borders between packets (O_DIRECT ones are refused).
+ * Kept:   path (in a reg entry of its own), access mode, status flags, size, contents, packets (O_DIRECT).
+ * Lost:   as of a pipe.
  * Kernel: fs/pipe.c; contents are copied by tee(2), which takes nothing out.
  */
 #include "kind/pipe-data.h"
@@ -29,19 +29,10 @@ static bool fifo_is(const struct fd_view *v)
 	return S_ISFIFO(v->st.st_mode) && v->link[0] == '/' && !(v->flags & O_PATH);
 }
 
-static int fifo_preflight(struct session *s, const struct fd_view *v)
-{
-	if (v->flags & O_DIRECT)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is a fifo in packet mode (O_DIRECT), which is not supported yet",
-				    v->task->vpid, v->num);
-	return fd_path_check(s, v);
-}
-
 static int fifo_dump(struct session *s, const struct fd_view *v)
 {
 	FifoEntry e = FIFO_ENTRY__INIT;
-	int r = fifo_preflight(s, v);
+	int r = fd_path_check(s, v);
 
 	e.id = v->id;
 	e.has_regf_id = true;
@@ -133,5 +124,5 @@ const struct fd_kind fd_kind_fifo = {
 	.restore = fifo_restore,
 	.link = fifo_link,
 	.dump_end = fifo_dump_end,
-	.preflight = fifo_preflight,
+	.preflight = fd_path_check,
 };

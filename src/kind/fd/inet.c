@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/res.h"
 #include "kind/inet-diag.h"
+#include "kind/inet-hold.h"
 #include "kind/inet-map.h"
 #include "kind/inet-more.h"
 #include "kind/inet-opts.h"
@@ -411,11 +412,7 @@ struct inet_made {
 
 static struct inet_made *made(struct session *s)
 {
-	struct map *m = session_map(s, "inet made");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct inet_made)));
-	return map_get(m, 0);
+	return session_state(s, "inet made", sizeof(struct inet_made));
 }
 
 static int inet_fail(struct session *s, int r, const InetSkEntry *e, const char *what)
@@ -542,6 +539,8 @@ static int inet_restore(struct session *s, struct fd_obj *o)
 	InetSkEntry *e = o->entry->isk;
 	int r = inet_check(s, o->id, e);
 
+	if (r == 0 && inet_tcp_is_connection(e))
+		inet_hold_note(s, e);
 	if (r == 0)
 		r = inet_map_apply(s, e, inet_tcp_is_connection(e));
 	if (r < 0)

@@ -3,9 +3,10 @@
  * memfd: files that live in memory, made by memfd_create(2). Images also hold MAP_SHARED|MAP_ANONYMOUS
  * memory of CRIU's dumps as such, named "/dev/zero".
  *
- * Kept:   name, size, contents, seals, owner, mode, position; huge pages (MFD_HUGETLB).
- * Lost:   nothing.
- * Kernel: mm/memfd.c; contents by reading the object.
+ * Kept:   name, size, contents, seals, owner, mode, position; huge pages (MFD_HUGETLB); secret memory
+ *         (memfd_secret), if a task has a descriptor of it.
+ * Lost:   nothing. Secret memory that is only mapped is refused before anything is stopped.
+ * Kernel: mm/memfd.c, mm/secretmem.c; contents by reading the object, or mapping it.
  */
 #include "kind/fd.h"
 
@@ -19,12 +20,13 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define SIZE_MAX_MEMFD (1ULL << 46)
 
 static bool memfd_is(const struct fd_view *v)
 {
-	return S_ISREG(v->st.st_mode) && text_starts(v->link, "/memfd:");
+	return S_ISREG(v->st.st_mode) && (text_starts(v->link, "/memfd:") || shmem_secret(v->fd));
 }
 
 static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_id)
@@ -46,7 +48,8 @@ static int inode_dump(struct session *s, const struct fd_view *v, uint32_t *ret_
 	have = known->n + 1;
 	map_put(known, v->st.st_ino, (void *)have);
 	*ret_id = have;
-	name = xstrdup(v->link + strlen("/memfd:"));
+	e.secret = e.has_secret = shmem_secret(v->fd);
+	name = xstrdup(e.secret ? v->link : v->link + strlen("/memfd:"));
 	deleted = strstr(name, " (deleted)");
 	if (deleted)
 		*deleted = 0;
@@ -114,9 +117,12 @@ static int inode_make(struct session *s, const MemfdInodeEntry *e)
 	fd = inherited(s, e->name);
 	if (fd != -ENOENT)
 		return fd;
-	fd = fd_high(memfd_create(e->name, MFD_CLOEXEC | huge | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING)));
+	if (e->has_secret && e->secret)
+		fd = fd_high(syscall(SYS_memfd_secret, 0));
+	else
+		fd = fd_high(memfd_create(e->name, MFD_CLOEXEC | huge | (e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING)));
 	if (fd < 0 || ftruncate(fd, e->size) < 0)
-		return session_fail(s, -errno, "memfd %s: make", e->name);
+		return session_fail(s, -errno, "memfd %s: make%s", e->name, e->secret ? "; see secretmem.enable of the kernel's command line" : "");
 	r = owner_out(s, &uid, &gid, "memfd %s", e->name);
 	if (r == 0 && fchown(fd, uid, gid) < 0)
 		r = session_fail(s, -errno, "memfd %s: set its owner", e->name);
@@ -166,7 +172,7 @@ static int memfd_restore(struct session *s, struct fd_obj *o)
 	if (fd < 0)
 		return fd;
 	/* an open file of its own, as each entry is */
-	o->fd = fd_reopen(fd, o->task ? (int)e->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK) : O_RDWR);
+	o->fd = shmem_again(fd, o->task ? (int)e->flags & (O_ACCMODE | O_APPEND | O_NONBLOCK) : O_RDWR);
 	if (o->fd < 0)
 		return session_fail(s, o->fd, "memfd 0x%x: open", o->id);
 	if (e->pos && lseek(o->fd, e->pos, SEEK_SET) < 0)

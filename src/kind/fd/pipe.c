@@ -2,9 +2,9 @@
 /*
  * pipe: both ends of anonymous pipes, wherever they are held, and what is in them.
  *
- * Kept:   contents, size, status flags; ends closed by everybody stay closed.
- * Lost:   borders between packets (O_DIRECT pipes are refused).
- * Kernel: fs/pipe.c; contents are copied by tee(2), which takes nothing out.
+ * Kept:   contents, size, status flags, packets (O_DIRECT); ends closed by everybody stay closed.
+ * Lost:   where a packet follows bytes that are none and the kernel would have put it beside them, that it is one.
+ * Kernel: fs/pipe.c; contents are copied by tee(2), which takes nothing out and keeps packets.
  */
 #include "kind/pipe-data.h"
 
@@ -19,15 +19,6 @@ static bool pipe_is(const struct fd_view *v)
 	return S_ISFIFO(v->st.st_mode) && text_starts(v->link, "pipe:[");
 }
 
-static int pipe_preflight(struct session *s, const struct fd_view *v)
-{
-	if (v->flags & O_DIRECT)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is a pipe in packet mode (O_DIRECT), which is not supported yet",
-				    v->task->vpid, v->num);
-	return 0;
-}
-
 static const struct pipe_store pipe_store = {
 	.noun = "pipe",
 	.file = "pipes-data.img",
@@ -40,13 +31,12 @@ static const struct pipe_store pipe_store = {
 static int pipe_dump(struct session *s, const struct fd_view *v)
 {
 	PipeEntry e = PIPE_ENTRY__INIT;
-	int r = pipe_preflight(s, v);
+	int r;
 
 	e.id = v->id;
 	e.flags = v->flags;
 	e.fown = v->fown;
-	if (r == 0)
-		r = pipe_data_dump(s, &pipe_store, v, &e.pipe_id);
+	r = pipe_data_dump(s, &pipe_store, v, &e.pipe_id);
 	return r < 0 ? r : fd_put(s, v, &e.base);
 }
 
@@ -151,5 +141,4 @@ const struct fd_kind fd_kind_pipe = {
 	.restore = pipe_restore,
 	.link = pipe_link,
 	.dump_end = pipe_dump_end,
-	.preflight = pipe_preflight,
 };

@@ -14,11 +14,14 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/covered.h"
 #include "kind/ghost.h"
 #include "kind/mnt-autofs.h"
 #include "kind/mnt-detached.h"
 #include "kind/mqueue.h"
 #include "kind/ns.h"
+#include "kind/psi.h"
+#include "kind/shmem.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -39,7 +42,7 @@ static bool reg_is(const struct fd_view *v)
 		return true; /* only a place, not an end of it */
 	return S_ISREG(v->st.st_mode) ? !text_starts(v->link, "/memfd:") &&
 						!text_starts(v->link, "/dev/zero (deleted)") &&
-						((v->flags & O_PATH) || !mqueue_is(v->fd, &v->st))
+						!shmem_secret(v->fd) && ((v->flags & O_PATH) || !mqueue_is(v->fd, &v->st))
 	       : S_ISDIR(v->st.st_mode) ? true
 	       : S_ISBLK(v->st.st_mode) ? true
 					: S_ISCHR(v->st.st_mode) && major(v->st.st_rdev) == MEM_MAJOR;
@@ -52,6 +55,11 @@ int fd_path_check(struct session *s, const struct fd_view *v)
 			? 0
 			: ghost_check(s, ghost_home(s, v->task, v->fd), &v->st, v->link, v->num, &name);
 
+	if (r == GHOST_COVERED) {
+		own_mem char *mount = covered_mount(v->task, v->fd, v->link);
+
+		return mount ? 0 : ghost_elsewhere(s, v->task, v->num, v->link);
+	}
 	return r < 0 ? r : 0;
 }
 
@@ -76,11 +84,13 @@ static int reg_put(struct session *s, struct task *task, RegFileEntry *e, int fd
 		   const char *link, int num)
 {
 	struct task *home = ghost_home(s, task, fd);
-	own_mem char *name = NULL;
+	own_mem char *name = NULL, *mount = NULL;
 	int how = ghost_check(s, home, st, link, num, &name), r;
 
 	if (how < 0)
 		return how;
+	if (how == GHOST_COVERED && !(e->covered = mount = covered_mount(home, fd, link)))
+		return ghost_elsewhere(s, task, num, link);
 	reg_describe(e, fd, st, name);
 	e->mnt_id = ghost_mount(home, fd);
 	e->has_mnt_id = e->mnt_id > 0;
@@ -99,6 +109,7 @@ static int reg_put_open(struct session *s, const struct fd_view *v, uint32_t id)
 	e.flags = v->flags;
 	e.pos = v->pos;
 	e.fown = v->fown;
+	e.has_pressure = e.pressure = psi_armed(s, v);
 	return reg_put(s, v->task, &e, v->fd, &v->st, v->link, v->num);
 }
 
@@ -245,6 +256,8 @@ static int reg_open_any(struct session *s, uint32_t id, const RegFileEntry *e, s
 	}
 	if (r)
 		return fd_reopen(held, how->flags & ~O_NOFOLLOW);
+	if (e->covered)
+		return covered_open(s, e->covered, e->name, how->flags);
 	fd = fd_high(syscall(SYS_openat2, root, e->name, how, sizeof(*how)));
 	return fd < 0 ? -errno : fd;
 }
@@ -330,6 +343,8 @@ static int reg_restore(struct session *s, struct fd_obj *o)
 		return o->fd;
 	if (device_allowed(s, o) < 0)
 		return s->why_r ? s->why_r : -EPERM;
+	if (e->has_pressure && e->pressure && psi_arm(s, o->fd, e->name) < 0)
+		return s->why_r;
 	if (e->pos != UINT64_MAX && !(e->flags & O_PATH) && e->pos &&
 	    lseek(o->fd, e->pos, SEEK_SET) < 0)
 		return session_fail(s, -errno, "file %s: seek to %llu", e->name,

@@ -2,7 +2,7 @@
 /*
  * tty: pseudo-terminals, both sides; /dev/tty; terminals that the caller passes in from outside.
  *
- * Kept:   index, modes and locked modes, window size, owner and mode of the slave, packet mode, lock and
+ * Kept:   index, devpts, modes and locked modes, window size, owner and mode of the slave, packet mode, lock and
  *         exclusive mode, data waiting on both sides, session and foreground group, sides that were
  *         closed or hung up.
  * Lost:   a pending status byte of packet mode, ^S, which of the NUL bytes waiting in line mode were an
@@ -11,6 +11,7 @@
  * Kernel: drivers/tty/pty.c, n_tty.c, tty_jobctrl.c; "tty-index" in fdinfo; tty_nr and tpgid in
  *         /proc/PID/stat.
  */
+#include "kind/ghost.h"
 #include "kind/tty.h"
 
 #include "base/list.h"
@@ -38,11 +39,21 @@ struct side {
 	WinsizeEntry size;
 	uint32_t cc[2][TTY_CC];
 	int64_t index; /* of a pseudo-terminal, or -1 */
+	dev_t devpts;  /* that it is in; 0: not known */
 	int fd;	       /* ours */
 };
 struct sides {
 	struct side **v;
 	size_t n, max;
+	uint32_t n_others;
+	struct map others; /* devpts besides that of /dev/ptmx: struct devpts */
+};
+
+/* a devpts of which /dev/ptmx does not make terminals */
+struct devpts {
+	uint32_t number; /* 0: none of the tasks' own, or none at all */
+	char *path;
+	uint32_t mnt_id;
 };
 
 static enum what what_of(dev_t dev)
@@ -175,11 +186,7 @@ static int tty_preflight(struct session *s, const struct fd_view *v)
 
 static struct sides *sides(struct session *s)
 {
-	struct map *m = session_map(s, "tty sides");
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(sizeof(struct sides)));
-	return map_get(m, 0);
+	return session_state(s, "tty sides", sizeof(struct sides));
 }
 
 static struct side *side_find(struct session *s, uint32_t id)
@@ -334,15 +341,48 @@ static bool session_of(const struct session *s, int64_t index, dev_t dev, uint32
 	return false;
 }
 
+static dev_t main_devpts(const struct session *s)
+{
+	own_fd int root = openat(s->tree->root->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dev_t dev = 0;
+	own_fd int ptmx = tty_ptmx(root, &dev);
+
+	return ptmx < 0 ? 0 : dev;
+}
+
+/* What is known of that devpts; terminals from outside, whose devpts the tasks do not see, count as of the first. */
+static const struct devpts *devpts_get(struct session *s, const struct fd_view *v, dev_t dev)
+{
+	struct map *others = &sides(s)->others;
+	struct devpts *p = map_get(others, dev);
+
+	if (p)
+		return p;
+	p = xalloc(sizeof(*p));
+	map_put(others, dev, p);
+	if (dev && dev != main_devpts(s))
+		p->path = tty_devpts_path(s, v->task, dev);
+	if (p->path) {
+		p->number = ++sides(s)->n_others;
+		p->mnt_id = ghost_mount(ghost_home(s, v->task, v->fd), v->fd);
+	}
+	return p;
+}
+
 /* The id of what v is a descriptor of; its side is noted when new. */
 static int side_of(struct session *s, const struct fd_view *v, uint32_t *ret_id)
 {
 	enum what what = what_of(v->st.st_rdev);
 	int64_t index = index_of(v);
 	TtyType type = TTY_TYPE__PTY;
-	uint32_t id = tty_pty_id(index, what == MASTER), sid, group;
+	dev_t dev = what == SLAVE ? v->st.st_dev : what == MASTER ? tty_devpts(v) : 0;
+	const struct devpts *pts = devpts_get(s, v, is_external(s, v) ? 0 : dev);
+	uint32_t id = tty_pty_id(index + pts->number * TTY_LINES, what == MASTER), sid, group;
 	struct side *d;
 
+	if (pts->number > TTY_DEVPTS_MAX)
+		return session_fail(s, -ENOTSUP, "task %d: descriptor %d: more than %u devpts file systems have terminals that are open",
+				    v->task->vpid, v->num, TTY_DEVPTS_MAX);
 	if (is_external(s, v)) {
 		type = TTY_TYPE__EXT_TTY;
 		id = EXTERNAL_ID;
@@ -363,6 +403,12 @@ static int side_of(struct session *s, const struct fd_view *v, uint32_t *ret_id)
 				    v->task->vpid, v->num, (int)index);
 	if (!d) {
 		d = side_new(s, v, id, type);
+		d->devpts = dev;
+		if (type == TTY_TYPE__PTY && pts->number) {
+			d->e.devpts = pts->path;
+			d->e.devpts_mnt_id = pts->mnt_id;
+			d->e.has_devpts_mnt_id = pts->mnt_id > 0;
+		}
 		if (type == TTY_TYPE__CTTY)
 			d->e.sid = sid;
 	}
@@ -451,12 +497,12 @@ static int side_data(struct session *s, uint32_t id, int master, int slave, cons
 	raw.iflag = raw.oflag = raw.lflag = 0;
 	raw.cc[5] = raw.cc[6] = 0; /* VTIME, VMIN: never wait */
 	if (ioctl(slave, TTY_SETS, &raw) < 0)
-		return session_fail(s, -errno, "terminal %u: set its modes", id / 2);
+		return session_fail(s, -errno, "terminal %u: set its modes", id / 2 % TTY_LINES);
 	r = drain(id % 2 ? master : slave, &data, &n);
 	back = tty_put(master, slave, id % 2, modes, data, n);
 	if (back < 0)
 		session_warn(s, "terminal %u: some of the %zu bytes that wait in it could not be put back",
-			     id / 2, n);
+			     id / 2 % TTY_LINES, n);
 	return r < 0 ? session_fail(s, r, "terminal %u: read what waits in it", id / 2)
 		     : data_write(s, id, data, n);
 }
@@ -523,7 +569,7 @@ static dev_t slave_dev(struct session *s, const struct side *d)
 	bool master = d->e.type == TTY_TYPE__PTY && d->e.id % 2;
 	const struct side *slave = master ? side_find(s, d->e.id - 1) : d;
 
-	return slave ? slave->e.dev : 0;
+	return slave ? slave->e.dev : d->devpts;
 }
 
 static int tty_dump_end(struct session *s)
@@ -620,7 +666,7 @@ static int tty_link(struct session *s, struct fd_obj *o)
 {
 	const TtyInfoEntry *info = tty_info(s, o->entry->tty->tty_info_id);
 
-	return info && info->type == TTY_TYPE__PTY ? tty_pair_finish(s, info->pty->index) : 0;
+	return info && info->type == TTY_TYPE__PTY ? tty_pair_finish(s, info->id / 2) : 0;
 }
 
 const struct fd_kind fd_kind_tty = {

@@ -194,18 +194,9 @@ struct unix_dumping {
 	struct map by_ino; /* notes */
 };
 
-static void *state(struct session *s, const char *name, size_t n)
-{
-	struct map *m = session_map(s, name);
-
-	if (!map_get(m, 0))
-		map_put(m, 0, xalloc(n));
-	return map_get(m, 0);
-}
-
 static struct unix_dumping *dumping(struct session *s)
 {
-	return state(s, "unix dumping", sizeof(struct unix_dumping));
+	return session_state(s, "unix dumping", sizeof(struct unix_dumping));
 }
 
 static int diag_of(struct session *s, const struct fd_view *v, const struct unix_diag **ret)
@@ -440,7 +431,7 @@ struct unix_restoring {
 
 static struct unix_restoring *restoring(struct session *s)
 {
-	return state(s, "unix restoring", sizeof(struct unix_restoring));
+	return session_state(s, "unix restoring", sizeof(struct unix_restoring));
 }
 
 static bool is_extern(const struct sk *k)

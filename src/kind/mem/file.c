@@ -9,6 +9,7 @@
 #include "kind/fd.h"
 #include "kind/filelock.h"
 #include "kind/mem.h"
+#include "kind/shmem.h"
 
 #include "base/res.h"
 #include "base/text.h"
@@ -16,6 +17,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#define SECRET "/secretmem (deleted)"
 
 static bool file_is(const struct mem_view *v)
 {
@@ -40,12 +43,25 @@ static int file_put(struct session *s, const struct mem_view *v, int fd, const c
 	return fd_put_path(s, v->task, fd, link, &build, ret_id);
 }
 
+/* By a descriptor: no mapping of secret memory leads to another. */
+static int secret_note(struct session *s, const struct mem_view *v, uint32_t *ret_id)
+{
+	struct task *k;
+	struct stat st;
+	int num;
+
+	if (!fd_find(s->tree, v->dev, v->ino, &k, &num, &st))
+		return session_fail(s, -ENOTSUP, "task %d: has secret memory mapped, of which no task has a descriptor any more; try again",
+				    v->task->vpid);
+	return fd_note_held(s, k, num, ret_id);
+}
+
 static int file_dump(struct session *s, const struct mem_view *v)
 {
 	struct map *known = session_map(s, "mapped file");
 	own_mem char *link = NULL;
 	own_fd int fd = -1;
-	bool memfd = text_starts(v->name, "/memfd:");
+	bool secret = text_starts(v->name, SECRET), memfd = secret || text_starts(v->name, "/memfd:");
 	unsigned mode;
 	char path[80];
 	struct stat st;
@@ -66,6 +82,8 @@ static int file_dump(struct session *s, const struct mem_view *v)
 	v->e->status = VMA_REGULAR | (v->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE) |
 		       (memfd ? VMA_MEMFD : 0);
 	v->e->flags |= v->shared ? MAP_SHARED : MAP_PRIVATE;
+	if (secret)
+		v->e->flags &= ~MAP_LOCKED; /* it is by itself, and to lock it fails */
 	v->e->has_fdflags = true;
 	v->e->fdflags = mode;
 	have = (uintptr_t)map_get(known, file_key(v, mode));
@@ -76,11 +94,14 @@ static int file_dump(struct session *s, const struct mem_view *v)
 	r = text_readlink(v->task->proc, path, &link);
 	if (r < 0)
 		return session_fail(s, r, "task %d: name of the mapping %s", v->task->vpid, v->name);
-	fd = fd_high(openat(v->task->proc, path, (memfd ? O_RDWR : O_PATH) | O_CLOEXEC));
-	if (fd < 0)
+	if (!secret)
+		fd = fd_high(openat(v->task->proc, path, (memfd ? O_RDWR : O_PATH) | O_CLOEXEC));
+	if (fd < 0 && memfd && errno == ETXTBSY) /* it is being executed */
+		fd = fd_high(openat(v->task->proc, path, O_RDONLY | O_CLOEXEC));
+	if (fd < 0 && !secret)
 		return session_fail(s, -errno, "task %d: open the mapped file %s", v->task->vpid,
 				    v->name);
-	r = memfd ? fd_note(s, v->task, fd, &id) : file_put(s, v, fd, link, &id);
+	r = secret ? secret_note(s, v, &id) : memfd ? fd_note(s, v->task, fd, &id) : file_put(s, v, fd, link, &id);
 	if (r < 0)
 		return r;
 	map_put(known, file_key(v, mode), (void *)(uintptr_t)id);
@@ -107,7 +128,7 @@ static int file_open(struct session *s, struct task *task, const VmaEntry *e, in
 		if (!o)
 			return -EIO;
 		/* a descriptor of its own with the wanted mode: sealed objects refuse others */
-		fd = fd_reopen(o->fd, flags);
+		fd = shmem_again(o->fd, flags);
 		if (fd < 0)
 			return session_fail(s, fd, "memfd 0x%llx: open it for a mapping",
 					    (unsigned long long)e->shmid);

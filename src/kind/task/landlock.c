@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -57,12 +58,7 @@ struct peers {
 
 static struct peers *peers_of(struct session *s)
 {
-	struct map *m = session_map(s, "landlock");
-	struct peers *p = map_get(m, 0);
-
-	if (!p)
-		map_put(m, 0, p = xalloc(sizeof(*p)));
-	return p;
+	return session_state(s, "landlock", sizeof(struct peers));
 }
 
 /* ---- the usher ---- */
@@ -94,25 +90,26 @@ static int peer_become(int dir, int user)
 	if (user && (syscall(SYS_capget, &h, all) < 0 ||
 		     (all[0].effective = all[0].permitted, syscall(SYS_capset, &h, all)) < 0 || setns(user, CLONE_NEWUSER) < 0))
 		return -errno;
-	if (syscall(SYS_capset, &h, none) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+	if (syscall(SYS_capset, &h, none) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
 		return -errno;
 	return 0;
 }
 
 static void __attribute__((noreturn)) peer_main(struct session *s, int dir, int number)
 {
+	struct pollfd end = { .fd = s->guest->sock }; /* hung up: the supervisor is done, or gone */
 	struct answer a = { .number = number };
 	int user;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* forgotten when credentials change */
 	user = other_user_ns(dir);
 	a.vpid = user < 0 || peer_become(dir, user) < 0 ? -1 : getpid();
 	send(s->guest->sock, &a, sizeof(a), MSG_NOSIGNAL);
-	for (;;)
-		pause();
+	while (poll(&end, 1, -1) < 0 && errno == EINTR)
+		;
+	_exit(0);
 }
 
-static pid_t peer_fork(struct session *s, int dir, int number)
+static void peer_fork(struct session *s, int dir, int number)
 {
 	own_fd int pidns = openat(dir, "ns/pid", O_RDONLY | O_CLOEXEC);
 	struct answer a = { .number = number, .vpid = -1 };
@@ -124,26 +121,22 @@ static pid_t peer_fork(struct session *s, int dir, int number)
 		peer_main(s, dir, number);
 	if (pid < 0)
 		send(s->guest->sock, &a, sizeof(a), MSG_NOSIGNAL);
-	return pid;
 }
 
-/* Runs as the guest: forks peers until the supervisor is done, and ends them: an orphan would fall to the tasks' first. */
+/*
+ * Runs as the guest: forks peers until the supervisor is done, or gone, and waits for them, also then: orphans would fall
+ * to the tasks' first.
+ */
 static int usher_main(struct session *s, void *arg)
 {
-	struct map pids = { 0 };
 	int number, dir;
 
 	(void)arg;
+	prctl(PR_SET_PDEATHSIG, 0);
 	while ((dir = guest_take_fd(s, s->guest, &number)) >= 0) {
-		pid_t pid = peer_fork(s, dir, number);
-
+		peer_fork(s, dir, number);
 		fd_close(dir);
-		if (pid > 0)
-			map_put(&pids, pid, s);
 	}
-	for (size_t i = 0; i < pids.max; i++)
-		if (pids.rows[i].value)
-			kill((pid_t)pids.rows[i].key, SIGKILL);
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
 	return 0;

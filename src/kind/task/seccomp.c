@@ -128,13 +128,8 @@ static int seccomp_note(struct session *s, struct thread *t)
 /* In the image a chain stands newest first; prev leads from one to the next newer. */
 static void chain_put(struct session *s, struct chain *c)
 {
-	struct map *m = session_map(s, "seccomp image");
-	struct rows *all = map_get(m, 0);
+	struct rows *all = session_state(s, "seccomp image", sizeof(*all));
 
-	if (!all) {
-		all = xalloc(sizeof(*all));
-		map_put(m, 0, all);
-	}
 	for (size_t i = c->n; i-- > 0;) {
 		*vec_add(all) = &c->v[i];
 		all->prev = xgrow(all->prev, all->n * sizeof(*all->prev));
