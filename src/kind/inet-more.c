@@ -4,9 +4,9 @@
  *
  * Kept:   IP options, headers of IPv6 that go with every packet, memberships in multicast groups with the
  *         senders they are limited to, MD5 keys of TCP.
- * Lost:   memberships in anycast groups, IPV6_PKTINFO as an option, flow labels (the option to send them is
- *         kept), IPsec policies, MD5 keys of a socket that is neither connected nor listens: the kernel
- *         shows none of them.
+ * Lost:   memberships in anycast groups, flow labels (the option to send them is kept), IPsec policies, MD5 keys of a
+ *         socket that is neither connected nor listens: the kernel shows none of them. IPV6_PKTINFO as an option,
+ *         which it does not show of UDP.
  * Kernel: no list of a socket's groups; but it answers MCAST_MSFILTER for those that it is in, and
  *         /proc/net/igmp, igmp6 tell all that there are. Keys: sock_diag (INET_DIAG_MD5SIG).
  */

@@ -2,13 +2,16 @@
 /*
  * netlink: sockets that talk to the kernel (AF_NETLINK).
  *
- * Kept:   protocol, port id, groups, destination, options. A port id that is taken at restore is replaced.
- * Lost:   messages that wait to be read: such sockets are refused. Dumps in progress in the kernel.
+ * Kept:   protocol, port id, groups, destination, options. A port id that is taken at restore is replaced: reported.
+ * Lost:   messages that wait to be read: such sockets are refused. Dumps in progress in the kernel. Queues and logs of
+ *         netfilter that a socket has bound itself to (NFQUEUE, NFLOG): reported. What else the kernel keeps of who
+ *         asked it, such as listeners of the process connector. SOCK_DGRAM, which is the same as SOCK_RAW.
  * Kernel: netlink(7), NETLINK_LIST_MEMBERSHIPS (Linux 4.2).
  */
 #include "kind/fd.h"
 
 #include "base/res.h"
+#include "base/text.h"
 #include "images/sk-netlink.pb-c.h"
 #include "kind/ns.h"
 #include "kind/sock-opts.h"
@@ -72,6 +75,25 @@ static void note_groups(NetlinkSkEntry *e, int fd, uint32_t first, uint32_t word
 	e->more_groups = words + 1;
 }
 
+/* "QUEUE PORTID ..." or "GROUP PORTID ...": packets are handed to whoever has said so once. */
+static void note_bound(struct session *s, const struct fd_view *v, uint32_t portid)
+{
+	static const char *const files[] = { "nfnetlink_queue", "nfnetlink_log" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		own_mem char *path = xprintf("net/netfilter/%s", files[i]), *text = NULL;
+		char *save = NULL;
+		unsigned number, who;
+
+		if (text_read(v->task->proc, path, &text, NULL) < 0)
+			continue;
+		for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+			if (sscanf(l, "%u %u", &number, &who) == 2 && who == portid)
+				session_warn(s, "task %d: descriptor %d gets what netfilter hands to number %u (/proc/%s); it must ask again after a restore",
+					     v->task->vpid, v->num, number, path);
+	}
+}
+
 static int netlink_dump(struct session *s, const struct fd_view *v)
 {
 	NetlinkSkEntry e = NETLINK_SK_ENTRY__INIT;
@@ -104,6 +126,8 @@ static int netlink_dump(struct session *s, const struct fd_view *v)
 		if (sol_opt(v->fd, SOL_NETLINK, options[i]) > 0)
 			e.options |= 1U << options[i];
 	e.has_options = e.options != 0;
+	if (e.protocol == NETLINK_NETFILTER && e.portid)
+		note_bound(s, v, e.portid);
 	if (r == 0)
 		r = fd_put(s, v, &e.base);
 	sock_opts_free(&o);
@@ -134,7 +158,7 @@ static int bind_it(struct session *s, int fd, const NetlinkSkEntry *e)
 		return 0;
 	a.nl_pid = 0; /* somebody has that number: any other does */
 	if (errno == EADDRINUSE && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-		session_info(s, "netlink socket 0x%x: port id %u is taken; it has another one", e->id,
+		session_warn(s, "netlink socket 0x%x: port id %u is taken; it has another one", e->id,
 			     e->portid);
 		return 0;
 	}

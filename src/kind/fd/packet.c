@@ -25,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#define FANOUT_TYPE(v) ((unsigned)(v) >> 16 & 0xff)
 #define MCLIST_MAX 1024 /* memberships of one socket we take */
 
 /* what the kernel says of one socket */
@@ -47,22 +48,30 @@ static bool packet_is(const struct fd_view *v)
 	       getsockopt(v->fd, SOL_SOCKET, SO_DOMAIN, &family, &n) == 0 && family == AF_PACKET;
 }
 
+static PacketMclist *membership(const struct packet_diag_mclist *d)
+{
+	PacketMclist *m = xalloc(sizeof(*m));
+
+	packet_mclist__init(m);
+	m->index = d->pdmc_index;
+	m->type = d->pdmc_type;
+	m->addr.len = d->pdmc_alen <= sizeof(d->pdmc_addr) ? d->pdmc_alen : 0;
+	m->addr.data = xmemdup(d->pdmc_addr, m->addr.len);
+	return m;
+}
+
+/* One that was joined several times is left as often: it stands there as often. */
 static void note_mclist(PacketSockEntry *e, const struct nlattr *a)
 {
 	size_t n = a ? mnl_attr_get_payload_len(a) / sizeof(struct packet_diag_mclist) : 0;
 	const char *at = a ? mnl_attr_get_payload(a) : NULL;
+	struct packet_diag_mclist d;
 
-	e->mclist = n ? xalloc(n * sizeof(*e->mclist)) : NULL;
-	for (; e->n_mclist < n; e->n_mclist++) {
-		PacketMclist *m = e->mclist[e->n_mclist] = xalloc(sizeof(*m));
-		struct packet_diag_mclist d;
-
-		memcpy(&d, at + e->n_mclist * sizeof(d), sizeof(d));
-		packet_mclist__init(m);
-		m->index = d.pdmc_index;
-		m->type = d.pdmc_type;
-		m->addr.len = d.pdmc_alen <= sizeof(d.pdmc_addr) ? d.pdmc_alen : 0;
-		m->addr.data = xmemdup(d.pdmc_addr, m->addr.len);
+	e->mclist = n ? xalloc(MCLIST_MAX * sizeof(*e->mclist)) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&d, at + i * sizeof(d), sizeof(d));
+		for (uint32_t k = 0; k < d.pdmc_count && e->n_mclist < MCLIST_MAX; k++)
+			e->mclist[e->n_mclist++] = membership(&d);
 	}
 }
 
@@ -176,6 +185,9 @@ static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEnt
 	if (e->has_fanout && getsockopt(v->fd, SOL_PACKET, PACKET_FANOUT, &fanout, &n) < 0)
 		return session_fail(s, -errno, "packet socket 0x%x: read its fanout group", v->id);
 	e->fanout = (uint32_t)fanout;
+	if (e->has_fanout && (FANOUT_TYPE(fanout) == PACKET_FANOUT_CBPF || FANOUT_TYPE(fanout) == PACKET_FANOUT_EBPF))
+		session_warn(s, "packet socket 0x%x: the program that spreads packets over its fanout group is not kept; whoever set it (PACKET_FANOUT_DATA) must do so again",
+			     v->id);
 	note_more(v->fd, e);
 	e->type = (uint32_t)type;
 	e->id = v->id;
