@@ -73,6 +73,8 @@ int flow_preflight(struct session *s)
 		r = r < 0 ? r : more;
 		more = cgroup_preflight(s);
 		r = r < 0 ? r : more;
+		more = cgroup_frozen_preflight(s, &tree);
+		r = r < 0 ? r : more;
 	}
 	ns_preflight_end(s);
 	s->tree = NULL;

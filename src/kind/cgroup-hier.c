@@ -219,7 +219,7 @@ static int mounts_of(struct session *s, struct mnt_list **ret)
 	return r < 0 ? session_fail(s, r, "read our own mounts") : mnt_parse(s, text, *ret);
 }
 
-static int hier_mounted(struct session *s, struct hier *h)
+int hier_mounted(struct session *s, struct hier *h)
 {
 	struct mnt_list *l;
 	int r = mounts_of(s, &l);

@@ -22,6 +22,8 @@ struct hiers {
 int hiers_parse(struct session *s, const char *text, struct hiers *ret);
 void hiers_free(struct hiers *h);
 struct hier *hiers_find(const struct hiers *h, const char *name);
+/** hier_mounted - its directory, if it is mounted from its root on; else h->fd stays -1 */
+int hier_mounted(struct session *s, struct hier *h);
 /** hier_open - the directory of a hierarchy's root; by its mount, or by one of our own; -errno said */
 int hier_open(struct session *s, struct hier *h);
 /** hier_dir - name of a hierarchy's directory, as hosts and --cgroup-yard have it */

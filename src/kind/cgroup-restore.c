@@ -335,12 +335,26 @@ static int path_make(struct session *s, struct hier *h, const char *path)
 	return r;
 }
 
+/* What is so before anybody sets it: that it cannot be set is nothing to tell. */
+static bool unlimited(const char *value)
+{
+	static const char *const none[] = { "", "max", "0", "100", "default 100", "9223372036854771712" /* no limit */ };
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		if (!strcmp(value, none[i]))
+			return true;
+	return false;
+}
+
 static void value_write(struct session *s, const struct cg_dir *d, const char *name, const char *value)
 {
 	own_mem char *path = xprintf("%s%s%s", d->path, *d->path ? "/" : "", name);
 	int r = text_write(d->h->fd, path, value);
 
-	if (r < 0 && r != -ENOENT)
+	if (r == -ENOENT && !*d->h->name && !unlimited(value))
+		session_warn(s, "cgroup %s: %s is not set to %.60s: this kernel has it not, or the cgroup above does not give it (cgroup.subtree_control)",
+			     d->path, name, value);
+	else if (r < 0 && r != -ENOENT)
 		session_warn(s, "cgroup %s: set %s to %.60s: %s", d->path, name, value, strerror(-r));
 }
 
@@ -385,6 +399,30 @@ static void subtree_write(struct session *s, const struct cg_dir *d, const char 
 		if (text_write(d->h->fd, path, plus) < 0)
 			session_warn(s, "cgroup %s: controller %.30s cannot be given to its children",
 				     d->path, w);
+	}
+}
+
+/*
+ * Directories above the container's, which no image describes, give it the controllers that it had, where we made
+ * them: those of others are left alone.
+ */
+static void controllers_above(struct session *s, const struct cg_dir *d)
+{
+	struct cg_restore *c = state(s);
+
+	for (size_t i = 0; d->e && i < d->e->n_properties; i++) {
+		const char *name = d->e->properties[i]->name;
+		own_mem char *file = xprintf("%s/%s", d->path, name), *one = xprintf("%.*s", (int)strcspn(name, "."), name);
+
+		if (!strcmp(one, "cgroup") || faccessat(d->h->fd, file, F_OK, 0) == 0)
+			continue;
+		for (size_t k = 0; k < c->dirs.n; k++) {
+			const struct cg_dir *up = &c->dirs.v[k];
+			size_t n = strlen(up->path);
+
+			if (up->h == d->h && up->made && !up->e && !strncmp(up->path, d->path, n) && d->path[n] == '/')
+				subtree_write(s, up, one);
+		}
 	}
 }
 
@@ -628,9 +666,14 @@ int cgroup_place(struct session *s, struct tree *tree)
 		for (unsigned t = 1; r == 0 && t < k->n_threads; t++)
 			r = place(s, tree->root, &k->threads[t], lead);
 	}
-	for (size_t i = 0; r == 0 && i < c->dirs.n; i++)
-		if (props_wanted(c, &c->dirs.v[i]))
-			dir_props(s, &c->dirs.v[i], PROP_LATE);
+	for (size_t i = 0; r == 0 && i < c->dirs.n; i++) {
+		const struct cg_dir *d = &c->dirs.v[i];
+
+		if (d->made && !*d->h->name)
+			controllers_above(s, d);
+		if (props_wanted(c, d))
+			dir_props(s, d, PROP_LATE);
+	}
 	return r;
 }
 

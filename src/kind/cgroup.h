@@ -10,6 +10,8 @@
 
 /** cgroup_preflight - is what the caller says about limits right? */
 int cgroup_preflight(struct session *s);
+/** cgroup_frozen_preflight - is somebody frozen who would not be thawed? */
+int cgroup_frozen_preflight(struct session *s, const struct tree *tree);
 /** cgroup_note - dump: the sets of all threads; directories and limits of those that are not ours */
 int cgroup_note(struct session *s, struct tree *tree);
 /** cgroup_set - dump: number of the set of a thread; 1 is the dumper's own */

@@ -183,3 +183,52 @@ time.sleep(1000)' </dev/null >/dev/null 2>&1 3>&- &
 	grep -qx "$PID" "$TOP_pids/moved/cgroup.procs"
 	[ "$(cat "$TOP_pids/moved/pids.max")" = 50 ]
 }
+
+@test "version 2: a limit whose directories are all gone; what the host does not give is reported" {
+	local v2 max=hugetlb.2MB.max
+	v2=$(awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
+	grep -qw hugetlb "${v2:-/none}/cgroup.subtree_control" || skip "this kernel has no limits of version 2 to give"
+	mkdir "$v2/$G" "$v2/$G/a" "$v2/$G/a/b"
+	DIRS="$v2/$G $v2/$G/a $v2/$G/a/b"
+	echo +hugetlb >"$v2/$G/cgroup.subtree_control"
+	echo +hugetlb >"$v2/$G/a/cgroup.subtree_control"
+	family :
+	echo "$PID" >"$v2/$G/a/b/cgroup.procs"
+	echo "$CHILD" >"$v2/$G/a/b/cgroup.procs"
+	echo 4194304 >"$v2/$G/a/b/$max"
+	again
+	[ "$(cat "$v2/$G/a/b/$max")" = 4194304 ]
+	kill -9 "$PID" "$CHILD"
+	until_true gone "$PID"
+	until_true gone "$CHILD"
+	clear_dirs
+	mkdir "$v2/$G" "$v2/$G/a"
+	run restore -j
+	[ "$status" -eq 0 ]
+	[ ! -e "$v2/$G/a/b/$max" ]
+	[[ $output = *"$max is not set to 4194304"* ]]
+}
+
+@test "frozen in a directory of their own: refused, and left as they are" {
+	local f=$(hierarchy freezer) v2
+	v2=$(awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
+	[ -n "$f$v2" ] || skip "this kernel has no freezer"
+	family :
+	for f in ${f:+"$f freezer.state FROZEN THAWED"} ${v2:+"$v2 cgroup.freeze 1 0"}; do
+		set -- $f
+		mkdir "$1/$G" "$1/$G/a"
+		DIRS="$DIRS $1/$G $1/$G/a"
+		echo "$CHILD" >"$1/$G/a/cgroup.procs"
+		state_is() { [ "$(cat "$2")" = "$1" ]; }
+		echo "$3" >"$1/$G/a/$2"
+		until_true state_is "$3" "$1/$G/a/$2"
+		run dump -j
+		[ "$status" -ne 0 ] || { echo "$4" >"$1/$G/a/$2"; false; }
+		[[ $output = *"is frozen, with its cgroup /$G/a"* ]] || { echo "$4" >"$1/$G/a/$2"; false; }
+		state_is "$3" "$1/$G/a/$2"
+		echo "$4" >"$1/$G/a/$2"
+	done
+	until_true state_is "$4" "$1/$G/a/$2"
+	again
+	grep -qx "$CHILD" "$1/$G/a/cgroup.procs"
+}
