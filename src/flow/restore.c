@@ -310,6 +310,8 @@ static int flow_release(struct session *s)
 	if (r == 0)
 		r = task_restore_stage(s, s->tree, STAGE_SLEEP);
 	if (r == 0)
+		r = warden_ready(s);
+	if (r == 0) /* as late as can be: what a peer hears from now on, a restore that is killed would take back */
 		r = inet_tcp_unlock(s);
 	if (r == 0)
 		r = warden_release(s, s->opts->leave_stopped ? TRACE_STOP : TRACE_RUN);

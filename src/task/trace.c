@@ -591,7 +591,7 @@ static void check_sleep(struct tracee *t)
 		arch_end_call(&t->regs);
 }
 
-static int release_prepare(struct trace_table *tt)
+int trace_ready(struct trace_table *tt)
 {
 	int r = 0;
 
@@ -615,10 +615,6 @@ static int release_prepare(struct trace_table *tt)
 
 int trace_release(struct trace_table *tt, enum trace_how how)
 {
-	int r = release_prepare(tt);
-
-	if (r < 0)
-		return r;
 	for (uint32_t i = 0; i < tt->n; i++) {
 		struct tracee *t = &tt->t[i];
 		int sig = t->stop_signo ? t->stop_signo : how == TRACE_STOP ? SIGSTOP : 0;

@@ -65,10 +65,9 @@ int trace_recover(struct trace_table *tt);
 int trace_kill(struct trace_table *tt);
 /** trace_seize - restore: seize the threads that are TRACEE_NONE; they die with the tracer */
 int trace_seize(struct trace_table *tt);
-/**
- * trace_release - restore: stop all agents, load registers and masks from the table, unmap the
- * areas and let go; the root's process comes last
- */
+/** trace_ready - restore: stop all agents, load registers and masks from the table, unmap the areas */
+int trace_ready(struct trace_table *tt);
+/** trace_release - restore, all are ready: let go; the root's process comes last */
 int trace_release(struct trace_table *tt, enum trace_how how);
 
 #endif

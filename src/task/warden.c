@@ -24,6 +24,7 @@ enum warden_cmd {
 	W_PUMP,
 	W_FINISH,
 	W_SEIZE,
+	W_READY,
 	W_RELEASE,
 	W_PTRACE,
 	W_UNDO_FILE,
@@ -85,6 +86,8 @@ static long warden_do(struct trace_table *tt, const struct warden_msg *m)
 		return m->a == TRACE_KILL ? trace_kill(tt) : trace_cure(tt, m->a);
 	case W_SEIZE:
 		return trace_seize(tt);
+	case W_READY:
+		return trace_ready(tt);
 	case W_RELEASE:
 		return trace_release(tt, m->a);
 	case W_PTRACE: {
@@ -391,6 +394,11 @@ struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid)
 int warden_seize(struct session *s)
 {
 	return warden_simple(s, W_SEIZE, 0);
+}
+
+int warden_ready(struct session *s)
+{
+	return warden_simple(s, W_READY, 0);
 }
 
 int warden_release(struct session *s, enum trace_how how)

@@ -45,6 +45,8 @@ void *warden_scratch(struct session *s);
 /** warden_tracee - a new row of the table, for a thread of ours; then warden_seize() all new ones */
 struct tracee *warden_tracee(struct session *s, pid_t tid, pid_t tgid);
 int warden_seize(struct session *s);
+/** warden_ready - all threads are stopped where their program goes on; nothing but warden_release() is left to do */
+int warden_ready(struct session *s);
 int warden_release(struct session *s, enum trace_how how);
 /** warden_disown - what was released is not wanted after all: warden_end() ends it, as our death would */
 void warden_disown(struct session *s);

@@ -161,61 +161,18 @@ while True:
 	verify
 }
 
-# Connections live some moments before the tasks do. The warden is held up, so that only it could see to them.
+# connections live a moment before the tasks do
 @test "kill -9 of a restore whose connections live already, but no task does: the peer is not told" {
 	echo_server
 	start "$(cat "$IMG/port")"
 	dump --tcp-established
 	until_true gone "$PID"
-	cat >"$IMG/hold" <<'X'
-#!/bin/sh
-[ "$CRTOOLS_SCRIPT_ACTION" = pre-resume ] || exit 0
-pgrep -P "$PPID" -x stasis-warden >"$0.warden.new"
-kill -STOP "$(cat "$0.warden.new")"
-mv "$0.warden.new" "$0.warden"
-X
-	chmod +x "$IMG/hold"
-	restore_exec --tcp-established --action-script "$IMG/hold" >/dev/null 2>&1 3>&- &
-	d=$!
-	until_true test -e "$IMG/hold.warden"
-	tries=0
-	until_true lives_or_again "$(cat "$IMG/port")"
-	kill -9 "$d"
-	wait "$d" || true
-	kill -CONT "$(cat "$IMG/hold.warden")"
+	"$BUILD/tests/kit/cut" "$BUILD/stasis" restore -D "$IMG/img" -d --tcp-established
 	until_true settled
 	until_true gone "$PID"
 	[ ! -e "$IMG/port.end" ]
 	restore --tcp-established
 	verify
-}
-
-# the supervisor may have asked the warden how slow tasks do: that is answered
-lives_or_again() {
-	local warden
-	! lives "$1" || return 0
-	warden=$(cat "$IMG/hold.warden")
-	[ "$((++tries % 20))" -ne 0 ] || { kill -CONT "$warden"; read -rt 0.01 <> <(:) || true; kill -STOP "$warden"; }
-	return 1
-}
-
-# lives PORT: the task's connection to there is out of repair mode
-lives() {
-	python3 -c '
-import ctypes, os, socket, sys
-task = os.pidfd_open(int(sys.argv[1]))
-for n in os.listdir("/proc/%s/fd" % sys.argv[1]):
-    fd = ctypes.CDLL(None).syscall(438, task, int(n), 0)  # pidfd_getfd
-    if not os.readlink("/proc/self/fd/%d" % fd).startswith("socket:"):
-        continue
-    s = socket.socket(fileno=fd)
-    try:
-        there = s.getpeername()[1]
-    except OSError:
-        continue
-    if there == int(sys.argv[2]):
-        sys.exit(s.getsockopt(socket.IPPROTO_TCP, 19))  # TCP_REPAIR
-sys.exit(1)' "$PID" "$1" 2>/dev/null
 }
 
 @test "kill -9 of a restore whose tasks run already, but which has not answered: the peer is not told" {
