@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
+#include "kind/apparmor.h"
 #include "kind/bpf-prog.h"
 #include "kind/cgroup.h"
 #include "kind/cpuinfo.h"
@@ -197,6 +198,8 @@ static int flow_images(struct session *s)
 		r = cgroup_dump(s);
 	if (r == 0)
 		r = bpf_prog_dump_end(s);
+	if (r == 0)
+		r = apparmor_dump(s);
 	if (r == 0 && s->opts->has_cpu_cap)
 		r = cpuinfo_dump(s);
 	if (r == 0)

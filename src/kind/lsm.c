@@ -5,7 +5,8 @@
  * Kept:   of every thread its AppArmor profile or SELinux context; the context of mounts that have one for all files
  *         (context=).
  * Lost:   labels of sockets, what files and sockets made later are labelled with (attr/fscreate, attr/sockcreate);
- *         AppArmor's profiles themselves, which the host of the restore has to have loaded.
+ *         AppArmor's profiles themselves, which the host of the restore has to have loaded; those of namespaces:
+ *         apparmor.c.
  * Kernel: lsm_list_modules(2); /proc/PID/attr/current, which only the thread itself can write. SELinux lets a
  *         process of several threads change its context to a bounded one only.
  */
@@ -13,6 +14,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/apparmor.h"
 #include "task/lend.h"
 
 #include <fcntl.h>
@@ -69,8 +71,11 @@ int lsm_dump(struct session *s, const struct thread *t, CredsEntry *e)
 	own_mem char *path = xprintf("/proc/%d/task/%d/attr/current", t->task->pid, t->tid);
 	own_mem char *label = lsm_here() == LSMTYPE__NO_LSM ? NULL : label_read(path);
 
-	if (label && strcmp(label, "unconfined"))
-		e->lsm_profile = take_mem(label);
+	if (!label || !strcmp(label, "unconfined"))
+		return 0;
+	if (lsm_here() == LSMTYPE__APPARMOR)
+		apparmor_note(s, label);
+	e->lsm_profile = take_mem(label);
 	return 0;
 }
 
@@ -144,7 +149,9 @@ int lsm_restore(struct session *s, struct thread *t, struct batch *b, const Cred
 		return session_fail(s, -EBADMSG, "thread %d: its label is too long", t->vtid);
 	if (dir < 0)
 		return session_fail(s, -errno, "thread %d: %s", t->vtid, path);
-	r = batch_run(b);
+	r = apparmor ? apparmor_restore(s) : 0;
+	if (r == 0)
+		r = batch_run(b);
 	if (r == 0)
 		r = lend_fd(s, t, dir, &num);
 	batch_clear(b);
