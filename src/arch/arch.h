@@ -51,9 +51,9 @@ void arch_again(struct user_regs_struct *r);
 /** arch_save_exit - change saved registers: the thread makes exit(code) with the instruction at insn */
 void arch_save_exit(ThreadInfoX86 *ti, uint64_t insn, int code);
 void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r);
-/** arch_save_xstate - floating point state; 1: some of it has no place and is in use */
-int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);
-/** arch_load_xstate - for PTRACE_SETREGSET; bytes used, or -EINVAL */
+/** arch_save_xstate - floating point state. Return: what is in use and has no place in images, a bit a component */
+uint64_t arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n);
+/** arch_load_xstate - for PTRACE_SETREGSET; bytes used, -EINVAL, or -ENODEV: this machine lacks what is in use */
 int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max);
 
 /**

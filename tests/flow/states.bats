@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: task/seccomp task/creds task/prctl task/cpu task/dispatch task/numa task/keys task/sched task/pdeathsig task/altstack task/dumpable fd/memfd fd/nsfile mem-numa mem/anon mem/file
+# Shows: task/regs task/seccomp task/creds task/prctl task/cpu task/dispatch task/numa task/keys task/sched task/pdeathsig task/altstack task/dumpable fd/memfd fd/nsfile mem-numa mem/anon mem/file
 # What prctl(2) and its like set for threads, processes and memory.
 load ../kit/kind
 
@@ -12,6 +12,21 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 
 @test "dispatch of system calls, MDWE, merging, I/O flusher, speculation, TSC, memory errors, slack, subreaper, signal at the parent's death, membarrier, memory policy, personality, session keyring" {
 	keeps states all
+}
+@test "vector registers, as wide as this processor has them, and how it rounds" { keeps vector all; }
+@test "registers that this processor has not are refused, and nothing is left" {
+	start_kind vector all
+	dump
+	until_true gone "$PID"
+	# MPX, which Linux enables no more
+	edit_image "$IMG/img/core-$PID.img" '
+x = e[0]["thread_info"]["fpregs"]["xsave"]
+x["xstate_bv"] = "0x%x" % (int(str(x["xstate_bv"]), 0) | 8)
+x["bndreg_state"] = ["0x1"] * 8'
+	run restore
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"registers (AVX, AVX-512 ...) that this processor has not"* ]] || { echo "$output" >&2; return 1; }
+	gone "$PID"
 }
 @test "protection keys: of memory, in registers, allocated or not" { keeps states pkeys; }
 @test "memory policy of a mapping" { keeps states mbind; }

@@ -10,10 +10,7 @@
 
 #define XSAVE_HDR 512 /* xstate_bv; the legacy area stands before it */
 #define XSAVE_EXT 576
-#define XF_YMM 2
-#define YMM_SIZE 256
-#define XF_PKRU 9
-#define PKRU_SIZE 8
+#define XF_LEGACY 3ULL /* x87 and SSE, in the legacy area */
 
 /* kernel-internal return values of an interrupted call */
 enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516 };
@@ -180,23 +177,70 @@ void arch_load_regs(const ThreadInfoX86 *ti, struct user_regs_struct *r)
 	r->ss = 0x2b;
 }
 
-/* Where a component of that size stands in this machine's area; false: it has none. */
-static bool xstate_place(unsigned component, unsigned want, size_t n, unsigned *off)
-{
-	unsigned size, offset, c, d;
+/* the components that images have lists for, in 4 or 8 bytes an element */
+static const struct component {
+	unsigned number, size, width;
+	size_t n, list; /* offsets in UserX86XsaveEntry */
+} components[] = {
+#define COMPONENT(number, size, width, field) \
+	{ number, size, width, offsetof(UserX86XsaveEntry, n_##field), offsetof(UserX86XsaveEntry, field) }
+	COMPONENT(2, 256, 4, ymmh_space), COMPONENT(3, 64, 8, bndreg_state), COMPONENT(4, 64, 8, bndcsr_state),
+	COMPONENT(5, 64, 8, opmask_reg),  COMPONENT(6, 512, 8, zmm_upper),   COMPONENT(7, 1024, 8, hi16_zmm),
+	COMPONENT(9, 8, 4, pkru),
+#undef COMPONENT
+};
 
-	if (!__get_cpuid_count(0xd, component, &size, &offset, &c, &d) || size != want)
+/* The components that the kernel has enabled; only asked where there is an XSAVE area. */
+static uint64_t xcr0(void)
+{
+	uint32_t low, high;
+
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (uint64_t)high << 32 | low;
+}
+
+/* Where a component stands in this machine's area; false: it has none. */
+static bool xstate_place(const struct component *c, size_t n, unsigned *off)
+{
+	unsigned size, offset, x, y;
+
+	if (!(xcr0() >> c->number & 1) || !__get_cpuid_count(0xd, c->number, &size, &offset, &x, &y) || size != c->size)
 		return false;
 	*off = offset;
 	return offset + size <= n;
 }
 
-int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n)
+static void component_save(const struct component *c, UserX86XsaveEntry *e, const unsigned char *x, size_t n)
+{
+	unsigned off;
+
+	if (!xstate_place(c, n, &off))
+		return;
+	*(size_t *)((char *)e + c->n) = c->size / c->width;
+	*(void **)((char *)e + c->list) = xmemdup(x + off, c->size);
+}
+
+/* 1: loaded, 0: it is as after a start */
+static int component_load(const struct component *c, const UserX86XsaveEntry *e, unsigned char *x, size_t n)
+{
+	size_t count = *(const size_t *)((const char *)e + c->n);
+	unsigned off;
+
+	if (!(e->xstate_bv >> c->number & 1) || !count)
+		return 0;
+	if (count != c->size / c->width)
+		return -EINVAL;
+	if (!xstate_place(c, n, &off))
+		return -ENODEV;
+	memcpy(x + off, *(void *const *)((const char *)e + c->list), c->size);
+	return 1;
+}
+
+uint64_t arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n)
 {
 	const unsigned char *x = xstate;
 	UserX86FpregsEntry *f = xalloc(sizeof(*f));
-	uint64_t bv = 0;
-	unsigned off;
+	uint64_t bv = 0, kept = XF_LEGACY;
 
 	user_x86_fpregs_entry__init(f);
 	ti->fpregs = f;
@@ -217,24 +261,20 @@ int arch_save_xstate(ThreadInfoX86 *ti, const void *xstate, size_t n)
 	memcpy(&bv, x + XSAVE_HDR, 8);
 	f->xsave = xalloc(sizeof(*f->xsave));
 	user_x86_xsave_entry__init(f->xsave);
-	f->xsave->xstate_bv = bv & (7 | 1 << XF_PKRU);
-	if (xstate_place(XF_YMM, YMM_SIZE, n, &off)) {
-		f->xsave->n_ymmh_space = 64;
-		f->xsave->ymmh_space = xmemdup(x + off, YMM_SIZE);
+	for (size_t i = 0; i < ARRAY_SIZE(components); i++) {
+		component_save(&components[i], f->xsave, x, n);
+		kept |= 1ULL << components[i].number;
 	}
-	if (xstate_place(XF_PKRU, PKRU_SIZE, n, &off)) {
-		f->xsave->n_pkru = 2;
-		f->xsave->pkru = xmemdup(x + off, PKRU_SIZE);
-	}
-	return bv & ~(uint64_t)(7 | 1 << XF_PKRU) ? 1 : 0;
+	f->xsave->xstate_bv = bv & kept;
+	return bv & ~kept;
 }
 
 int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max)
 {
 	const UserX86FpregsEntry *f = ti->fpregs;
 	unsigned char *x = xstate;
-	unsigned a = 0, size = 0, c, d, off;
-	uint64_t bv = 3;
+	unsigned a = 0, size = 0, c, d;
+	uint64_t bv = XF_LEGACY;
 
 	if (!f)
 		return 0;
@@ -254,17 +294,12 @@ int arch_load_xstate(const ThreadInfoX86 *ti, void *xstate, size_t max)
 	memcpy(x + 28, &f->mxcsr_mask, 4);
 	memcpy(x + 32, f->st_space, 128);
 	memcpy(x + 160, f->xmm_space, 256);
-	if (f->xsave && (f->xsave->xstate_bv & 1 << XF_YMM) && f->xsave->n_ymmh_space) {
-		if (f->xsave->n_ymmh_space != 64 || !xstate_place(XF_YMM, YMM_SIZE, size, &off))
-			return -EINVAL;
-		memcpy(x + off, f->xsave->ymmh_space, YMM_SIZE);
-		bv |= 1 << XF_YMM;
-	}
-	if (f->xsave && (f->xsave->xstate_bv & 1 << XF_PKRU) && f->xsave->n_pkru) {
-		if (f->xsave->n_pkru != 2 || !xstate_place(XF_PKRU, PKRU_SIZE, size, &off))
-			return -EINVAL;
-		memcpy(x + off, f->xsave->pkru, PKRU_SIZE);
-		bv |= 1 << XF_PKRU;
+	for (size_t i = 0; f->xsave && i < ARRAY_SIZE(components); i++) {
+		int r = component_load(&components[i], f->xsave, x, size);
+
+		if (r < 0)
+			return r;
+		bv |= (uint64_t)r << components[i].number;
 	}
 	memcpy(x + XSAVE_HDR, &bv, 8);
 	return size;

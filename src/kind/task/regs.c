@@ -2,8 +2,8 @@
 /*
  * regs: general and floating point registers, and the signal mask.
  *
- * Kept:   all general registers, x87, SSE, AVX and PKRU state, fs and gs base, the blocked signals.
- * Lost:   AVX-512 and AMX contents (reported).
+ * Kept:   all general registers, x87, SSE, AVX, AVX-512, MPX and PKRU state, fs and gs base, the blocked signals.
+ * Lost:   contents of AMX tiles and of what newer processors have (reported).
  * Kernel: PTRACE_GETREGSET NT_PRSTATUS, NT_X86_XSTATE; layout by CPUID leaf 0xD.
  */
 #include "kind/task.h"
@@ -28,10 +28,13 @@ static long call_again(struct session *s, const struct thread *t)
 static int regs_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
 	ThreadInfoX86 *ti = t->core->thread_info;
+	uint64_t lost;
 
 	arch_save_regs(ti, &t->tr->regs, call_again(s, t));
-	if (arch_save_xstate(ti, t->tr->xstate, t->tr->xstate_size) == 1)
-		session_warn(s, "thread %d: has register state (AVX-512 or AMX) that is not kept", t->vtid);
+	lost = arch_save_xstate(ti, t->tr->xstate, t->tr->xstate_size);
+	if (lost)
+		session_warn(s, "thread %d: has register state (AMX or newer: XSAVE components 0x%llx) that is not kept",
+			     t->vtid, (unsigned long long)lost);
 	t->core->thread_core->has_blk_sigset = true;
 	t->core->thread_core->blk_sigset = t->tr->sigmask;
 	if (t->core->tc)
@@ -46,6 +49,10 @@ static int regs_restore(struct session *s, struct thread *t, struct batch *b)
 
 	arch_load_regs(c->thread_info, &t->tr->regs);
 	r = arch_load_xstate(c->thread_info, t->tr->xstate, XSTATE_MAX);
+	if (r == -ENODEV)
+		return session_fail(s, r,
+				    "core-%d.img: the thread uses registers (AVX, AVX-512 ...) that this processor has not; restore on one that has them",
+				    t->vtid);
 	if (r < 0)
 		return session_fail(s, -EBADMSG, "core-%d.img: floating point state is damaged", t->vtid);
 	t->tr->xstate_size = r;
