@@ -21,6 +21,7 @@
 #include "kind/mnt-list.h"
 #include "kind/mqueue.h"
 #include "kind/ns-held.h"
+#include "kind/ns-join.h"
 #include "kind/ns-user.h"
 #include "kind/tty.h"
 #include "task/spawn.h"
@@ -74,30 +75,6 @@ static int read_label(struct session *s, struct ns *ns)
 	return ns->fd < 0 ? session_fail(s, -errno, "%s namespace %s: take descriptor %d",
 					 ns->kind->name, ns->external, r)
 			  : 0;
-}
-
-static int plan_join(struct session *s, struct ns_set *set, const JoinNamespace *j)
-{
-	struct ns *ns = NULL;
-	own_mem char *path = NULL;
-	char *end;
-	unsigned long pid = strtoul(j->ns_file, &end, 10);
-
-	for (size_t i = 0; i < NS_KINDS; i++)
-		if (!strcmp(ns_rows[i].bare.name, j->ns) && i != ROW_PID && i != ROW_CGROUP)
-			ns = set->root[i];
-	if (!ns || ns->kind->flag == CLONE_NEWUSER)
-		return session_fail(s, -ENOTSUP, "--join-ns %s: namespaces of this sort cannot be joined",
-				    j->ns);
-	path = *j->ns_file && !*end && pid <= 65535 ? xprintf("/proc/%lu/ns/%s", pid, j->ns)
-						    : xstrdup(j->ns_file);
-	fd_close(ns->fd);
-	ns->fd = fd_high(open(path, O_RDONLY | O_CLOEXEC));
-	if (ns->fd < 0)
-		return session_fail(s, -errno, "--join-ns %s:%s: open it", j->ns, j->ns_file);
-	ns->own = true;
-	ns->external = j->ns_file;
-	return 0;
 }
 
 /* The clocks of tasks that had no time namespace go on in one. */
@@ -277,8 +254,8 @@ int ns_plan(struct session *s, struct tree *tree, const TaskKobjIdsEntry *root_i
 		r = ns_held_plan(s, tree->root->ids);
 	if (r == 0)
 		r = ns_users_plan(s, tree);
-	for (size_t i = 0; r == 0 && i < s->opts->n_join_ns; i++)
-		r = plan_join(s, set, s->opts->join_ns[i]);
+	if (r == 0)
+		r = ns_join_plan(s, set);
 	if (r == 0)
 		r = plan_clocks(s, set->root[ROW_TIME]);
 	if (r == 0)
@@ -315,7 +292,7 @@ static int spawn_with_groups(struct session *s, struct tree *tree, uint64_t flag
 	int n = getgroups(ARRAY_SIZE(ours), ours), r;
 
 	if (!ids_groups_fixed(s) || !e)
-		return spawn_root(s, tree, flags);
+		return ns_join_spawn(s, tree, flags);
 	if (n < 0 || e->n_groups > ARRAY_SIZE(theirs))
 		return session_fail(s, -E2BIG, "task %d: has too many groups", tree->root->vpid);
 	for (size_t i = 0; i < e->n_groups; i++) {
@@ -328,7 +305,7 @@ static int spawn_with_groups(struct session *s, struct tree *tree, uint64_t flag
 	}
 	if (syscall(SYS_setgroups, e->n_groups, theirs) < 0)
 		return session_fail(s, -errno, "task %d: give it its groups", tree->root->vpid);
-	r = spawn_root(s, tree, flags);
+	r = ns_join_spawn(s, tree, flags);
 	if (syscall(SYS_setgroups, n, ours) < 0 && r == 0)
 		r = session_fail(s, -errno, "take our own groups back");
 	return r;
@@ -372,7 +349,7 @@ int ns_spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 	struct ns_set *set = ns_set(s);
 	const struct ns *pid = set->root[ROW_PID];
 
-	if (ns_is_own(s, CLONE_NEWUSER))
+	if (ns_is_own(s, CLONE_NEWUSER) && !set->root[ROW_USER]->external)
 		flags |= CLONE_NEWUSER;
 	if (pid && pid->own && !pid->external)
 		flags |= CLONE_NEWPID;
@@ -475,13 +452,15 @@ static int join_all(struct session *s, struct ns_set *set, struct task *root)
 }
 
 /* Born with the task: it has to be its root before it makes others, which then belong to it. */
-static int finish_user(struct session *s, struct ns_set *set, const struct task *root)
+static int finish_user(struct session *s, struct ns_set *set, struct task *root)
 {
 	struct ns *user = set->root[ROW_USER];
 	int r;
 
 	if (!user->own)
 		return 0;
+	if (user->external)
+		return ns_join_user(s, user, root);
 	r = open_of_root(s, user, root);
 	return r < 0 ? r : user->kind->made(s, user, root);
 }

@@ -23,6 +23,8 @@ void userns_report_limits(struct session *s, const struct ns *ns);
 /** userns_read_image - userns-N.img of a nested one, checked; owned by the caller also after failures */
 int userns_read_image(struct session *s, uint32_t id, UsernsEntry **ret);
 int userns_write_maps(int proc, const UsernsEntry *e);
+/** userns_settle - the root task, which is in its user namespace, becomes root of that, free of limits */
+int userns_settle(struct session *s, const struct task *root);
 /** ns_users_plan - from the tasks' ids; those around them too */
 int ns_users_plan(struct session *s, struct tree *tree);
 /** ns_users_make - in the guest that fills; each is handed to the supervisor, which calls ns_user_taken() */

@@ -11,6 +11,7 @@
  */
 #include "task/guest.h"
 
+#include "base/pass.h"
 #include "base/res.h"
 
 #include <fcntl.h>
@@ -25,11 +26,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-union guest_control {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(sizeof(int))];
-};
 
 /* what a guest leaves behind; written by it before it exits */
 struct guest_page {
@@ -67,53 +63,12 @@ struct door_ask {
 	char path[256];
 };
 
-/* One message with a number or a question, and maybe a descriptor; -errno */
-static int door_send(int sock, void *what, size_t n, int fd)
-{
-	union guest_control c = { 0 };
-	struct iovec iov = { what, n };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (fd >= 0) {
-		m.msg_control = &c;
-		m.msg_controllen = sizeof(c);
-		c.head.cmsg_level = SOL_SOCKET;
-		c.head.cmsg_type = SCM_RIGHTS;
-		c.head.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&c.head), &fd, sizeof(int));
-	}
-	return sendmsg(sock, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static int door_take(int sock, void *what, size_t n, int *fd)
-{
-	union guest_control c = { 0 };
-	struct iovec iov = { what, n };
-	struct msghdr m = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &c,
-		.msg_controllen = sizeof(c),
-	};
-	ssize_t got;
-
-	*fd = -1;
-	do
-		got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	if (got != (ssize_t)n)
-		return got < 0 ? -errno : -EPIPE;
-	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && c.head.cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(&c.head), sizeof(int));
-	return 0;
-}
-
 static void __attribute__((noreturn)) door_keep(int sock)
 {
 	struct door_ask ask;
 	int dir;
 
-	while (door_take(sock, &ask, sizeof(ask), &dir) == 0) {
+	while (pass_take(sock, &ask, sizeof(ask), &dir) == 0) {
 		own_fd int fd = -1, at = dir;
 		int r = -EINVAL;
 
@@ -123,7 +78,7 @@ static void __attribute__((noreturn)) door_keep(int sock)
 			r = unlinkat(at, ask.path, 0) < 0 ? -errno : 0;
 		else
 			r = (fd = openat(at, ask.path, ask.flags, ask.mode)) < 0 ? -errno : 0;
-		if (door_send(sock, &r, sizeof(r), fd) < 0)
+		if (pass_send(sock, &r, sizeof(r), fd) < 0)
 			break;
 	}
 	_exit(0);
@@ -137,9 +92,9 @@ static int door_open(struct session *s, int dir, const char *path, int flags, mo
 	if (strlen(path) >= sizeof(ask.path))
 		return -ENAMETOOLONG;
 	strcpy(ask.path, path);
-	r = door_send(s->guest->door, &ask, sizeof(ask), dir);
+	r = pass_send(s->guest->door, &ask, sizeof(ask), dir);
 	if (r == 0)
-		r = door_take(s->guest->door, &answer, sizeof(answer), &fd);
+		r = pass_take(s->guest->door, &answer, sizeof(answer), &fd);
 	if (r < 0 || answer < 0)
 		return r < 0 ? r : answer;
 	if (flags == OPEN_TO_UNLINK)
@@ -364,22 +319,9 @@ int guest_run(struct session *s, const struct guest_where *w,
 
 static int fd_send(struct session *s, int sock, int tag, int fd)
 {
-	union guest_control c = { 0 };
-	struct iovec iov = { &tag, sizeof(tag) };
-	struct msghdr m = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &c,
-		.msg_controllen = sizeof(c),
-	};
+	int r = pass_send(sock, &tag, sizeof(tag), fd);
 
-	c.head.cmsg_level = SOL_SOCKET;
-	c.head.cmsg_type = SCM_RIGHTS;
-	c.head.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&c.head), &fd, sizeof(int));
-	if (sendmsg(sock, &m, MSG_NOSIGNAL) < 0)
-		return session_fail(s, -errno, "guest: hand descriptor %d over", tag);
-	return 0;
+	return r < 0 ? session_fail(s, r, "guest: hand descriptor %d over", tag) : 0;
 }
 
 int guest_give_fd(struct session *s, int tag, int fd)
@@ -394,29 +336,14 @@ int guest_pass_fd(struct session *s, struct guest *g, int tag, int fd)
 
 int guest_take_fd(struct session *s, struct guest *g, int *ret_tag)
 {
-	union guest_control c = { 0 };
-	int tag = 0, fd;
-	struct iovec iov = { &tag, sizeof(tag) };
-	struct msghdr m = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &c,
-		.msg_controllen = sizeof(c),
-	};
-	ssize_t n;
+	int tag, fd, r = pass_take(g->sock, &tag, sizeof(tag), &fd);
 
-	do
-		n = recvmsg(g->sock, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return -ENODATA;
-	if (n < 0)
-		return session_fail(s, -errno, "guest %d: take a descriptor", g->pid);
-	if (n != sizeof(tag) || m.msg_controllen < CMSG_LEN(sizeof(int)) ||
-	    c.head.cmsg_type != SCM_RIGHTS)
-		return session_fail(s, -EMFILE, "guest %d: its descriptor did not arrive; raise ulimit -n",
-				    g->pid);
-	memcpy(&fd, CMSG_DATA(&c.head), sizeof(int));
+	if (r == -ENODATA)
+		return r;
+	if (r < 0)
+		return session_fail(s, r, "guest %d: take a descriptor", g->pid);
+	if (fd < 0)
+		return session_fail(s, -EMFILE, "guest %d: its descriptor did not arrive; raise ulimit -n", g->pid);
 	*ret_tag = tag;
 	return fd_high(fd);
 }
@@ -441,7 +368,7 @@ errand_run(struct session *s, int sock, int (*fn)(struct session *s, void *arg),
 	a->why_r = s->why_r;
 	memcpy(a->why, s->why, sizeof(a->why));
 	log_flush(&s->log);
-	_exit(door_send(sock, a, sizeof(*a), fd) < 0);
+	_exit(pass_send(sock, a, sizeof(*a), fd) < 0);
 }
 
 int guest_errand(struct session *s, int (*fn)(struct session *s, void *arg), void *arg)
@@ -459,7 +386,7 @@ int guest_errand(struct session *s, int (*fn)(struct session *s, void *arg), voi
 		errand_run(s, pair[1], fn, arg);
 	}
 	close(pair[1]);
-	r = pid < 0 ? -errno : door_take(pair[0], a, sizeof(*a), &fd);
+	r = pid < 0 ? -errno : pass_take(pair[0], a, sizeof(*a), &fd);
 	close(pair[0]);
 	if (pid < 0)
 		return session_fail(s, r, "guest: fork");

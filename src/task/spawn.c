@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "task/spawn.h"
 
+#include "base/pass.h"
 #include "base/res.h"
 #include "base/text.h"
 #include "task/guest.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -94,7 +96,40 @@ static void forget_libc(void)
 	syscall(SYS_set_tid_address, NULL);
 }
 
-int spawn_root(struct session *s, struct tree *tree, uint64_t flags)
+/*
+ * clone3() by a process that has gone into a user namespace, which is the task's sibling: the pid namespace that the
+ * task is born in belongs to that user namespace then. A sibling is its parent's to wait for: our own, or our parent's.
+ */
+static long clone_inside(struct clone_args *ca, int user)
+{
+	struct clone_args step = { .flags = ca->flags & CLONE_PARENT, .exit_signal = ca->exit_signal };
+	int pair[2], e = 0, *pidfd = (int *)(uintptr_t)ca->pidfd;
+	long pid, by;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	by = syscall(SYS_clone3, &step, sizeof(step));
+	if (by == 0) {
+		ca->flags |= CLONE_PARENT;
+		ca->exit_signal = 0;
+		pid = setns(user, CLONE_NEWUSER) < 0 ? -1 : syscall(SYS_clone3, ca, sizeof(*ca));
+		if (pid == 0)
+			return 0;
+		e = errno;
+		_exit(pass_send(pair[1], &e, sizeof(e), pid < 0 ? -1 : *pidfd) < 0);
+	}
+	e = by < 0 ? errno : 0;
+	close(pair[1]);
+	if (by > 0 && pass_take(pair[0], &e, sizeof(e), pidfd) < 0)
+		e = EPROTO;
+	close(pair[0]);
+	while (by > 0 && !step.flags && waitpid(by, NULL, 0) < 0 && errno == EINTR)
+		;
+	errno = e;
+	return *pidfd < 0 ? -1 : 1;
+}
+
+int spawn_root(struct session *s, struct tree *tree, uint64_t flags, int user)
 {
 	struct task *k = tree->root;
 	const struct area *a = task_leader(k)->area;
@@ -114,7 +149,7 @@ int spawn_root(struct session *s, struct tree *tree, uint64_t flags)
 	log_flush(&s->log);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
-	pid = syscall(SYS_clone3, &ca, sizeof(ca));
+	pid = user < 0 ? syscall(SYS_clone3, &ca, sizeof(ca)) : clone_inside(&ca, user);
 	e = errno;
 	if (pid == 0) {
 		void (*enter)(uint64_t) = (void (*)(uint64_t))(uintptr_t)area_entry(a);

@@ -13,9 +13,10 @@ void spawn_plan(struct tree *tree, struct area *a);
 /**
  * spawn_root - clone the root task out of the supervisor
  * @flags: CLONE_NEW* it is born with, and CLONE_PARENT when it is to be our caller's child
+ * @user: descriptor of the user namespace, a child of ours, that it is born in; -1: our own, or a new one by flags
  * The task dies with the supervisor until it is released.
  */
-int spawn_root(struct session *s, struct tree *tree, uint64_t flags);
+int spawn_root(struct session *s, struct tree *tree, uint64_t flags, int user);
 /**
  * spawn_task - a task other than the root, cloned so that it has the right parent and session and shares
  * (CLONE_VM, CLONE_FILES, CLONE_FS, CLONE_SIGHAND) what its ids say: by its parent, a sibling, or a

@@ -9,7 +9,10 @@ setup() {
 	SURROUNDING=user
 	clean_kind
 }
-teardown() { teardown_kind; }
+teardown() {
+	[ -z "${JOINED:-}" ] || kill -9 "$JOINED" 2>/dev/null || true
+	teardown_kind
+}
 
 @test "a session on a terminal; /dev/tty from outside" {
 	rm "$IMG/root/dev/tty"
@@ -52,6 +55,57 @@ seen() { # of the program, from outside
 	seen > "$IMG/after"
 	diff "$IMG/before" "$IMG/after"
 	verify
+}
+
+owners() { # owners PID: the user namespaces of its namespaces, each once
+	/usr/bin/python3 -c '
+import fcntl, os, sys
+def owner(name):
+    with open("/proc/%s/ns/%s" % (sys.argv[1], name)) as f:
+        up = fcntl.ioctl(f, 0xb701)  # NS_GET_USERNS
+    name = os.readlink("/proc/self/fd/%d" % up)
+    os.close(up)
+    return name
+print(*sorted({owner(n) for n in "cgroup ipc mnt net pid uts".split()}))' "$1"
+}
+apart() { # apart UID_MAP: who keeps a user namespace, JOINED
+	unshare -U "$BUILD/tests/kit/idle" </dev/null >/dev/null 2>&1 3>&- &
+	JOINED=$!
+	until_true is_idle "$JOINED"
+	echo "$1" > "/proc/$JOINED/uid_map"
+	echo "$1" > "/proc/$JOINED/gid_map"
+}
+
+@test "--join-ns user: the namespace of others, which the others then belong to; of generations to come too" {
+	start_kind nsuser levels
+	dump
+	until_true gone "$PID"
+	apart "0 100000 65536"
+	run restore "${OPTS[@]}" --join-ns "user:$JOINED,70000,0"
+	[ "$status" -ne 0 ]
+	[[ $output == *"has no such user or group"* ]]
+	run restore "${OPTS[@]}" --join-ns "user:/proc/$JOINED/ns/uts"
+	[ "$status" -ne 0 ]
+	[[ $output == *"is no user namespace"* ]]
+	rm "$IMG/pid"
+	restore "${OPTS[@]}" --pidfile "$IMG/pid" --join-ns "user:$JOINED,0,0"
+	PID=$(cat "$IMG/pid")
+	[ "$(readlink "/proc/$PID/ns/user")" = "$(readlink "/proc/$JOINED/ns/user")" ]
+	[ "$(owners "$PID")" = "$(readlink "/proc/$JOINED/ns/user")" ]
+	kill "$JOINED"
+	cycle
+	verify
+}
+
+@test "--join-ns user: of a tree of its user's own, into other numbers outside" {
+	alone unshare -r "$BUILD/tests/kit/idle"
+	dump
+	until_true gone "$PID"
+	apart "0 200000 10"
+	restore --join-ns "user:/proc/$JOINED/ns/user"
+	[ "$(readlink "/proc/$PID/ns/user")" = "$(readlink "/proc/$JOINED/ns/user")" ]
+	[ "$(awk '/^Uid/ {print $2}' "/proc/$PID/status")" = 200000 ]
+	kill "$JOINED"
 }
 
 is_idle() { # ... and has got as far as main()

@@ -117,7 +117,7 @@ mount(h, d + "/f", "", 4096)'
 	[ "$(readlink "/proc/$PID/ns/mnt")" != "$(readlink "/proc/$JOINED/ns/mnt")" ]
 }
 
-@test "--join-ns mnt and time for a tree without namespaces of its own; user is refused" {
+@test "--join-ns mnt and time for a tree without namespaces of its own; our own user namespace is refused" {
 	"$BUILD/tests/kit/idle" </dev/null >/dev/null 2>&1 3>&- &
 	PID=$!
 	unshare --mount --time --fork "$BUILD/tests/kit/idle" </dev/null >/dev/null 2>&1 3>&- &
@@ -129,7 +129,7 @@ mount(h, d + "/f", "", 4096)'
 	until_true child_is_idle
 	dump_end
 	run -1 restore --join-ns "user:$inner,0,0"
-	[[ $output == *"--join-ns user: namespaces of this sort cannot be joined"* ]]
+	[[ $output == *"--join-ns user:$inner: is no child of our own user namespace"* ]]
 	restore --join-ns "mnt:$inner" --join-ns "time:/proc/$inner/ns/time"
 	for n in mnt time; do
 		[ "$(readlink "/proc/$PID/ns/$n")" = "$(readlink "/proc/$inner/ns/$n")" ] || { echo "$n"; kill -9 "$inner"; false; }

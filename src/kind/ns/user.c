@@ -288,15 +288,10 @@ static int become_root(struct session *s, const struct task *root, bool denied)
 	return batch_run(&b);
 }
 
-static int set_maps(struct session *s, const struct task *root, const UsernsEntry *e)
+int userns_settle(struct session *s, const struct task *root)
 {
-	bool denied = e->has_setgroups_denied && e->setgroups_denied;
-	int r = userns_write_maps(root->proc, e);
-
-	if (r < 0)
-		return session_fail(s, r, "user namespace: set its maps");
 	lift_limits(s, root);
-	return become_root(s, root, denied);
+	return become_root(s, root, ids_groups_fixed(s));
 }
 
 static int user_made(struct session *s, const struct ns *ns, const struct task *root)
@@ -304,11 +299,14 @@ static int user_made(struct session *s, const struct ns *ns, const struct task *
 	UsernsEntry *e = NULL;
 	int r = read_image(s, ns->id, &e, false);
 
-	if (r == 0)
-		r = set_maps(s, root, e);
+	if (r == 0) {
+		r = userns_write_maps(root->proc, e);
+		if (r < 0)
+			session_fail(s, r, "user namespace: set its maps");
+	}
 	if (e)
 		userns_entry__free_unpacked(e, NULL);
-	return r;
+	return r < 0 ? r : userns_settle(s, root);
 }
 
 const struct ns_kind ns_kind_user = {
