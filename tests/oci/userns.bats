@@ -144,3 +144,25 @@ shm" ]
 	until_true test -e "$DIR/b/rootfs/data/result"
 	[ "$(cat "$DIR/b/rootfs/data/result")" = OK ] || { cat "$DIR/b/rootfs/data/result" >&2; false; }
 }
+
+@test "a container in the user namespace of another, as those of a pod: restored into that one, and it can be entered" {
+	local first
+	mapped a '.process.args = ["/bin/sh", "-c", "while :; do busybox sleep 1; done"]'
+	IDS="$ID $ID-first"
+	start a "$ID-first"
+	first=$(pid_of "$ID-first")
+	FIRST=/proc/$first/ns mapped b '.process.args = ["/bin/sh", "-c", env.COUNT] |
+		(.linux.namespaces[] | select(.type | test("^(user|uts|ipc)$"))) |= (.path = env.FIRST + "/" + .type)'
+	start b "$ID"
+	for g in 1 2; do
+		until_true counts_beyond "$FILE" 3
+		again
+		checkpoint "$ID" "$DIR/img$g"
+		resume b "$ID" "$DIR/img$g"
+		for n in user uts ipc; do
+			[ "$(readlink "/proc/$(pid_of "$ID")/ns/$n")" = "$(readlink "/proc/$first/ns/$n")" ] || { echo "$n" >&2; return 1; }
+		done
+		[ "$(r exec "$ID" busybox id -u)" = 0 ]
+	done
+	again
+}
