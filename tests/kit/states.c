@@ -301,6 +301,115 @@ static bool map_check(void)
 	return page[0][0] == 'a' && page[0][2 * 4096] == 'b' && page[0][4097] == 'c' && pread(key[0], &c, 1, 0) == 1 &&
 	       c == 0 && pread(key[0], &c, 1, 4097) == 1 && c == 'c';
 }
+/* Of the mapping at an address, from smaps: bytes that are there; its flags. */
+static size_t rss_of(const void *at, char *flags, size_t size)
+{
+	char line[300], want[32];
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long kb = 0;
+	bool here = false;
+
+	snprintf(want, sizeof(want), "%lx-", (unsigned long)at);
+	while (f && fgets(line, sizeof(line), f)) {
+		here |= !strncmp(line, want, strlen(want));
+		if (here)
+			sscanf(line, "Rss: %lu", &kb);
+		if (here && !strncmp(line, "VmFlags:", 8)) {
+			snprintf(flags, size, "%s", line);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	return kb << 10;
+}
+#define SPARSE (512 * 4096)
+static char *apart(size_t size, int flags) /* with nothing beside it to grow together with */
+{
+	char *p = mmap(NULL, size + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return mmap(p + 4096, size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+/* locked page by page: its holes stay holes, what is touched later is locked */
+static bool onfault_set(void)
+{
+	page[0] = apart(SPARSE, MAP_PRIVATE);
+	*page[0] = 'a';
+	return mlock2(page[0], SPARSE, MLOCK_ONFAULT) == 0;
+}
+static bool onfault_check(void)
+{
+	char flags[300] = "";
+	bool ok = rss_of(page[0], flags, sizeof(flags)) == 4096 && strstr(flags, " lo") && *page[0] == 'a';
+
+	page[0][8192] = 'b';
+	return ok && rss_of(page[0], flags, sizeof(flags)) == 8192;
+}
+static bool locked(const char *at) { return msync((void *)at, 4096, MS_INVALIDATE) < 0 && errno == EBUSY; }
+static bool future_set(void)
+{
+	page[0] = apart(SPARSE, MAP_PRIVATE);
+	return mlockall(MCL_FUTURE) == 0;
+}
+static bool future_check(void)
+{
+	char flags[300] = "", *fresh = apart(SPARSE, MAP_PRIVATE);
+
+	return !locked(page[0]) && rss_of(page[0], flags, sizeof(flags)) == 0 && locked(fresh) &&
+	       rss_of(fresh, flags, sizeof(flags)) == SPARSE;
+}
+static bool touched_set(void) { return mlockall(MCL_FUTURE | MCL_ONFAULT) == 0; }
+static bool touched_check(void)
+{
+	char flags[300] = "", *fresh = apart(SPARSE, MAP_PRIVATE);
+
+	return locked(fresh) && rss_of(fresh, flags, sizeof(flags)) == 0;
+}
+static bool sealed_set(void)
+{
+	page[0] = apart(4 * 4096, MAP_PRIVATE);
+	page[0][4096] = 'a';
+	return mprotect(page[0] + 4096, 8192, PROT_READ) == 0 && syscall(462 /* mseal */, page[0] + 4096, 8192, 0) == 0;
+}
+static bool sealed_check(void)
+{
+	return page[0][4096] == 'a' && mprotect(page[0] + 4096, 4096, PROT_READ | PROT_WRITE) < 0 && errno == EPERM &&
+	       munmap(page[0] + 8192, 4096) < 0 && faults(page[0] + 4096, true) && munmap(page[0], 4096) == 0 &&
+	       munmap(page[0] + 3 * 4096, 4096) == 0;
+}
+static bool droppable_set(void)
+{
+	page[0] = apart(2 * 4096, 0x08 /* MAP_DROPPABLE */);
+	if (page[0] == MAP_FAILED)
+		return false;
+	*page[0] = 'a';
+	return true;
+}
+static bool droppable_check(void)
+{
+	char flags[300] = "";
+
+	mlock(page[0], 2 * 4096); /* nobody may */
+	rss_of(page[0], flags, sizeof(flags));
+	return strstr(flags, " dp") && strstr(flags, " wf") && !strstr(flags, " lo") && (*page[0] == 'a' || *page[0] == 0);
+}
+static bool filter_is(const char *want)
+{
+	char text[32] = "";
+	FILE *f = fopen("/proc/self/coredump_filter", "r");
+
+	return f && fgets(text, sizeof(text), f) && fclose(f) == 0 && strtoul(text, NULL, 16) == strtoul(want, NULL, 16);
+}
+static bool core_set(void)
+{
+	FILE *f = fopen("/proc/self/coredump_filter", "w");
+
+	return f && fputs("0x7f", f) >= 0 && fclose(f) == 0 && filter_is("0x7f");
+}
+static bool core_check(void) { return filter_is("0x7f"); }
+static bool advised_set(void) { return prctl(PR_SET_THP_DISABLE, 1, 2 /* PR_THP_DISABLE_EXCEPT_ADVISED */, 0, 0) == 0; }
+static bool advised_check(void) { return prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 3; }
+
 struct attr {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -482,6 +591,13 @@ static const struct state {
 	{ "memfd", memfd_set, memfd_check, 1 },
 	{ "nsfile", nsfile_set, nsfile_check, 1 },
 	{ "map", map_set, map_check, 1 },
+	{ "onfault", onfault_set, onfault_check, 1 },
+	{ "future", future_set, future_check, 1 },
+	{ "touched", touched_set, touched_check, 1 },
+	{ "sealed", sealed_set, sealed_check, 1 },
+	{ "droppable", droppable_set, droppable_check, 1 },
+	{ "core", core_set, core_check, 0 },
+	{ "advised", advised_set, advised_check, 1 },
 	{ "deadline", deadline_set, deadline_check, 1 },
 	{ "own-ids", ids_set, ids_check, 2 },
 	{ "own-caps", caps_set, caps_check, 2 },
