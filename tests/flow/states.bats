@@ -19,6 +19,7 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 @test "memory locked page by page (MLOCK_ONFAULT): holes stay holes" { keeps states onfault; }
 @test "mlockall(MCL_FUTURE): what is mapped later is locked, what was there before is not" { keeps states future; }
 @test "mlockall(MCL_FUTURE | MCL_ONFAULT)" { keeps states touched; }
+@test "mlockall(MCL_FUTURE) when RLIMIT_MEMLOCK allows no more" { keeps states full; }
 @test "sealed memory (mseal)" { keeps states sealed; }
 @test "memory that the kernel may drop (MAP_DROPPABLE)" { keeps states droppable; }
 @test "no huge pages but where they are advised" { keeps states advised; }

@@ -365,6 +365,33 @@ static bool touched_check(void)
 
 	return locked(fresh) && rss_of(fresh, flags, sizeof(flags)) == 0;
 }
+/* nothing more may be mapped; the main thread has no right to more either, see main() */
+static bool full_set(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &l) < 0)
+		return false;
+	l.rlim_cur = 4096;
+	return setrlimit(RLIMIT_MEMLOCK, &l) == 0 && mlockall(MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+static bool full_check(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_MEMLOCK, &l) == 0 && l.rlim_cur == 4096 &&
+	       mmap(NULL, SPARSE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EAGAIN;
+}
+static void no_lock_right(void)
+{
+	struct { uint32_t version; int pid; } h = { 0x20080522, 0 };
+	struct { uint32_t effective, permitted, inheritable; } c[2];
+
+	syscall(SYS_capget, &h, c);
+	c[0].effective &= ~(1u << 14); /* CAP_IPC_LOCK */
+	c[0].permitted &= ~(1u << 14);
+	syscall(SYS_capset, &h, c);
+}
 static bool sealed_set(void)
 {
 	page[0] = apart(4 * 4096, MAP_PRIVATE);
@@ -594,6 +621,7 @@ static const struct state {
 	{ "onfault", onfault_set, onfault_check, 1 },
 	{ "future", future_set, future_check, 1 },
 	{ "touched", touched_set, touched_check, 1 },
+	{ "full", full_set, full_check, 1 },
 	{ "sealed", sealed_set, sealed_check, 1 },
 	{ "droppable", droppable_set, droppable_check, 1 },
 	{ "core", core_set, core_check, 0 },
@@ -664,6 +692,8 @@ int main(int argc, char **argv)
 	which = argv[1];
 	signal(SIGUSR2, SIG_IGN); /* of the restorer, who is the parent */
 	chdir(argv[2]);
+	if (!strcmp(which, "full"))
+		no_lock_right();
 	for (size_t i = 0; i < STATES; i++)
 		n += wanted(&states[i]);
 	sigemptyset(&set);
