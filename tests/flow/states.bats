@@ -20,6 +20,7 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 @test "mlockall(MCL_FUTURE): what is mapped later is locked, what was there before is not" { keeps states future; }
 @test "mlockall(MCL_FUTURE | MCL_ONFAULT)" { keeps states touched; }
 @test "mlockall(MCL_FUTURE) when RLIMIT_MEMLOCK allows no more" { keeps states full; }
+@test "advice on memory" { keeps states advice; }
 @test "sealed memory (mseal)" { keeps states sealed; }
 @test "memory that the kernel may drop (MAP_DROPPABLE)" { keeps states droppable; }
 @test "no huge pages but where they are advised" { keeps states advised; }
@@ -28,7 +29,7 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 @test "a sealed memfd" { keeps states memfd; }
 @test "a descriptor of a namespace" { keeps states nsfile; }
 @test "mapped files, private and shared" { keeps states map; }
-@test "threads with ids, capabilities, seccomp, policy, nice, CPU, I/O priority, name, signals of their own" {
+@test "threads with ids, capabilities, seccomp, policy, nice, time slice, CPU, I/O priority, name, signals of their own" {
 	keeps states apart
 }
 @test "that the restorer's end is that of a parent is said" {

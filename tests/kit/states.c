@@ -365,6 +365,36 @@ static bool touched_check(void)
 
 	return locked(fresh) && rss_of(fresh, flags, sizeof(flags)) == 0;
 }
+/* each advice alone, in private and in shared memory: what the kernel shows of it stays the same */
+static const int advices[] = { MADV_DONTFORK, MADV_WIPEONFORK, MADV_DONTDUMP, MADV_MERGEABLE, MADV_HUGEPAGE,
+			       MADV_NOHUGEPAGE, MADV_SEQUENTIAL, MADV_RANDOM };
+#define ADVICES (sizeof(advices) / sizeof(advices[0]))
+static struct { char *at, flags[300]; } advised[2 * ADVICES];
+static bool advice_set(void)
+{
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < 2 * ADVICES; i++) {
+		advised[i].at = apart(4096, i < ADVICES ? MAP_PRIVATE : MAP_SHARED);
+		*advised[i].at = 'a' + i;
+		taken += madvise(advised[i].at, 4096, advices[i % ADVICES]) == 0;
+		rss_of(advised[i].at, advised[i].flags, sizeof(advised[i].flags));
+	}
+	return taken > ADVICES;
+}
+static bool advice_check(void)
+{
+	char flags[300] = "";
+
+	for (unsigned i = 0; i < 2 * ADVICES; i++) {
+		rss_of(advised[i].at, flags, sizeof(flags));
+		if (strcmp(flags, advised[i].flags) || *advised[i].at != (char)('a' + i)) {
+			fprintf(stderr, "advice %d of mapping %u: %s not %s", advices[i % ADVICES], i, flags, advised[i].flags);
+			return false;
+		}
+	}
+	return true;
+}
 /* nothing more may be mapped; the main thread has no right to more either, see main() */
 static bool full_set(void)
 {
@@ -548,6 +578,20 @@ static bool nice_set(void)
 	return setpriority(PRIO_PROCESS, gettid(), 11) == 0 && sched_setscheduler(0, SCHED_BATCH, &p) == 0;
 }
 static bool nice_check(void) { return getpriority(PRIO_PROCESS, gettid()) == 11 && sched_getscheduler(0) == SCHED_BATCH; }
+static bool slice_set(void)
+{
+	struct attr a = { .size = sizeof(a), .runtime = 7000000, .nice = 3 };
+
+	return syscall(SYS_sched_setattr, 0, &a, 0) == 0 && syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) == 0 &&
+	       a.runtime == 7000000;
+}
+static bool slice_check(void)
+{
+	struct attr a = { 0 }, other = { 0 };
+
+	return syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) == 0 && a.runtime == 7000000 && a.nice == 3 &&
+	       syscall(SYS_sched_getattr, getpid(), &other, sizeof(other), 0) == 0 && other.runtime != a.runtime;
+}
 static bool cpu_set_one(void)
 {
 	cpu_set_t c;
@@ -621,6 +665,8 @@ static const struct state {
 	{ "onfault", onfault_set, onfault_check, 1 },
 	{ "future", future_set, future_check, 1 },
 	{ "touched", touched_set, touched_check, 1 },
+	{ "advice", advice_set, advice_check, 1 },
+	{ "slice", slice_set, slice_check, 2 },
 	{ "full", full_set, full_check, 1 },
 	{ "sealed", sealed_set, sealed_check, 1 },
 	{ "droppable", droppable_set, droppable_check, 1 },
