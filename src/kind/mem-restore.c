@@ -35,6 +35,10 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
 struct span {
 	uint64_t start, end;
 };
@@ -717,6 +721,17 @@ static bool is_watched(const struct task *k)
 	return false;
 }
 
+/* Without huge pages but where they are advised (PR_THP_DISABLE_EXCEPT_ADVISED): Linux 6.18. */
+static void thp_except(struct session *s, const struct task *k, struct batch *b)
+{
+	if (prctl(PR_SET_THP_DISABLE, 1, k->mm->thp_flags, 0, 0) == 0)
+		prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+	else
+		session_warn(s, "task %d: this kernel cannot refuse huge pages but where they are advised: it gets none",
+			     k->vpid);
+	call5(b, NULL, SYS_prctl, PR_SET_THP_DISABLE, 1, k->mm->thp_flags, 0, 0);
+}
+
 int mem_build(struct session *s, struct task *k)
 {
 	struct mem_task *mt = mem_of(k);
@@ -734,8 +749,9 @@ int mem_build(struct session *s, struct task *k)
 		return r;
 	find_kept(k);
 	batch_start(s, &b, task_leader(k));
-	if (thp_disabled(k) || is_watched(k))
-		call5(&b, NULL, SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	call5(&b, NULL, SYS_prctl, PR_SET_THP_DISABLE, thp_disabled(k) || is_watched(k), 0, 0, 0);
+	if (k->mm->thp_flags && !is_watched(k))
+		thp_except(s, k, &b);
 	r = unmap_rest(s, k, &b);
 	if (r == 0)
 		r = drained(&b);
@@ -751,6 +767,8 @@ int mem_build(struct session *s, struct task *k)
 	if (r == 0) {
 		if (is_watched(k) && !thp_disabled(k))
 			call5(&b, NULL, SYS_prctl, PR_SET_THP_DISABLE, 0, 0, 0, 0);
+		if (is_watched(k) && k->mm->thp_flags)
+			thp_except(s, k, &b);
 		call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
 		r = drained(&b);
 	}
@@ -812,7 +830,7 @@ static int finish_area(struct batch *b, const MmEntry *mm, const VmaEntry *e)
 	if (e->name && strlen(e->name) < NAME_ROOM)
 		call5(b, NULL, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, e->start, len, batch_str(b, e->name));
 	if (e->flags & MAP_LOCKED) /* pages that are missing, of which a userfaultfd is to be told, stay so */
-		call3(b, "memory: lock", SYS_mlock2, e->start, len, e->uffd ? MLOCK_ONFAULT : 0);
+		call3(b, "memory: lock", SYS_mlock2, e->start, len, e->uffd || e->lock_onfault ? MLOCK_ONFAULT : 0);
 	return 0;
 }
 
@@ -862,6 +880,39 @@ static int finish_mm(struct session *s, struct task *k, struct batch *b)
 	return drained(b);
 }
 
+/* The last: nothing may be changed about them then. */
+static int seal_areas(struct session *s, struct task *k, struct batch *b)
+{
+	const struct mem_task *mt = mem_of(k);
+	bool here = syscall(SYS_mseal, 0, 0, 0) == 0, said = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < mt->n; i++) {
+		const VmaEntry *e = mt->maps[i].e;
+
+		if (!e->sealed || (e->status & (VMA_VDSO | VMA_VVAR)))
+			continue;
+		if (!here && !said)
+			session_warn(s, "task %d: has sealed memory (mseal), which this kernel lacks: it is not sealed", k->vpid);
+		said = true;
+		if (!here)
+			continue;
+		r = roomy(b, 1, 0);
+		call3(b, "memory: seal", SYS_mseal, e->start, e->end - e->start, 0);
+	}
+	return r < 0 ? r : drained(b);
+}
+
+/* Only now, as all that is mapped after it is locked, or has to find room below RLIMIT_MEMLOCK. */
+static int lock_future(struct task *k, struct batch *b)
+{
+	if (!k->mm->lock_future)
+		return 0;
+	call1(b, "memory: lock what will be mapped (mlockall)", SYS_mlockall,
+	      k->mm->lock_future & (MCL_FUTURE | MCL_ONFAULT));
+	return drained(b);
+}
+
 int mem_finish(struct session *s, struct task *k)
 {
 	struct mem_task *mt = mem_of(k);
@@ -894,7 +945,11 @@ int mem_finish(struct session *s, struct task *k)
 		r = aio_finish(s, k);
 	if (r == 0)
 		r = mem_numa_restore(s, k, &b);
-	return r < 0 ? r : finish_mm(s, k, &b);
+	if (r == 0)
+		r = finish_mm(s, k, &b);
+	if (r == 0)
+		r = seal_areas(s, k, &b);
+	return r < 0 ? r : lock_future(k, &b);
 }
 
 void mem_end(struct session *s, struct tree *tree)

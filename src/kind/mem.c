@@ -21,7 +21,11 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#define ASKED 4 /* calls of mem_ask() before those about protection keys */
 #define VMAS_MAX 1000000
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
 #define USER_END 0x7ffffffff000 /* above all that is mapped without being asked for */
 
 /* VmFlags letters that become mmap() flags or advice */
@@ -36,6 +40,12 @@ static const struct vm_letter vm_letters[] = {
 	{ " dc", 0, MADV_DONTFORK },	 { " dd", 0, MADV_DONTDUMP },	{ " mg", 0, MADV_MERGEABLE },
 	{ " hg", 0, MADV_HUGEPAGE },	 { " nh", 0, MADV_NOHUGEPAGE }, { " wf", 0, MADV_WIPEONFORK },
 };
+
+/* Flag "lf" is shown since Linux 6.18; what was locked without MLOCK_ONFAULT has all its pages, as a rule. */
+static bool vma_onfault(const char *flags, uint64_t size, uint64_t rss)
+{
+	return strstr(flags, " lf") || (strstr(flags, " lo") && rss < size);
+}
 
 static VmaEntry *mm_add_vma(MmEntry *mm)
 {
@@ -138,7 +148,7 @@ static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *hea
 {
 	struct mem_view v = { .task = task, .e = mm_add_vma(mm) };
 	char *eol = strchr(head, '\n'), *flags, *flags_end;
-	uint64_t huge = 0, page = 0, pkey = 0;
+	uint64_t huge = 0, page = 0, pkey = 0, size = 0, rss = 0;
 	int r;
 
 	*eol = 0;
@@ -156,6 +166,11 @@ static int note_vma(struct session *s, struct task *task, MmEntry *mm, char *hea
 	text_u64(body, "ProtectionKey:", 10, &pkey);
 	v.e->has_pkey = pkey != 0;
 	v.e->pkey = pkey;
+	text_u64(body, "Size:", 10, &size);
+	text_u64(body, "Rss:", 10, &rss);
+	v.e->has_lock_onfault = v.e->lock_onfault = vma_onfault(flags, size, rss);
+	v.e->has_sealed = v.e->sealed = strstr(flags, " sl") != NULL;
+	v.e->has_droppable = v.e->droppable = strstr(flags, " dp") != NULL;
 	vma_watched(&v);
 	r = vma_header(&v, head);
 	if (r == 0)
@@ -340,11 +355,32 @@ int mem_note(struct session *s, struct tree *tree, size_t n)
 	return r;
 }
 
+/* Is memory to come locked only when it is touched? Then so is the agent's. */
+static bool area_onfault(const struct task *task)
+{
+	own_mem char *text = NULL;
+	char head[24];
+	uint64_t size = 0, rss = 0;
+	char *p, *end;
+
+	snprintf(head, sizeof(head), "%llx-", (unsigned long long)task_leader(task)->area->remote);
+	p = text_read(task->proc, "smaps", &text, NULL) < 0 ? NULL : strstr(text, head);
+	end = p ? strstr(p, "VmFlags:") : NULL;
+	if (!end)
+		return false;
+	end[strcspn(end, "\n")] = 0;
+	text_u64(p, "Size:", 10, &size);
+	text_u64(p, "Rss:", 10, &rss);
+	return vma_onfault(end, size, rss);
+}
+
 void mem_ask(struct session *s, struct task *task, struct batch *b)
 {
 	call1(b, NULL, SYS_brk, 0);
 	call5(b, NULL, SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
 	call5(b, NULL, SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+	/* refused of what is locked (EBUSY), as the agent's area is by mlockall(MCL_FUTURE) only */
+	call3(b, NULL, SYS_msync, task_leader(task)->area->remote, PAGE, MS_INVALIDATE);
 	for (size_t i = 0; i < task->mm->n_vmas; i++)
 		if (task->mm->vmas[i]->start <= USER_END && task->mm->vmas[i]->end > USER_END)
 			return; /* a program that lives above 47 bits */
@@ -362,10 +398,17 @@ int mem_tell(struct session *s, struct task *task, struct batch *b)
 		mm->has_dumpable = true;
 		mm->dumpable = batch_ret(b, 1);
 	}
-	if (batch_ret(b, 2) > 0)
+	if (batch_ret(b, 2) > 0) {
 		mm->has_thp_disabled = mm->thp_disabled = true;
-	for (unsigned k = 1; k < PKEYS_MAX && b->n > 2 + k; k++)
-		if (batch_ret(b, 2 + k) == -ENOMEM)
+		mm->thp_flags = batch_ret(b, 2) & ~1;
+		mm->has_thp_flags = mm->thp_flags;
+	}
+	if (batch_ret(b, 3) == -EBUSY) {
+		mm->has_lock_future = true;
+		mm->lock_future = MCL_FUTURE | (area_onfault(task) ? MCL_ONFAULT : 0);
+	}
+	for (unsigned k = 1; k < PKEYS_MAX && b->n > ASKED - 1 + k; k++)
+		if (batch_ret(b, ASKED - 1 + k) == -ENOMEM)
 			mm->pkeys |= 1u << k;
 	mm->has_pkeys = mm->pkeys;
 	/* the kernel's own key, for what may be executed only, does not count as allocated */
@@ -383,6 +426,21 @@ bool mem_same_program(const MmEntry *a, const MmEntry *b)
 	       a->mm_start_stack == b->mm_start_stack && a->mm_arg_start == b->mm_arg_start;
 }
 
+static bool droppable_here(struct session *s)
+{
+	void *p = mmap(NULL, PAGE, PROT_NONE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+	struct map *said = session_map(s, "no droppable memory");
+
+	if (p != MAP_FAILED) {
+		munmap(p, PAGE);
+		return true;
+	}
+	if (!map_get(said, 1))
+		session_warn(s, "memory: this kernel has none that it may drop (MAP_DROPPABLE); it is made as other memory");
+	map_put(said, 1, s);
+	return false;
+}
+
 int mem_mmap(struct session *s, struct mem_map *m, struct batch *b)
 {
 	const VmaEntry *e = m->e;
@@ -397,6 +455,8 @@ int mem_mmap(struct session *s, struct mem_map *m, struct batch *b)
 		flags = (flags & ~MAP_SHARED) | MAP_PRIVATE;
 	if (huge)
 		flags |= e->flags & VMA_HUGE;
+	if (e->droppable && m->num < 0 && droppable_here(s))
+		flags = (flags & ~MAP_PRIVATE) | MAP_DROPPABLE;
 	n = batch_call(b, huge ? "memory: map huge pages (vm.nr_hugepages says how many there are)" : "memory: map an area", SYS_mmap, e->start, e->end - e->start, prot, flags,
 		       m->num, m->num < 0 ? 0 : e->pgoff);
 	batch_stop(b, n);

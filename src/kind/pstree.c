@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #define FIRST_ID 2 /* 1 is the dumper's own */
 #define TASKS_MAX 65536
@@ -102,39 +103,103 @@ static int note_odd(struct session *s, const struct tree *tree, int type)
 	return r;
 }
 
-/*
- * What a task has only when it was needed: ids are 0 for who has none, as a fresh process does. Lists of
- * adjustments of semaphores can be shared again; block I/O contexts cannot.
- */
-static int note_lazy(struct session *s, const struct tree *tree, const pid_t *pids)
+/* One that has nothing: a child of ours that has ended. We may have an I/O context, if called by ionice(1). */
+static pid_t bare_task(void)
+{
+	siginfo_t si;
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		_exit(0);
+	if (pid > 0)
+		waitid(P_PID, pid, &si, WEXITED | WNOWAIT);
+	return pid;
+}
+
+/* Ids of those that tasks share. A thread gets none again that it has in common with anybody: reported. */
+static int io_shared(struct session *s, const struct odd *has, const uint32_t *ids)
+{
+	struct map first = { 0 };
+
+	for (size_t i = 0; i < has->n; i++) {
+		struct thread *t = has->v[i], *with = map_get(&first, ids[i]);
+
+		if (!with) {
+			map_put(&first, ids[i], t);
+			continue;
+		}
+		if (t != task_leader(t->task) || with != task_leader(with->task))
+			session_warn(s, "threads %d and %d share an I/O context (CLONE_IO); each gets its own: a priority that one sets is no longer the other's",
+				     with->vtid, t->vtid);
+		t->task->ids->has_io_id = with->task->ids->has_io_id = true;
+		t->task->ids->io_id = with->task->ids->io_id = ids[i];
+	}
+	map_free(&first);
+	return 0;
+}
+
+static int note_io(struct session *s, const struct tree *tree, pid_t bare)
+{
+	struct odd has = { 0 }; /* leaders come before the other threads */
+	own_mem pid_t *pids = NULL;
+	own_mem uint32_t *ids = NULL;
+	int r;
+
+	for (int others = 0; others < 2; others++)
+		for (size_t i = 0; i < tree->n; i++) {
+			struct task *k = tree->all[i];
+			unsigned end = k->state == TASK_DEAD ? 0 : others ? k->n_threads : 1;
+
+			for (unsigned n = others; n < end; n++)
+				if (!kcmp_same(bare, n ? k->threads[n].tid : k->pid, KCMP_IO))
+					*vec_add(&has) = &k->threads[n];
+		}
+	pids = xalloc((has.n + 1) * sizeof(*pids));
+	ids = xalloc((has.n + 1) * sizeof(*ids));
+	for (size_t i = 0; i < has.n; i++)
+		pids[i] = has.v[i] == task_leader(has.v[i]->task) ? has.v[i]->task->pid : has.v[i]->tid;
+	r = note_shared(s, pids, has.n, KCMP_IO, FIRST_ID, ids);
+	if (r == 0)
+		r = io_shared(s, &has, ids);
+	free(has.v);
+	return r;
+}
+
+static int note_undo(struct session *s, const struct tree *tree, pid_t bare)
 {
 	own_mem pid_t *have = xalloc((tree->n + 1) * sizeof(*have));
 	own_mem uint32_t *ids = xalloc((tree->n + 1) * sizeof(*ids));
-	struct map first = { 0 }; /* who has an I/O context */
 	int r;
 
-	for (size_t i = 0; i < tree->n; i++)
-		have[i] = !pids[i] || kcmp_same(getpid(), pids[i], KCMP_SYSVSEM) ? 0 : pids[i];
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct task *k = tree->all[i];
+
+		have[i] = k->state == TASK_DEAD || kcmp_same(bare, k->pid, KCMP_SYSVSEM) ? 0 : k->pid;
+	}
 	r = note_shared(s, have, tree->n, KCMP_SYSVSEM, FIRST_ID, ids);
 	for (size_t i = 0; r == 0 && i < tree->n; i++)
 		if (ids[i]) {
 			tree->all[i]->ids->has_sysvsem_id = true;
 			tree->all[i]->ids->sysvsem_id = ids[i];
 		}
-	for (size_t i = 0; i < tree->n; i++)
-		have[i] = !pids[i] || kcmp_same(getpid(), pids[i], KCMP_IO) ? 0 : pids[i];
-	if (r == 0)
-		r = note_shared(s, have, tree->n, KCMP_IO, FIRST_ID, ids);
-	for (size_t i = 0; r == 0 && i < tree->n; i++) {
-		const struct task *with = ids[i] ? map_get(&first, ids[i]) : NULL;
+	return r;
+}
 
-		if (with)
-			session_warn(s, "tasks %d and %d share an I/O context (CLONE_IO); each gets its own: a priority that one sets is no longer the other's",
-				     with->vpid, tree->all[i]->vpid);
-		else if (ids[i])
-			map_put(&first, ids[i], tree->all[i]);
-	}
-	map_free(&first);
+/*
+ * What a task has only when it was needed: ids are 0 for who has none, as a fresh process does: lists of
+ * adjustments of semaphores, block I/O contexts.
+ */
+static int note_lazy(struct session *s, const struct tree *tree)
+{
+	pid_t bare = bare_task();
+	int r;
+
+	if (bare < 0)
+		return session_fail(s, -errno, "tasks: make one to compare with");
+	r = note_undo(s, tree, bare);
+	if (r == 0)
+		r = note_io(s, tree, bare);
+	waitpid(bare, NULL, 0);
 	return r;
 }
 
@@ -164,7 +229,7 @@ int pstree_note_ids(struct session *s, struct tree *tree)
 		t->ids->sighand_id = ids[3 * tree->n + i];
 	}
 	if (r == 0)
-		r = note_lazy(s, tree, pids);
+		r = note_lazy(s, tree);
 	if (r == 0)
 		r = note_odd(s, tree, KCMP_FILES);
 	if (r == 0)

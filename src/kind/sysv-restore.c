@@ -149,6 +149,18 @@ static int segment_make(struct session *s, const struct ns *ns, struct image *im
 
 /* ---- semaphores ---- */
 
+/*
+ * Programs take a set whose sem_otime is 0 for one that its maker has not initialised yet. The date is that of the
+ * restore; no value changes.
+ */
+static int set_used(struct session *s, int id, unsigned short first)
+{
+	short step = first ? -1 : 1;
+	struct sembuf ops[] = { { 0, step, IPC_NOWAIT }, { 0, -step, IPC_NOWAIT } };
+
+	return semop(id, ops, 2) == 0 ? 0 : session_fail(s, -errno, "semaphore set %d: use it", id);
+}
+
 static int set_make(struct session *s, struct image *img, const IpcSemEntry *e)
 {
 	const IpcDescEntry *d = e->desc;
@@ -172,7 +184,7 @@ static int set_make(struct session *s, struct image *img, const IpcSemEntry *e)
 	if (r == 0 && (semctl(id, 0, SETALL, (union semarg){ .array = values }) < 0 ||
 		       semctl(id, 0, IPC_SET, (union semarg){ .ds = &ds }) < 0))
 		r = session_fail(s, -errno, "semaphore set %d: set values, owner and mode", id);
-	return r;
+	return r == 0 && e->used ? set_used(s, id, values[0]) : r;
 }
 
 /* ---- messages ---- */

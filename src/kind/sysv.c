@@ -3,7 +3,7 @@
  * sysv: segments, semaphore sets, message queues of an ipc namespace.
  *
  * Kept:   ids, keys, owners and creators, modes, sizes, contents (messages with types, in order), locked
- *         (SHM_LOCK) and removed segments that are still attached, qbytes.
+ *         (SHM_LOCK) and removed segments that are still attached, qbytes; that a set has been used (sem_otime).
  * Lost:   times and last pids; what stands behind a segment's end in its last page. A segment nobody has attached is
  *         attached for a moment to be read.
  * Kernel: ipc/shm.c, sem.c, msg.c; MSG_COPY and kernel.{shm,sem,msg}_next_id of
@@ -200,6 +200,7 @@ static int set_dump(struct session *s, struct image *img, int id, struct semid_d
 	desc_of(&d, &ds->sem_perm, id);
 	e.desc = &d;
 	e.nsems = ds->sem_nsems;
+	e.has_used = e.used = ds->sem_otime != 0;
 	r = image_write(img, &e.base);
 	if (r == 0)
 		r = image_write_raw(img, values, bytes);

@@ -393,6 +393,8 @@ static int clone_in(struct session *s, struct task *by, struct task *child, uint
 	if (r < 0)
 		return r;
 	batch_start(s, &b, task_leader(by));
+	if (flags & CLONE_IO) /* there has to be one to share */
+		call3(&b, "I/O context: make", SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, 0);
 	n = clone_call(&b, task_leader(child), CLONE_PIDFD | flags, by->in_user, &at);
 	r = batch_run(&b);
 	if (r < 0)
@@ -499,6 +501,7 @@ static const struct {
 	{ CLONE_FS, offsetof(TaskKobjIdsEntry, fs_id), "working directory" },
 	{ CLONE_SIGHAND, offsetof(TaskKobjIdsEntry, sighand_id), "signal handlers" },
 	{ CLONE_SYSVSEM, offsetof(TaskKobjIdsEntry, sysvsem_id), "semaphore adjustments" },
+	{ CLONE_IO, offsetof(TaskKobjIdsEntry, io_id), "I/O context" },
 };
 #define N_SHARES (sizeof(shares) / sizeof(shares[0]))
 
@@ -535,9 +538,9 @@ static int kin(const struct task *k, const struct task *x)
 	return KIN_NONE;
 }
 
-/* Among the first n of the tree that exist: who can clone k, with everything they have in common. */
-static struct task *cloner(const struct tree *tree, size_t n, const struct task *k, bool session,
-			   uint64_t *ret_flags, int *ret_kin)
+/* Among the first n of the tree that exist: who can clone k, with everything of these that they have in common. */
+static struct task *cloner_for(const struct tree *tree, size_t n, const struct task *k, bool session, uint64_t of,
+			       uint64_t *ret_flags, int *ret_kin)
 {
 	struct task *best = NULL;
 	uint64_t needs = 0;
@@ -545,7 +548,7 @@ static struct task *cloner(const struct tree *tree, size_t n, const struct task 
 	*ret_kin = 4;
 	for (size_t i = 0; i < n; i++)
 		if (tree->all[i] != k && tree->all[i]->pidfd >= 0)
-			needs |= common(tree->all[i], k);
+			needs |= common(tree->all[i], k) & of;
 	for (size_t i = 0; i < n; i++) {
 		struct task *x = tree->all[i];
 		int how = kin(k, x);
@@ -563,6 +566,21 @@ static struct task *cloner(const struct tree *tree, size_t n, const struct task 
 	}
 	*ret_flags = needs;
 	return best;
+}
+
+/* A task can live without an I/O context that it shared. */
+static struct task *cloner(struct session *s, const struct tree *tree, size_t n, const struct task *k, bool session,
+			   uint64_t *ret_flags, int *ret_kin)
+{
+	struct task *x = cloner_for(tree, n, k, session, ~0ULL, ret_flags, ret_kin);
+
+	if (x || !(*ret_flags & CLONE_IO))
+		return x;
+	x = cloner_for(tree, n, k, session, ~(uint64_t)CLONE_IO, ret_flags, ret_kin);
+	if (x)
+		session_warn(s, "task %d: shares an I/O context (CLONE_IO) with a task that it cannot be born from again; it gets its own: a priority that one sets is no longer the other's",
+			     k->vpid);
+	return x;
 }
 
 static int no_cloner(struct session *s, const struct task *k, uint64_t flags)
@@ -584,7 +602,7 @@ int spawn_check(struct session *s, const struct tree *tree)
 
 	for (size_t i = 1; i < tree->n; i++)
 		if (tree->all[i]->state != TASK_DEAD &&
-		    !cloner(tree, i, tree->all[i], false, &flags, &how))
+		    !cloner(s, tree, i, tree->all[i], false, &flags, &how))
 			return no_cloner(s, tree->all[i], flags);
 	return 0;
 }
@@ -743,12 +761,12 @@ int spawn_task(struct session *s, struct tree *tree, struct task *k)
 {
 	uint64_t flags;
 	int how;
-	struct task *x = cloner(tree, tree->n, k, true, &flags, &how);
+	struct task *x = cloner(s, tree, tree->n, k, true, &flags, &how);
 	const struct task *leader = task_find(tree, k->sid);
 
 	if (!x && k->sid && (!leader || (leader->helper && leader->parent == k->parent)) &&
 	    (common(k->parent, k) & flags) == flags)
-		return clone_in_dead_session(s, tree, k, flags);
+		return clone_in_dead_session(s, tree, k, flags | (common(k->parent, k) & CLONE_IO));
 	if (!x)
 		return no_cloner(s, k, flags);
 	k->in_session = x->in_session;

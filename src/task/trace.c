@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -251,6 +252,23 @@ static void agent_guard(struct trace_table *tt, const struct tracee *t)
 	life_hang(&tt->lives[1], &slot->life[1]);
 }
 
+/* After mlockall(MCL_FUTURE) all that is mapped counts below RLIMIT_MEMLOCK: for this call it may be more. */
+static int map_beyond(struct tracee *t, const uint64_t args[6], int64_t *at)
+{
+	const struct rlimit any = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit was, all;
+	int r;
+
+	if (prlimit(t->tgid, RLIMIT_MEMLOCK, NULL, &was) < 0)
+		return 0;
+	all = (struct rlimit){ was.rlim_max, was.rlim_max };
+	if (prlimit(t->tgid, RLIMIT_MEMLOCK, &any, NULL) < 0 && prlimit(t->tgid, RLIMIT_MEMLOCK, &all, NULL) < 0)
+		return 0;
+	r = remote_call(t, t->insn, SYS_mmap, args, at);
+	prlimit(t->tgid, RLIMIT_MEMLOCK, &was, NULL);
+	return r;
+}
+
 /* The agent's area. Who may have nothing writable and executable (PR_SET_MDWE) gets a page of each sort. */
 static int map_area(struct tracee *t)
 {
@@ -264,6 +282,8 @@ static int map_area(struct tracee *t)
 		args[2] = PROT_READ | PROT_EXEC;
 		r = remote_call(t, t->insn, SYS_mmap, args, &at);
 	}
+	if (r == 0 && at == -EAGAIN)
+		r = map_beyond(t, args, &at);
 	if (r == 0 && at < 0 && at > -4096)
 		return at;
 	if (r == 0)
@@ -296,6 +316,8 @@ int trace_inject(struct trace_table *tt)
 		if (r < 0)
 			return trace_fail(tt, r, "task %d: thread %d: %s", t->tgid, t->tid,
 					  r == -ESRCH ? "was killed while it was being dumped"
+					  : r == -EAGAIN
+						? "cannot map the agent: all of its memory is locked (mlockall), and RLIMIT_MEMLOCK allows no more; raise that"
 						      : "cannot map the agent");
 	}
 	return 0;

@@ -29,6 +29,16 @@ teardown() { teardown_kind; }
 }
 @test "attributes that each thread has alone" { keeps clones attributes; }
 @test "adjustments of semaphores that two tasks have in common" { AROUND="spaces user" keeps clones undo; }
+@test "tasks that share an I/O context" { keeps clones io; }
+@test "... dumped and restored with an I/O priority that is not theirs" {
+	start_kind clones io
+	nice_dump() { ionice -c 3 "$BUILD/stasis" "$@"; }
+	nice_dump dump -t "$PID" -D "$IMG/img" -v2 >"$IMG/log" 2>&1
+	! grep "I/O context" "$IMG/log"
+	until_true gone "$PID"
+	nice_dump restore -D "$IMG/img" -d
+	verify
+}
 @test "tasks in one memory, with threads and namespaces of their own" { keeps clones tasks; }
 
 settled() { ! pgrep -x stasis-warden >/dev/null; }

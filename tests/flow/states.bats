@@ -10,7 +10,7 @@ teardown() { teardown_kind; }
 # what this kernel or machine has none of, the program says in a file
 started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine has no $1"; }
 
-@test "dispatch of system calls, MDWE, merging, I/O flusher, speculation, TSC, memory errors, slack, subreaper, signal at the parent's death, membarrier, memory policy, personality, session keyring" {
+@test "dispatch of system calls, MDWE, merging, I/O flusher, speculation, TSC, memory errors, slack, subreaper, signal at the parent's death, membarrier, memory policy, personality, session keyring, which memory goes into a core dump" {
 	keeps states all
 }
 @test "vector registers, as wide as this processor has them, and how it rounds" { keeps vector all; }
@@ -31,12 +31,20 @@ x["bndreg_state"] = ["0x1"] * 8'
 @test "protection keys: of memory, in registers, allocated or not" { keeps states pkeys; }
 @test "memory policy of a mapping" { keeps states mbind; }
 @test "name of a mapping" { keeps states vma-name; }
+@test "memory locked page by page (MLOCK_ONFAULT): holes stay holes" { keeps states onfault; }
+@test "mlockall(MCL_FUTURE): what is mapped later is locked, what was there before is not" { keeps states future; }
+@test "mlockall(MCL_FUTURE | MCL_ONFAULT)" { keeps states touched; }
+@test "mlockall(MCL_FUTURE) when RLIMIT_MEMLOCK allows no more" { keeps states full; }
+@test "advice on memory" { keeps states advice; }
+@test "sealed memory (mseal)" { keeps states sealed; }
+@test "memory that the kernel may drop (MAP_DROPPABLE)" { keeps states droppable; }
+@test "no huge pages but where they are advised" { keeps states advised; }
 @test "deadline scheduling" { AROUND="plain spaces" keeps states deadline; } # root of the host
 @test "not dumpable" { keeps states dumpable; }
 @test "a sealed memfd" { keeps states memfd; }
 @test "a descriptor of a namespace" { keeps states nsfile; }
 @test "mapped files, private and shared" { keeps states map; }
-@test "threads with ids, capabilities, seccomp, policy, nice, CPU, I/O priority, name, signals of their own" {
+@test "threads with ids, capabilities, seccomp, policy, nice, time slice, CPU, I/O priority, name, signals of their own" {
 	keeps states apart
 }
 @test "that the restorer's end is that of a parent is said" {

@@ -507,6 +507,28 @@ static void tasks_check(void)
 			kill(worker[i].tid, SIGKILL);
 }
 
+/* a and b have one I/O context; c has its own, d none */
+static void io(void)
+{
+	struct worker *a = born(NULL, CLONE_VM | SIGCHLD), *b, *c;
+
+	CHECK(IN(a, SYS_ioprio_set, 1, 0, 2 << 13 | 5) == 0);
+	b = born(a, CLONE_VM | CLONE_IO | CLONE_PARENT);
+	c = born(a, CLONE_VM | SIGCHLD);
+	born(b, CLONE_VM | CLONE_IO | SIGCHLD);
+	born(NULL, CLONE_VM | SIGCHLD);
+	CHECK(IN(c, SYS_ioprio_set, 1, 0, 2 << 13 | 6) == 0 && IN(b, SYS_ioprio_get, 1, 0) == (2 << 13 | 5));
+}
+static void io_check(void)
+{
+	CHECK(IN(&worker[0], SYS_ioprio_get, 1, 0) == (2 << 13 | 5) && IN(&worker[2], SYS_ioprio_get, 1, 0) == (2 << 13 | 6));
+	CHECK(IN(&worker[1], SYS_ioprio_set, 1, 0, 2 << 13 | 1) == 0);
+	CHECK(IN(&worker[0], SYS_ioprio_get, 1, 0) == (2 << 13 | 1) && IN(&worker[3], SYS_ioprio_get, 1, 0) == (2 << 13 | 1));
+	CHECK(IN(&worker[2], SYS_ioprio_get, 1, 0) == (2 << 13 | 6) && IN(&worker[4], SYS_ioprio_get, 1, 0) == 0);
+	for (int i = 0; i < n_workers; i++)
+		kill(worker[i].tid, SIGKILL);
+}
+
 static const struct {
 	const char *name;
 	void (*make)(void), (*check)(void);
@@ -522,6 +544,7 @@ static const struct {
 	{ "nothing-else", nothing_else, NULL },
 	{ "attributes", attributes, NULL },
 	{ "undo", undo, undo_check },
+	{ "io", io, io_check },
 	{ "tasks", tasks, tasks_check },
 };
 

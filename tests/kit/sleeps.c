@@ -7,7 +7,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/futex.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -24,6 +26,7 @@
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
+#include <sys/signalfd.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -57,6 +60,7 @@ struct sleeper {
 	bool anew; /* what is left of it nobody can know or say: it may begin again */
 	pid_t pid;
 	struct seen *seen;
+	bool dated; /* its end is a date: the clock of dates may be adjusted meanwhile, and says how long it took */
 };
 
 static struct timespec six = { .tv_sec = TIMEOUT };
@@ -71,22 +75,23 @@ static void put(const char *name, const char *text)
 	rename("new", name);
 }
 
-static double now(void)
+static double now(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static struct timespec in_six(void)
+static struct timespec in_six_by(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	t.tv_sec += TIMEOUT;
 	return t;
 }
+static struct timespec in_six(void) { return in_six_by(CLOCK_MONOTONIC); }
 
 static void on_signal(int sig) { }
 
@@ -154,6 +159,51 @@ static bool with_listener_timeout(struct sleeper *me)
 }
 static bool with_sem(struct sleeper *me) { return (me->fd[0] = semget(IPC_PRIVATE, 1, 0600)) >= 0; }
 static bool with_msg(struct sleeper *me) { return (me->fd[0] = msgget(IPC_PRIVATE, 0600)) >= 0; }
+static bool with_sem_up(struct sleeper *me)
+{
+	return with_sem(me) && semop(me->fd[0], &(struct sembuf){ 0, 1, 0 }, 1) == 0;
+}
+static bool with_full_msg(struct sleeper *me)
+{
+	struct { long type; char c[1]; } m = { 1, "x" };
+	struct msqid_ds ds;
+
+	if (!with_msg(me) || msgctl(me->fd[0], IPC_STAT, &ds) < 0)
+		return false;
+	ds.msg_qbytes = 1;
+	return msgctl(me->fd[0], IPC_SET, &ds) == 0 && msgsnd(me->fd[0], &m, 1, 0) == 0;
+}
+/* one message is all that it holds */
+static bool with_queue(struct sleeper *me)
+{
+	struct mq_attr a = { .mq_maxmsg = 1, .mq_msgsize = 8 };
+
+	me->fd[0] = me->fd[1] = syscall(SYS_mq_open, me->name, O_CREAT | O_RDWR, 0600, &a);
+	return me->fd[0] >= 0;
+}
+static bool with_full_queue(struct sleeper *me) { return with_queue(me) && mq_send(me->fd[0], "a", 1, 0) == 0; }
+static bool with_signalfd(struct sleeper *me)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return (me->fd[0] = signalfd(-1, &set, 0)) >= 0;
+}
+static bool with_full_pair(struct sleeper *me)
+{
+	if (!with_pair(me))
+		return false;
+	while (send(me->fd[1], "abcdefgh", 8, MSG_DONTWAIT) == 8)
+		;
+	return errno == EAGAIN;
+}
+static bool owned_by_us(struct sleeper *me)
+{
+	me->seen->word = getpid();
+	return true;
+}
 static bool with_flock(struct sleeper *me)
 {
 	char name[64];
@@ -208,6 +258,22 @@ static void by_msgsnd(struct sleeper *me)
 
 	msgsnd(me->fd[0], &m, 1, 0);
 }
+static void by_taking(struct sleeper *me)
+{
+	struct { long type; char c; } m;
+
+	msgrcv(me->fd[0], &m, 1, 0, IPC_NOWAIT);
+}
+static void by_down(struct sleeper *me) { semop(me->fd[0], &(struct sembuf){ 0, -1, 0 }, 1); }
+static void by_mq_send(struct sleeper *me) { mq_send(me->fd[0], "xyz", 3, 0); }
+static void by_mq_receive(struct sleeper *me) { mq_receive(me->fd[0], buf, 8, NULL); }
+static void by_signal2(struct sleeper *me) { kill(me->pid, SIGUSR2); }
+static void by_receiving(struct sleeper *me)
+{
+	while (recv(me->fd[0], buf, 8, MSG_DONTWAIT) > 0)
+		;
+}
+static void by_unlock_pi(struct sleeper *me) { syscall(SYS_futex, &me->seen->word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0); }
 static void by_unlock(struct sleeper *me) { flock(me->fd[1], LOCK_UN); }
 static void by_setlk(struct sleeper *me)
 {
@@ -369,6 +435,60 @@ static long semming(struct sleeper *me, const struct timespec *t)
 static long do_semop(struct sleeper *me) { return semming(me, NULL); }
 static long do_semtimedop(struct sleeper *me) { return semming(me, &six); }
 static long do_msgrcv(struct sleeper *me) { return msgrcv(me->fd[0], buf, 8, 0, 0); }
+static long do_msgsnd(struct sleeper *me)
+{
+	struct { long type; char c[1]; } m = { 1, "y" };
+
+	return msgsnd(me->fd[0], &m, 1, 0);
+}
+static long do_sem_zero(struct sleeper *me) { return semop(me->fd[0], &(struct sembuf){ 0, 0, 0 }, 1); }
+static long do_mq_receive(struct sleeper *me) { return mq_receive(me->fd[0], buf, 8, NULL); }
+static long do_mq_send(struct sleeper *me) { return mq_send(me->fd[0], "b", 1, 0); }
+static long do_mq_timed(struct sleeper *me)
+{
+	struct timespec t = in_six_by(CLOCK_REALTIME);
+
+	return mq_timedreceive(me->fd[0], buf, 8, NULL, &t);
+}
+static long do_read_signal(struct sleeper *me) { return read(me->fd[0], buf, sizeof(struct signalfd_siginfo)); }
+static long do_send(struct sleeper *me) { return send(me->fd[1], "x", 1, 0); }
+static long do_splice(struct sleeper *me)
+{
+	int p[2];
+
+	return pipe(p) < 0 ? -1 : splice(me->fd[0], NULL, p[1], NULL, 8, 0);
+}
+static long do_lock_pi(struct sleeper *me)
+{
+	long r = syscall(SYS_futex, &me->seen->word, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
+
+	return r == 0 && (me->seen->word & FUTEX_TID_MASK) != (unsigned)getpid() ? 1 : r;
+}
+struct waiter { /* struct futex_waitv */
+	uint64_t val, addr;
+	uint32_t flags, reserved;
+};
+static long waiting(struct sleeper *me, const struct timespec *t)
+{
+	static uint32_t other;
+	struct waiter v[2] = { { 0, (uintptr_t)&other, 2 | 128, 0 }, { 0, (uintptr_t)&me->seen->word, 2, 0 } };
+
+	return syscall(449 /* futex_waitv */, v, 2, 0, t, CLOCK_MONOTONIC);
+}
+static long do_waitv(struct sleeper *me) { return waiting(me, NULL); }
+static long do_waitv_until(struct sleeper *me)
+{
+	struct timespec t = in_six();
+
+	return waiting(me, &t);
+}
+static long do_getevents(struct sleeper *me)
+{
+	struct io_event e;
+	aio_context_t ctx = 0;
+
+	return syscall(SYS_io_setup, 4, &ctx) < 0 ? -1 : syscall(SYS_io_getevents, ctx, 1, 1, &e, &six);
+}
 static long do_flock(struct sleeper *me) { return flock(me->fd[0], LOCK_EX); }
 static long do_setlkw(struct sleeper *me) { return fcntl(me->fd[0], F_SETLKW, &(struct flock){ .l_type = F_WRLCK }); }
 static long do_ofd(struct sleeper *me) { return fcntl(me->fd[0], F_OFD_SETLKW, &(struct flock){ .l_type = F_WRLCK }); }
@@ -393,9 +513,25 @@ static long do_sleep_until(struct sleeper *me)
 	return syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
-#define ENDLESS(name, sleep, wake, ret, setup) { name, sleep, wake, ret, setup, { -1, -1 }, false, 0, NULL }
-#define TIMED(name, sleep, ret, setup) { name, sleep, NULL, ret, setup, { -1, -1 }, false, 0, NULL }
-#define ANEW(name, sleep, ret, setup) { name, sleep, NULL, ret, setup, { -1, -1 }, true, 0, NULL }
+static long until(clockid_t clock)
+{
+	struct timespec t = in_six_by(clock);
+
+	return -clock_nanosleep(clock, TIMER_ABSTIME, &t, NULL);
+}
+static long do_until_boottime(struct sleeper *me) { return until(CLOCK_BOOTTIME); }
+static long do_until_realtime(struct sleeper *me) { return until(CLOCK_REALTIME); }
+static long do_futex_until_date(struct sleeper *me)
+{
+	struct timespec t = in_six_by(CLOCK_REALTIME);
+
+	return futexing(me, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, &t, FUTEX_BITSET_MATCH_ANY);
+}
+
+#define ENDLESS(name, sleep, wake, ret, setup) { name, sleep, wake, ret, setup, { -1, -1 }, false, 0, NULL, false }
+#define TIMED(name, sleep, ret, setup) { name, sleep, NULL, ret, setup, { -1, -1 }, false, 0, NULL, false }
+#define DATED(name, sleep, ret, setup) { name, sleep, NULL, ret, setup, { -1, -1 }, false, 0, NULL, true }
+#define ANEW(name, sleep, ret, setup) { name, sleep, NULL, ret, setup, { -1, -1 }, true, 0, NULL, false }
 
 static struct sleeper endless[] = {
 	ENDLESS("pause", do_pause, by_signal, -EINTR, NULL),
@@ -423,6 +559,15 @@ static struct sleeper endless[] = {
 	ENDLESS("fcntl-setlkw", do_setlkw, by_setlk, 0, with_setlk),
 	ENDLESS("fcntl-ofd-setlkw", do_ofd, by_ofd, 0, with_ofd),
 	ENDLESS("open-fifo", do_open, by_opening, 1, with_fifo),
+	ENDLESS("msgsnd", do_msgsnd, by_taking, 0, with_full_msg),
+	ENDLESS("semop-zero", do_sem_zero, by_down, 0, with_sem_up),
+	ENDLESS("mq_receive", do_mq_receive, by_mq_send, 3, with_queue),
+	ENDLESS("mq_send", do_mq_send, by_mq_receive, 0, with_full_queue),
+	ENDLESS("read-signalfd", do_read_signal, by_signal2, sizeof(struct signalfd_siginfo), with_signalfd),
+	ENDLESS("send", do_send, by_receiving, 1, with_full_pair),
+	ENDLESS("splice", do_splice, by_byte, 1, with_pipe),
+	ENDLESS("futex_waitv", do_waitv, by_futex, 1, NULL),
+	ENDLESS("futex-lock-pi", do_lock_pi, by_unlock_pi, 0, owned_by_us),
 	ENDLESS(NULL, NULL, NULL, 0, NULL)
 };
 
@@ -431,6 +576,12 @@ static struct sleeper timed[] = {
 	TIMED("nanosleep-norem", do_nanosleep_norem, 0, NULL),
 	TIMED("clock_nanosleep", do_clock_nanosleep, 0, NULL),
 	TIMED("clock_nanosleep-abs", do_sleep_until, 0, NULL),
+	TIMED("clock_nanosleep-boottime", do_until_boottime, 0, NULL),
+	DATED("clock_nanosleep-date", do_until_realtime, 0, NULL),
+	TIMED("futex_waitv", do_waitv_until, -ETIMEDOUT, NULL),
+	DATED("futex-date", do_futex_until_date, -ETIMEDOUT, NULL),
+	DATED("mq_timedreceive", do_mq_timed, -ETIMEDOUT, with_queue),
+	ANEW("io_getevents", do_getevents, 0, NULL),
 	TIMED("poll", do_poll_timed, 0, with_pipe),
 	TIMED("select", do_select_timed, 0, with_pipe),
 	TIMED("pselect", do_pselect_timed, 0, with_pipe),
@@ -450,12 +601,13 @@ static struct sleeper timed[] = {
 
 static void run(struct sleeper *me)
 {
-	double t0 = now();
+	clockid_t clock = me->dated ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+	double t0 = now(clock);
 
 	errno = 0;
 	me->seen->ret = me->sleep(me);
 	me->seen->error = errno;
-	me->seen->took = now() - t0;
+	me->seen->took = now(clock) - t0;
 	me->seen->ended = 1;
 	for (;;)
 		pause();

@@ -301,6 +301,172 @@ static bool map_check(void)
 	return page[0][0] == 'a' && page[0][2 * 4096] == 'b' && page[0][4097] == 'c' && pread(key[0], &c, 1, 0) == 1 &&
 	       c == 0 && pread(key[0], &c, 1, 4097) == 1 && c == 'c';
 }
+/* Of the mapping at an address, from smaps: bytes that are there; its flags. */
+static size_t rss_of(const void *at, char *flags, size_t size)
+{
+	char line[300], want[32];
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long kb = 0;
+	bool here = false;
+
+	snprintf(want, sizeof(want), "%lx-", (unsigned long)at);
+	while (f && fgets(line, sizeof(line), f)) {
+		here |= !strncmp(line, want, strlen(want));
+		if (here)
+			sscanf(line, "Rss: %lu", &kb);
+		if (here && !strncmp(line, "VmFlags:", 8)) {
+			snprintf(flags, size, "%s", line);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	return kb << 10;
+}
+#define SPARSE (512 * 4096)
+static char *apart(size_t size, int flags) /* with nothing beside it to grow together with */
+{
+	char *p = mmap(NULL, size + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return mmap(p + 4096, size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+/* locked page by page: its holes stay holes, what is touched later is locked */
+static bool onfault_set(void)
+{
+	page[0] = apart(SPARSE, MAP_PRIVATE);
+	*page[0] = 'a';
+	return mlock2(page[0], SPARSE, MLOCK_ONFAULT) == 0;
+}
+static bool onfault_check(void)
+{
+	char flags[300] = "";
+	bool ok = rss_of(page[0], flags, sizeof(flags)) == 4096 && strstr(flags, " lo") && *page[0] == 'a';
+
+	page[0][8192] = 'b';
+	return ok && rss_of(page[0], flags, sizeof(flags)) == 8192;
+}
+static bool locked(const char *at) { return msync((void *)at, 4096, MS_INVALIDATE) < 0 && errno == EBUSY; }
+static bool future_set(void)
+{
+	page[0] = apart(SPARSE, MAP_PRIVATE);
+	return mlockall(MCL_FUTURE) == 0;
+}
+static bool future_check(void)
+{
+	char flags[300] = "", *fresh = apart(SPARSE, MAP_PRIVATE);
+
+	return !locked(page[0]) && rss_of(page[0], flags, sizeof(flags)) == 0 && locked(fresh) &&
+	       rss_of(fresh, flags, sizeof(flags)) == SPARSE;
+}
+static bool touched_set(void) { return mlockall(MCL_FUTURE | MCL_ONFAULT) == 0; }
+static bool touched_check(void)
+{
+	char flags[300] = "", *fresh = apart(SPARSE, MAP_PRIVATE);
+
+	return locked(fresh) && rss_of(fresh, flags, sizeof(flags)) == 0;
+}
+/* each advice alone, in private and in shared memory: what the kernel shows of it stays the same */
+static const int advices[] = { MADV_DONTFORK, MADV_WIPEONFORK, MADV_DONTDUMP, MADV_MERGEABLE, MADV_HUGEPAGE,
+			       MADV_NOHUGEPAGE, MADV_SEQUENTIAL, MADV_RANDOM };
+#define ADVICES (sizeof(advices) / sizeof(advices[0]))
+static struct { char *at, flags[300]; } advised[2 * ADVICES];
+static bool advice_set(void)
+{
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < 2 * ADVICES; i++) {
+		advised[i].at = apart(4096, i < ADVICES ? MAP_PRIVATE : MAP_SHARED);
+		*advised[i].at = 'a' + i;
+		taken += madvise(advised[i].at, 4096, advices[i % ADVICES]) == 0;
+		rss_of(advised[i].at, advised[i].flags, sizeof(advised[i].flags));
+	}
+	return taken > ADVICES;
+}
+static bool advice_check(void)
+{
+	char flags[300] = "";
+
+	for (unsigned i = 0; i < 2 * ADVICES; i++) {
+		rss_of(advised[i].at, flags, sizeof(flags));
+		if (strcmp(flags, advised[i].flags) || *advised[i].at != (char)('a' + i)) {
+			fprintf(stderr, "advice %d of mapping %u: %s not %s", advices[i % ADVICES], i, flags, advised[i].flags);
+			return false;
+		}
+	}
+	return true;
+}
+/* nothing more may be mapped; the main thread has no right to more either, see main() */
+static bool full_set(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &l) < 0)
+		return false;
+	l.rlim_cur = 4096;
+	return setrlimit(RLIMIT_MEMLOCK, &l) == 0 && mlockall(MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+static bool full_check(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_MEMLOCK, &l) == 0 && l.rlim_cur == 4096 &&
+	       mmap(NULL, SPARSE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EAGAIN;
+}
+static void no_lock_right(void)
+{
+	struct { uint32_t version; int pid; } h = { 0x20080522, 0 };
+	struct { uint32_t effective, permitted, inheritable; } c[2];
+
+	syscall(SYS_capget, &h, c);
+	c[0].effective &= ~(1u << 14); /* CAP_IPC_LOCK */
+	c[0].permitted &= ~(1u << 14);
+	syscall(SYS_capset, &h, c);
+}
+static bool sealed_set(void)
+{
+	page[0] = apart(4 * 4096, MAP_PRIVATE);
+	page[0][4096] = 'a';
+	return mprotect(page[0] + 4096, 8192, PROT_READ) == 0 && syscall(462 /* mseal */, page[0] + 4096, 8192, 0) == 0;
+}
+static bool sealed_check(void)
+{
+	return page[0][4096] == 'a' && mprotect(page[0] + 4096, 4096, PROT_READ | PROT_WRITE) < 0 && errno == EPERM &&
+	       munmap(page[0] + 8192, 4096) < 0 && faults(page[0] + 4096, true) && munmap(page[0], 4096) == 0 &&
+	       munmap(page[0] + 3 * 4096, 4096) == 0;
+}
+static bool droppable_set(void)
+{
+	page[0] = apart(2 * 4096, 0x08 /* MAP_DROPPABLE */);
+	if (page[0] == MAP_FAILED)
+		return false;
+	*page[0] = 'a';
+	return true;
+}
+static bool droppable_check(void)
+{
+	char flags[300] = "";
+
+	mlock(page[0], 2 * 4096); /* nobody may */
+	rss_of(page[0], flags, sizeof(flags));
+	return strstr(flags, " dp") && strstr(flags, " wf") && !strstr(flags, " lo") && (*page[0] == 'a' || *page[0] == 0);
+}
+static bool filter_is(const char *want)
+{
+	char text[32] = "";
+	FILE *f = fopen("/proc/self/coredump_filter", "r");
+
+	return f && fgets(text, sizeof(text), f) && fclose(f) == 0 && strtoul(text, NULL, 16) == strtoul(want, NULL, 16);
+}
+static bool core_set(void)
+{
+	FILE *f = fopen("/proc/self/coredump_filter", "w");
+
+	return f && fputs("0x7f", f) >= 0 && fclose(f) == 0 && filter_is("0x7f");
+}
+static bool core_check(void) { return filter_is("0x7f"); }
+static bool advised_set(void) { return prctl(PR_SET_THP_DISABLE, 1, 2 /* PR_THP_DISABLE_EXCEPT_ADVISED */, 0, 0) == 0; }
+static bool advised_check(void) { return prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 3; }
+
 struct attr {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -412,6 +578,20 @@ static bool nice_set(void)
 	return setpriority(PRIO_PROCESS, gettid(), 11) == 0 && sched_setscheduler(0, SCHED_BATCH, &p) == 0;
 }
 static bool nice_check(void) { return getpriority(PRIO_PROCESS, gettid()) == 11 && sched_getscheduler(0) == SCHED_BATCH; }
+static bool slice_set(void)
+{
+	struct attr a = { .size = sizeof(a), .runtime = 7000000, .nice = 3 };
+
+	return syscall(SYS_sched_setattr, 0, &a, 0) == 0 && syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) == 0 &&
+	       a.runtime == 7000000;
+}
+static bool slice_check(void)
+{
+	struct attr a = { 0 }, other = { 0 };
+
+	return syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) == 0 && a.runtime == 7000000 && a.nice == 3 &&
+	       syscall(SYS_sched_getattr, getpid(), &other, sizeof(other), 0) == 0 && other.runtime != a.runtime;
+}
 static bool cpu_set_one(void)
 {
 	cpu_set_t c;
@@ -482,6 +662,16 @@ static const struct state {
 	{ "memfd", memfd_set, memfd_check, 1 },
 	{ "nsfile", nsfile_set, nsfile_check, 1 },
 	{ "map", map_set, map_check, 1 },
+	{ "onfault", onfault_set, onfault_check, 1 },
+	{ "future", future_set, future_check, 1 },
+	{ "touched", touched_set, touched_check, 1 },
+	{ "advice", advice_set, advice_check, 1 },
+	{ "slice", slice_set, slice_check, 2 },
+	{ "full", full_set, full_check, 1 },
+	{ "sealed", sealed_set, sealed_check, 1 },
+	{ "droppable", droppable_set, droppable_check, 1 },
+	{ "core", core_set, core_check, 0 },
+	{ "advised", advised_set, advised_check, 1 },
 	{ "deadline", deadline_set, deadline_check, 1 },
 	{ "own-ids", ids_set, ids_check, 2 },
 	{ "own-caps", caps_set, caps_check, 2 },
@@ -548,6 +738,8 @@ int main(int argc, char **argv)
 	which = argv[1];
 	signal(SIGUSR2, SIG_IGN); /* of the restorer, who is the parent */
 	chdir(argv[2]);
+	if (!strcmp(which, "full"))
+		no_lock_right();
 	for (size_t i = 0; i < STATES; i++)
 		n += wanted(&states[i]);
 	sigemptyset(&set);

@@ -44,7 +44,7 @@ static int writable(char *p) /* by asking the kernel to store there */
 
 static void all(void)
 {
-	int a, gone, big, sem, q, st, i;
+	int a, gone, big, sem, used, q, st, i;
 	char *whole, *cut, *ro, *removed, *huge;
 	unsigned short values[5] = { 1, 0, 32767, 4, 5 }, got[5];
 	struct shmid_ds ds;
@@ -77,6 +77,8 @@ static void all(void)
 	CHECK(sem > 0 && semctl(sem, 0, SETALL, (union arg){ .array = values }) == 0);
 	sd.sem_perm = (struct ipc_perm){ .uid = 12, .gid = 34, .mode = 0640 };
 	CHECK(semctl(sem, 0, IPC_SET, (union arg){ .ds = &sd }) == 0);
+	used = semget(IPC_PRIVATE, 2, 0600);
+	CHECK(semctl(used, 0, SETVAL, 32767) == 0 && semop(used, &(struct sembuf){ 1, 3, 0 }, 1) == 0);
 	CHECK(seteuid(77) == 0);
 	q = msgget(0x5454, IPC_CREAT | 0600);
 	CHECK(seteuid(0) == 0 && q > 0);
@@ -116,6 +118,8 @@ static void all(void)
 	CHECK(semget(0x5353, 5, 0) == sem && semctl(sem, 0, GETALL, (union arg){ .array = got }) == 0);
 	CHECK(!memcmp(values, got, sizeof(got)) && semctl(sem, 0, IPC_STAT, (union arg){ .ds = &sd }) == 0);
 	CHECK(sd.sem_perm.uid == 12 && sd.sem_perm.gid == 34 && sd.sem_perm.cuid == 0 && sd.sem_perm.mode == 0640);
+	CHECK(sd.sem_otime == 0 && semctl(used, 0, IPC_STAT, (union arg){ .ds = &sd }) == 0 && sd.sem_otime != 0);
+	CHECK(semctl(used, 0, GETVAL) == 32767 && semctl(used, 1, GETVAL) == 3);
 	CHECK(msgget(0x5454, 0) == q && msgctl(q, IPC_STAT, &qd) == 0);
 	CHECK(qd.msg_perm.cuid == 77 && qd.msg_qbytes == 8100 && qd.msg_qnum == 3);
 	CHECK(msgrcv(q, &m, sizeof(m.text), 2, IPC_NOWAIT) == 7999 && m.text[7998] == '1');

@@ -2,7 +2,8 @@
 /*
  * anon: private anonymous memory: heap, stacks, arenas, MAP_PRIVATE|MAP_ANONYMOUS, also MAP_HUGETLB.
  *
- * Kept:   address, protection, growth, huge page advice, other advice, locks, pages.
+ * Kept:   address, protection, growth, huge page advice, other advice, locks (MLOCK_ONFAULT, mlockall(MCL_FUTURE)), seals
+ *         (mseal), whether the kernel may drop it (MAP_DROPPABLE), pages.
  * Lost:   nothing.
  * Kernel: mm/mmap.c; /proc/PID/smaps.
  */

@@ -4,7 +4,7 @@
  *
  * Kept:   name, child subreaper, personality, OOM score, robust futex list,
  *         address cleared at thread exit, restartable sequences registration, membarrier registrations,
- *         timer slack, login uid, MDWE, memory merge, I/O flusher.
+ *         timer slack, login uid, coredump_filter, MDWE, memory merge, I/O flusher.
  * Kernel: prctl(2), get_robust_list(2), PTRACE_GET_RSEQ_CONFIGURATION, membarrier(2).
  */
 #include "kind/task.h"
@@ -70,6 +70,11 @@ static int leader_dump(struct session *s, struct thread *t, struct batch *b, uns
 		tc->oom_score_adj = atoi(text);
 	}
 	free(take_mem(text));
+	if (text_read(t->task->proc, "coredump_filter", &text, NULL) == 0) {
+		t->task->mm->has_coredump_filter = true;
+		t->task->mm->coredump_filter = strtoul(text, NULL, 16);
+	}
+	free(take_mem(text));
 	if (text_read(t->task->proc, "loginuid", &text, NULL) == 0 && strtoul(text, NULL, 10) != UINT32_MAX) {
 		tc->loginuid = uid_in(s, strtoul(text, NULL, 10));
 		tc->has_loginuid = tc->loginuid != ID_NONE;
@@ -126,6 +131,16 @@ static void loginuid_restore(struct session *s, const struct task *k, uint32_t u
 		session_warn(s, "task %d: login uid %u cannot be set", k->vpid, uid);
 }
 
+/* Inherited, too. */
+static void filter_restore(struct session *s, const struct task *k)
+{
+	own_mem char *now = NULL, *text = xprintf("0x%x", k->mm->coredump_filter);
+
+	if (k->mm->has_coredump_filter && text_read(k->proc, "coredump_filter", &now, NULL) == 0 &&
+	    strtoul(now, NULL, 16) != k->mm->coredump_filter && text_write(k->proc, "coredump_filter", text) < 0)
+		session_warn(s, "task %d: coredump_filter %s cannot be set", k->vpid, text);
+}
+
 /* Without our field, the whole process has what the digits of the leader's were. */
 static uint32_t persona(const struct thread *t)
 {
@@ -153,6 +168,7 @@ static void leader_restore(struct session *s, struct thread *t, struct batch *b)
 		call5(b, "merge equal pages (PR_SET_MEMORY_MERGE)", SYS_prctl, PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
 	if (tc->has_loginuid)
 		loginuid_restore(s, t->task, uid_out(s, tc->loginuid));
+	filter_restore(s, t->task);
 	if (tc->has_oom_score_adj) {
 		snprintf(text, sizeof(text), "%d", tc->oom_score_adj);
 		if (text_write(t->task->proc, "oom_score_adj", text) < 0)

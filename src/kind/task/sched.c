@@ -2,7 +2,7 @@
 /*
  * sched: scheduling policy, nice value, priorities for CPU and disk, CPUs.
  *
- * Kept:   policy (deadline too), nice, real-time priority, reset-on-fork, utilisation clamps, CPU
+ * Kept:   policy (deadline too), nice, time slice, real-time priority, reset-on-fork, utilisation clamps, CPU
  *         affinity, I/O priority.
  * Lost:   whether an affinity was chosen or came from a cpuset; which threads may share a core (PR_SCHED_CORE,
  *         reported).
@@ -57,11 +57,27 @@ static void cpus_dump(const struct thread *t, ThreadCoreEntry *tc)
 	tc->cpus = (ProtobufCBinaryData){ n, xmemdup(mask, n) };
 }
 
+/* The kernel does not show which slices were chosen: one that differs from what a task has by default. */
+static int slice_begin(struct session *s)
+{
+	struct attr a = { .size = sizeof(a) };
+
+	if (syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) < 0)
+		return 0;
+	if (a.policy == POLICY_DEADLINE || !a.runtime) /* a real-time one has none, older kernels tell none */
+		return 0;
+	a.runtime = 0; /* ours may be chosen, too: no longer */
+	syscall(SYS_sched_setattr, 0, &a, 0);
+	syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0);
+	map_put(session_map(s, "time slice"), 0, (void *)(uintptr_t)a.runtime);
+	return 0;
+}
+
 static int sched_dump(struct session *s, struct thread *t, struct batch *b, unsigned first)
 {
 	ThreadCoreEntry *tc = t->core->thread_core;
 	struct attr a = { .size = sizeof(a) };
-	uint64_t cookie = 0;
+	uint64_t cookie = 0, usual = (uintptr_t)map_get(session_map(s, "time slice"), 0);
 	long io;
 
 	if (syscall(SYS_sched_getattr, t->tid, &a, sizeof(a), 0) < 0)
@@ -78,6 +94,9 @@ static int sched_dump(struct session *s, struct thread *t, struct batch *b, unsi
 		tc->sched_runtime = a.runtime;
 		tc->sched_deadline = a.deadline;
 		tc->sched_period = a.period;
+	} else if (a.runtime && usual && a.runtime != usual) {
+		tc->has_sched_runtime = true;
+		tc->sched_runtime = a.runtime;
 	}
 	tc->has_util_min = a.util_min != 0;
 	tc->util_min = a.util_min;
@@ -122,6 +141,8 @@ static int sched_restore(struct session *s, struct thread *t, struct batch *b)
 	if (tc->has_cpus && tc->cpus.len <= CPUS_MAX / 8 &&
 	    syscall(SYS_sched_setaffinity, t->tid, tc->cpus.len, tc->cpus.data) < 0)
 		session_warn(s, "thread %d: none of the CPUs it was bound to is here; it runs on any", t->vtid);
+	if (!tc->has_ioprio && syscall(SYS_ioprio_get, IOPRIO_PROCESS, t->tid) > 0)
+		syscall(SYS_ioprio_set, IOPRIO_PROCESS, t->tid, 0); /* not the restorer's */
 	if (tc->has_ioprio && syscall(SYS_ioprio_set, IOPRIO_PROCESS, t->tid, tc->ioprio) < 0)
 		session_warn(s, "thread %d: I/O priority 0x%x cannot be set", t->vtid, tc->ioprio);
 	if (tc->has_sched_policy || tc->has_sched_nice)
@@ -133,6 +154,7 @@ const struct task_kind task_kind_sched = {
 	.name = "scheduling",
 	.stage = STAGE_ATTR,
 	.per_thread = true,
+	.begin = slice_begin,
 	.dump = sched_dump,
 	.restore = sched_restore,
 };
