@@ -250,6 +250,16 @@ static int fsids_set(uint32_t uid, uint32_t gid)
 	return r;
 }
 
+int ids_swap(uint32_t *uid, uint32_t *gid)
+{
+	uint32_t u = setfsuid(-1), g = setfsgid(-1);
+	int r = u == *uid && g == *gid ? 0 : fsids_set(*uid, *gid);
+
+	*uid = u;
+	*gid = g;
+	return r;
+}
+
 int ids_assume(struct session *s)
 {
 	struct ids *i = state(s);

@@ -52,6 +52,11 @@ int owner_out(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, 
  */
 int ids_assume(struct session *s);
 void ids_resign(struct session *s);
+/**
+ * ids_swap - what we make belongs to these from now on; they become those to whom it did before. Our rights stay
+ * Return: 0, or -EPERM if we may not.
+ */
+int ids_swap(uint32_t *uid, uint32_t *gid);
 /** ids_assume_nested - likewise to root of a nested user namespace, or the first user it knows; from our own */
 int ids_assume_nested(struct session *s, uint32_t id);
 

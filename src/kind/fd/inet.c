@@ -3,8 +3,8 @@
  * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6, listeners of MPTCP. TCP connections: kind/inet-tcp.c.
  *
  * Kept:   addresses, peers, listening and its backlog, v6only, options of images, shutdown.
- * Lost:   datagrams in ping and raw sockets (said), the user who made a socket (SO_REUSEPORT groups are root's
- *         then); see also kind/inet-opts.c, inet-more.c, sock-opts.c, inet-queue.c, inet-pending.c.
+ * Lost:   datagrams in ping and raw sockets (said); see also kind/inet-opts.c, inet-more.c, sock-opts.c, inet-queue.c,
+ *         inet-pending.c.
  * Kernel: net/ipv4/af_inet.c; TCP_INFO of a listener: tcpi_unacked waiting, tcpi_sacked backlog.
  *         What UDP has shut down for sending is shown by sock_diag only.
  */
@@ -525,13 +525,13 @@ static int inet_make_connection(struct session *s, struct fd_obj *o, const InetS
 static int inet_socket(struct session *s, const InetSkEntry *e)
 {
 	uint32_t ns = e->has_ns_id ? e->ns_id : 0;
-	int fd = ns_socket(s, ns, e->family, e->type, e->proto);
+	int fd = sock_make(s, ns, e->family, e->type, e->proto, e->opts);
 
 	if (fd >= 0 || e->proto != IPPROTO_MPTCP)
 		return fd;
 	session_forget(s);
 	session_warn(s, "socket 0x%x: there is no MPTCP here; it becomes one of TCP", e->id);
-	return ns_socket(s, ns, e->family, e->type, IPPROTO_TCP);
+	return sock_make(s, ns, e->family, e->type, IPPROTO_TCP, e->opts);
 }
 
 static int inet_restore(struct session *s, struct fd_obj *o)

@@ -174,7 +174,7 @@ static int netlink_restore(struct session *s, struct fd_obj *o)
 
 	if (!e || e->n_groups > 1 || e->n_more_groups >= WORDS_MAX || e->dst_group > 32)
 		return session_fail(s, -EBADMSG, "files.img: netlink socket 0x%x is damaged", o->id);
-	o->fd = ns_socket(s, e->has_ns_id ? e->ns_id : 0, AF_NETLINK, SOCK_RAW, e->protocol);
+	o->fd = sock_make(s, e->has_ns_id ? e->ns_id : 0, AF_NETLINK, SOCK_RAW, e->protocol, e->opts);
 	if (o->fd < 0)
 		return o->fd;
 	r = sock_opts_set(s, o->fd, e->opts);

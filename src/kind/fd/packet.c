@@ -304,8 +304,8 @@ static int packet_restore(struct session *s, struct fd_obj *o)
 	if (e->rx_ring || e->tx_ring)
 		return session_fail(s, -ENOTSUP, "packet socket 0x%x: has a ring, which cannot be restored yet",
 				    o->id);
-	o->fd = ns_socket(s, e->has_ns_id ? e->ns_id : 0, AF_PACKET, e->type,
-			  e->type == SOCK_PACKET ? e->protocol : 0);
+	o->fd = sock_make(s, e->has_ns_id ? e->ns_id : 0, AF_PACKET, e->type,
+			  e->type == SOCK_PACKET ? e->protocol : 0, e->opts);
 	if (o->fd < 0)
 		return o->fd;
 	r = packet_set(s, e, o->fd);
