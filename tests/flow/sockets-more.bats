@@ -15,3 +15,11 @@ kept() { keeps sockets-more "$1" -- --tcp-established; }
 		nft add rule inet t o meta skuid 61 drop; exec "$@"' -)
 	AROUND=plain kept filtered
 }
+
+@test "netlink: notices that nobody has read: the reader is told that they are lost" { kept notices; }
+@test "netlink: queues and logs of netfilter" { kept bound; }
+@test "netlink: packets for a queue and a log of netfilter go on to come" {
+	WITH=(unshare -n sh -c 'iptables-legacy -A OUTPUT -p udp --dport 9 -j NFLOG --nflog-group 5
+		iptables-legacy -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 7; exec "$@"' -)
+	AROUND=plain kept packets
+}

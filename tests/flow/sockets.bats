@@ -51,7 +51,6 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "SO_REUSEPORT: listeners of two tasks" { kept reuseport; }
 @test "packet sockets: fanout, membership" { kept fanout; }
 @test "netlink: a group above 32" { kept netlink; }
-@test "netlink: a queue of netfilter: reported" { said nfqueue "must ask again"; }
 @test "scoped addresses of IPv6, bound to a device" { WITH+=("$IMG/device"); kept_plain scoped; }
 @test "a connection that was closed and still sends: reported" { said closed "have closed still send"; }
 

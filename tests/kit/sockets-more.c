@@ -9,10 +9,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -142,11 +147,180 @@ static void filtered_check(void)
 	CHECK(sendto(fds[1], "x", 1, 0, (void *)&to, sizeof(to)) == 1);
 }
 
+/* ---- netlink ---- */
+
+static int netlink(int protocol)
+{
+	struct sockaddr_nl at = { .nl_family = AF_NETLINK };
+	int fd = add(socket(AF_NETLINK, SOCK_RAW, protocol));
+
+	CHECK(bind(fd, (void *)&at, sizeof(at)) == 0);
+	return fd;
+}
+
+static unsigned portid(int fd)
+{
+	struct sockaddr_nl at = { 0 };
+	socklen_t n = sizeof(at);
+
+	getsockname(fd, (void *)&at, &n);
+	return at.nl_pid;
+}
+
+/* gives lo another address, or takes it away: whoever listens is told */
+static void address(int on)
+{
+	struct ifreq r = { .ifr_name = "lo:more" };
+	struct sockaddr_in *a = (void *)&r.ifr_addr;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (on) {
+		*a = local(0);
+		a->sin_addr.s_addr = htonl(INADDR_LOOPBACK + 0x070706);
+		CHECK(ioctl(fd, SIOCSIFADDR, &r) == 0);
+	} else {
+		CHECK(ioctl(fd, SIOCSIFFLAGS, &r) == 0); /* down */
+	}
+	close(fd);
+}
+
+/* Two listeners with notices that nobody has read; of the first some were lost before. */
+static void notices(void)
+{
+	int group = RTNLGRP_IPV4_IFADDR, one = 1, fd;
+	struct pollfd p;
+
+	for (int i = 0; i < 3; i++) {
+		fd = netlink(NETLINK_ROUTE);
+		CHECK(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) == 0);
+		if (i == 0)
+			CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &one, sizeof(one)) == 0);
+		if (i == 2)
+			CHECK(setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one)) == 0);
+	}
+	p = (struct pollfd){ .fd = fds[0] };
+	for (int i = 0; i < 20; i++)
+		address(i % 2 == 0);
+	CHECK(poll(&p, 1, 0) == 1 && p.revents & POLLERR);
+}
+
+static void notices_check(void)
+{
+	char buf[4096] __attribute__((aligned(8)));
+	struct nlmsghdr *h = (void *)buf;
+
+	for (int i = 0; i < 3; i++) {
+		if (i < 2)
+			CHECK(recv(fds[i], buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno == ENOBUFS);
+		while (recv(fds[i], buf, sizeof(buf), MSG_DONTWAIT) > 0) /* acknowledgements of nothing */
+			CHECK(i < 2 && h->nlmsg_type == NLMSG_ERROR && h->nlmsg_seq == 0 && *(int *)(h + 1) == 0);
+		CHECK(errno == EAGAIN);
+	}
+	address(1);
+	for (int i = 0; i < 3; i++)
+		CHECK(recv(fds[i], buf, sizeof(buf), MSG_DONTWAIT) > 0 && h->nlmsg_type == RTM_NEWADDR);
+}
+
+/* a message to netfilter: bind to a queue or a group of logs; how much of a packet to copy */
+static void netfilter(int fd, int subsystem, int number, const void *params, int n)
+{
+	struct {
+		struct nlmsghdr h;
+		struct nfgenmsg g;
+		struct nfattr {
+			uint16_t len, type;
+		} a;
+		unsigned char cmd[4];
+		struct nfattr b;
+		unsigned char params[8];
+	} m = { { 0, subsystem << 8 | (subsystem == NFNL_SUBSYS_ULOG ? 1 : 2), NLM_F_REQUEST | NLM_F_ACK, 1, 0 },
+		{ AF_UNSPEC, NFNETLINK_V0, htons(number) }, { subsystem == NFNL_SUBSYS_ULOG ? 5 : 8, 1 }, { 1 },
+		{ 4 + n, 2 }, { 0 } };
+	struct {
+		struct nlmsghdr h;
+		struct nlmsgerr e;
+	} answer = { 0 };
+
+	memcpy(m.params, params, n);
+	m.h.nlmsg_len = offsetof(typeof(m), params) + (n + 3) / 4 * 4;
+	CHECK(send(fd, &m, m.h.nlmsg_len, 0) == m.h.nlmsg_len && recv(fd, &answer, sizeof(answer), 0) > 0);
+	if (answer.e.error) {
+		fprintf(stderr, "netfilter: %s\n", strerror(-answer.e.error));
+		exit(answer.e.error == -EINVAL || answer.e.error == -EOPNOTSUPP ? 3 : 1);
+	}
+}
+
+static void bound(void)
+{
+	static const unsigned char packets[] = { 0, 0, 0, 200, 2 }, meta[] = { 0, 0, 0, 0, 1 },
+				   logged[] = { 0, 0, 0, 100, 2, 0 };
+	int fd = netlink(NETLINK_NETFILTER);
+
+	netfilter(fd, NFNL_SUBSYS_QUEUE, 7, packets, 5);
+	netfilter(fd, NFNL_SUBSYS_QUEUE, 300, meta, 5);
+	netfilter(netlink(NETLINK_NETFILTER), NFNL_SUBSYS_ULOG, 5, logged, 6);
+}
+
+/* is there such a line, after the spaces? */
+static int told(const char *file, const char *fmt, unsigned number, unsigned who)
+{
+	FILE *f = fopen(file, "r");
+	char line[200], want[200];
+	unsigned a, b, c, d;
+	int found = 0;
+
+	snprintf(want, sizeof(want), fmt, number, who);
+	while (f && fgets(line, sizeof(line), f)) {
+		char is[200];
+
+		if (sscanf(line, "%u %u %*u %u %u", &a, &b, &c, &d) == 4) {
+			snprintf(is, sizeof(is), "%u %u %u %u", a, b, c, d);
+			found += !strcmp(is, want);
+		}
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static void bound_check(void)
+{
+	CHECK(told("/proc/net/netfilter/nfnetlink_queue", "%u %u 2 200", 7, portid(fds[0])));
+	CHECK(told("/proc/net/netfilter/nfnetlink_queue", "%u %u 1 0", 300, portid(fds[0])));
+	CHECK(told("/proc/net/netfilter/nfnetlink_log", "%u %u 2 100", 5, portid(fds[1])));
+	CHECK(recv(fds[0], &(char){ 0 }, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+}
+
+/* a packet with that text */
+static int hands(int fd, int type, const char *text)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char buf[4096] __attribute__((aligned(8)));
+	struct nlmsghdr *h = (void *)buf;
+	int n = poll(&p, 1, 8000) == 1 ? recv(fd, buf, sizeof(buf), MSG_DONTWAIT) : 0;
+
+	return n > 0 && h->nlmsg_type == type && memmem(buf, n, text, strlen(text));
+}
+
+/* The caller has netfilter hand datagrams to port 9 to log 5 and to queue 7. */
+static void packets_check(void)
+{
+	struct sockaddr_in to = local(9);
+
+	bound_check();
+	CHECK(sendto(add(socket(AF_INET, SOCK_DGRAM, 0)), "hello", 5, 0, (void *)&to, sizeof(to)) == 5);
+	CHECK(hands(fds[0], NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET, "hello"));
+	CHECK(hands(fds[1], NFNL_SUBSYS_ULOG << 8, "hello"));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct judge_case cases[] = {
 		{ "owned", owned, owned_check },
 		{ "filtered", filtered, filtered_check },
+		{ "notices", notices, notices_check },
+		{ "bound", bound, bound_check },
+		{ "packets", bound, packets_check },
 		{ NULL, NULL, NULL },
 	};
 

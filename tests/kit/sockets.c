@@ -12,8 +12,6 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -577,36 +575,6 @@ static void netlink_check(void)
 	      words[(RTNLGRP_STATS - 1) / 32] == 1u << (RTNLGRP_STATS - 1) % 32, "group above 32");
 }
 
-/* packets of NFQUEUE 7 are for it */
-static void nfqueue(void)
-{
-	struct {
-		struct nlmsghdr h;
-		struct nfgenmsg g;
-		struct nfattr {
-			uint16_t len, type;
-		} a;
-		struct nfqnl_msg_config_cmd cmd;
-	} m = { { sizeof(m), NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG, NLM_F_REQUEST | NLM_F_ACK, 1, 0 },
-		{ AF_UNSPEC, NFNETLINK_V0, htons(7) }, { 8, NFQA_CFG_CMD }, { NFQNL_CFG_CMD_BIND, 0, 0 } };
-	struct {
-		struct nlmsghdr h;
-		struct nlmsgerr e;
-	} answer = { 0 };
-
-	a = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
-	if (a < 0 || send(a, &m, sizeof(m), 0) != sizeof(m) || recv(a, &answer, sizeof(answer), 0) < 0 || answer.e.error)
-		exit(3);
-}
-
-static void nfqueue_check(void)
-{
-	struct sockaddr_nl at;
-	socklen_t n = sizeof(at);
-
-	check(!getsockname(a, (void *)&at, &n) && at.nl_pid, "its port id");
-}
-
 static void netlink_queued(void)
 {
 	struct {
@@ -728,7 +696,6 @@ static const struct {
 	{ "reuseport", reuseport, reuseport_check },
 	{ "fanout", fanout, fanout_check },
 	{ "netlink", netlink, netlink_check },
-	{ "nfqueue", nfqueue, nfqueue_check },
 	{ "netlink-queued", netlink_queued, none_check },
 	{ "scoped", scoped, scoped_check },
 	{ "closed", closed, none_check },
