@@ -2,11 +2,11 @@
 /*
  * sock-opts: options common to all sockets, and whose they are.
  *
- * Kept:   owner and permissions (fstat(2)), buffers and their locks, timeouts, reuse, priority, low water mark, mark, passing of
- *         credentials, pidfds and rights, device, classic filter and its lock, peek offset, linger, ...
+ * Kept:   owner and permissions (fstat(2)), buffers and their locks, timeouts, reuse, priority, low water mark, mark,
+ *         passing of credentials, pidfds and rights, device, classic filter and its lock, peek offset, linger, ...
  *         And, as far as they differ from a new socket's, all others that can be read: see others[].
- * Lost:   programs that choose within a SO_REUSEPORT group (the kernel does not give them back); eBPF
- *         filters are refused.
+ * Lost:   programs that choose within a SO_REUSEPORT group (the kernel does not give them back), SO_BUSY_POLL_BUDGET,
+ *         SO_INQ of unix sockets, which it does not show; eBPF filters are refused.
  * Kernel: net/core/sock.c; SO_GET_FILTER gives back the program as it was attached. net/socket.c: a socket belongs to
  *         fsuid and fsgid of its maker, or whom fchown(2) gave it to; netfilter asks for its maker (f_cred) alone.
  */

@@ -16,6 +16,19 @@ kept() { keeps sockets-more "$1" -- --tcp-established; }
 	AROUND=plain kept filtered
 }
 
+@test "TCP over IPv6: by which device and from which address its packets leave" { kept sender; }
+@test "what is sent is numbered anew: reported" {
+	start_kind sockets-more numbered
+	run dump --tcp-established
+	[ "$status" -eq 0 ]
+	[ "$(grep -c 'is numbered from 0 on again' <<<"$output")" = 2 ] || { echo "$output" >&2; return 1; }
+	until_true gone "$PID"
+	run restore --tcp-established --pidfile "$IMG/pid"
+	PID=$(cat "$IMG/pid")
+	[[ "$output" != *"cannot be set"* ]] || { echo "$output" >&2; return 1; }
+	verify
+}
+
 @test "netlink: notices that nobody has read: the reader is told that they are lost" { kept notices; }
 @test "netlink: queues and logs of netfilter" { kept bound; }
 @test "netlink: packets for a queue and a log of netfilter go on to come" {

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/net_tstamp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -145,6 +146,66 @@ static void filtered_check(void)
 
 	CHECK(sendto(fds[0], "x", 1, 0, (void *)&to, sizeof(to)) < 0 && errno == EPERM);
 	CHECK(sendto(fds[1], "x", 1, 0, (void *)&to, sizeof(to)) == 1);
+}
+
+/* ---- options ---- */
+
+/* a connection that listens and one that does not; its packets shall leave by lo, from ::1 */
+static void sender(void)
+{
+	struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct in6_pktinfo from = { IN6ADDR_LOOPBACK_INIT, if_nametoindex("lo") };
+	socklen_t n = sizeof(at);
+	int l = add(socket(AF_INET6, SOCK_STREAM, 0)), c;
+
+	CHECK(bind(l, (void *)&at, n) == 0 && listen(l, 1) == 0 && getsockname(l, (void *)&at, &n) == 0);
+	c = add(socket(AF_INET6, SOCK_STREAM, 0));
+	CHECK(connect(c, (void *)&at, n) == 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(setsockopt(fds[i], SOL_IPV6, IPV6_PKTINFO, &from, sizeof(from)) == 0);
+}
+
+static void sender_check(void)
+{
+	struct in6_pktinfo from = { IN6ADDR_LOOPBACK_INIT, if_nametoindex("lo") };
+
+	for (int i = 0; i < 2; i++) {
+		char room[200] __attribute__((aligned(8)));
+		socklen_t n = sizeof(room);
+		int on = 1;
+
+		CHECK(getsockopt(fds[i], SOL_IPV6, IPV6_2292PKTOPTIONS, room, &n) == 0 && n == 0); /* asks for nothing */
+		n = sizeof(room);
+		CHECK(setsockopt(fds[i], SOL_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) == 0);
+		CHECK(getsockopt(fds[i], SOL_IPV6, IPV6_2292PKTOPTIONS, room, &n) == 0 && memmem(room, n, &from, sizeof(from)));
+	}
+}
+
+/* what is sent is numbered, so that completions and time stamps can tell of it */
+static const int stamps = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID |
+			  SOF_TIMESTAMPING_OPT_TSONLY;
+
+static void numbered(void)
+{
+	struct sockaddr_in at = local(0);
+	int l = add(socket(AF_INET, SOCK_STREAM, 0)), c = add(socket(AF_INET, SOCK_STREAM, 0)), on = 1;
+
+	CHECK(bind(l, (void *)&at, sizeof(at)) == 0 && listen(l, 3) == 0);
+	at = local(port_of(l));
+	CHECK(connect(c, (void *)&at, sizeof(at)) == 0);
+	add(accept(l, NULL, NULL));
+	CHECK(setsockopt(c, SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof(stamps)) == 0);
+	CHECK(setsockopt(fds[2], SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)) == 0);
+}
+
+static void numbered_check(void)
+{
+	int v = 0;
+	socklen_t n = sizeof(v);
+
+	CHECK(getsockopt(fds[1], SOL_SOCKET, SO_TIMESTAMPING, &v, &n) == 0 && v == stamps);
+	n = sizeof(v);
+	CHECK(getsockopt(fds[2], SOL_SOCKET, SO_ZEROCOPY, &v, &n) == 0 && v == 1);
 }
 
 /* ---- netlink ---- */
@@ -318,6 +379,8 @@ int main(int argc, char **argv)
 	static const struct judge_case cases[] = {
 		{ "owned", owned, owned_check },
 		{ "filtered", filtered, filtered_check },
+		{ "sender", sender, sender_check },
+		{ "numbered", numbered, numbered_check },
 		{ "notices", notices, notices_check },
 		{ "bound", bound, bound_check },
 		{ "packets", bound, packets_check },

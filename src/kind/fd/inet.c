@@ -3,7 +3,8 @@
  * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6, listeners of MPTCP. TCP connections: kind/inet-tcp.c.
  *
  * Kept:   addresses, peers, listening and its backlog, v6only, options of images, shutdown.
- * Lost:   datagrams in ping and raw sockets (said); see also kind/inet-opts.c, inet-more.c, sock-opts.c, inet-queue.c,
+ * Lost:   datagrams in ping and raw sockets, errors that wait to be read, numbers of what was sent (MSG_ZEROCOPY,
+ *         SOF_TIMESTAMPING_OPT_ID): said; see also kind/inet-opts.c, inet-more.c, sock-opts.c, inet-queue.c,
  *         inet-pending.c.
  * Kernel: net/ipv4/af_inet.c; TCP_INFO of a listener: tcpi_unacked waiting, tcpi_sacked backlog.
  *         What UDP has shut down for sending is shown by sock_diag only.
@@ -26,6 +27,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -328,6 +330,17 @@ static void note_errors(struct session *s, const struct fd_view *v)
 			     v->task->vpid, v->num);
 }
 
+/* The kernel does not say how far it has counted. */
+static void note_numbers(struct session *s, const struct fd_view *v, const InetSkEntry *e)
+{
+	if ((e->type == SOCK_STREAM && e->state != TCP_ESTABLISHED && e->state != TCP_CLOSE_WAIT) ||
+	    !(inet_opt(v->fd, SOL_SOCKET, SO_ZEROCOPY) ||
+	      inet_opt(v->fd, SOL_SOCKET, SO_TIMESTAMPING) & SOF_TIMESTAMPING_OPT_ID))
+		return;
+	session_warn(s, "task %d: descriptor %d: what it sends is numbered from 0 on again (MSG_ZEROCOPY, SOF_TIMESTAMPING_OPT_ID), and nothing tells of what it had sent before",
+		     v->task->vpid, v->num);
+}
+
 /* They end with their network namespace; in the host's they go on. */
 static void note_closed(struct session *s, const InetSkEntry *e)
 {
@@ -368,6 +381,7 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 	inet_opts_get(s, v->fd, &n->inet, &n->e);
 	inet_more_get(s, v, &n->e);
 	note_errors(s, v);
+	note_numbers(s, v, &n->e);
 	if (n->e.type != SOCK_STREAM)
 		return note_udp(s, v, n);
 	note_closed(s, &n->e);
@@ -443,7 +457,7 @@ static int inet_options(struct session *s, int fd, const InetSkEntry *e)
 	SkOptsEntry o = *e->opts;
 	int on = 1, r;
 
-	o.n_so_filter = 0; /* comes with the rest, at the end */
+	o.n_so_filter = o.n_other = 0; /* come with the rest, at the end: some want a connection */
 	o.has_so_lock_filter = false;
 	r = sock_opts_set(s, fd, &o);
 	if (r < 0)

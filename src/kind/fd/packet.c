@@ -20,6 +20,7 @@
 #include <linux/packet_diag.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -175,6 +176,7 @@ static void note_more(int fd, PacketSockEntry *e)
 static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEntry *e)
 {
 	struct packet_note note = { .e = e };
+	struct pollfd p = { .fd = v->fd };
 	socklen_t n = sizeof(int);
 	int type = 0, fanout = 0, queued = 0, r = packet_note(s, v, &note);
 
@@ -196,6 +198,8 @@ static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEnt
 	e->ns_id = v->net_ns_id;
 	if (ioctl(v->fd, SIOCINQ, &queued) == 0 && queued > 0)
 		session_warn(s, "packet socket 0x%x: packets that were not read yet are lost", v->id);
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLERR)
+		session_warn(s, "packet socket 0x%x: errors and time stamps that wait to be read (MSG_ERRQUEUE) are lost", v->id);
 	return sock_opts_get(s, v->fd, e->opts);
 }
 
