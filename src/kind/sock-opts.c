@@ -17,6 +17,7 @@
 #include "kind/ns.h"
 
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,6 +26,10 @@
 #define MODE_FRESH 0777 /* permissions of a new socket */
 #define FILTER_MAX 4096 /* the kernel's BPF_MAXINSNS */
 
+#ifndef SOCK_SNDBUF_LOCK
+#define SOCK_SNDBUF_LOCK 1
+#define SOCK_RCVBUF_LOCK 2
+#endif
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
 #endif
@@ -339,16 +344,20 @@ static int set_rare(struct session *s, int fd, const SkOptsEntry *e)
 	return 0;
 }
 
-/* Setting a size locks it against tuning by the kernel: the locks come after the sizes. */
+/*
+ * Setting a size locks it against tuning by the kernel: the locks come after the sizes. MPTCP never unlocks one: it goes on
+ * to tune what it tuned.
+ */
 static int set_buffers(struct session *s, int fd, const SkOptsEntry *e)
 {
-	int r = set_buffer(s, fd, SO_SNDBUF, SO_SNDBUFFORCE, e->so_sndbuf, "send buffer");
+	int protocol, r = 0;
+	bool mptcp = opt_get(fd, SO_PROTOCOL, &protocol) && protocol == IPPROTO_MPTCP;
 
-	if (r == 0)
+	if (!mptcp || e->so_buf_lock & SOCK_SNDBUF_LOCK)
+		r = set_buffer(s, fd, SO_SNDBUF, SO_SNDBUFFORCE, e->so_sndbuf, "send buffer");
+	if (r == 0 && (!mptcp || e->so_buf_lock & SOCK_RCVBUF_LOCK))
 		r = set_buffer(s, fd, SO_RCVBUF, SO_RCVBUFFORCE, e->so_rcvbuf, "receive buffer");
-	if (r == 0)
-		r = opt_set(s, fd, e->has_so_buf_lock, SO_BUF_LOCK, e->so_buf_lock, "buffer locks");
-	return r;
+	return r < 0 || mptcp ? r : opt_set(s, fd, e->has_so_buf_lock, SO_BUF_LOCK, e->so_buf_lock, "buffer locks");
 }
 
 /* This kernel may know less than the one of the dump: said, and no reason to give up. */

@@ -64,6 +64,8 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "urgent data of a unix socket in line" { kept unix-oob-inline; }
 @test "urgent data of a unix socket whose place does not show" { refuses unix-oob-passcred "whose place among"; }
 @test "an MPTCP connection" { refuses mptcp-client "GODEBUG=multipathtcp=0"; }
+@test "an MPTCP connection that fell back to TCP" { refuses mptcp-fallen "fell back to TCP"; }
+@test "MPTCP connections, closed by --tcp-close" { keeps sockets mptcp-closed -- --tcp-close; }
 @test "AF_XDP" { refuses xdp "AF_XDP"; }
 @test "AF_VSOCK" { refuses vsock "AF_VSOCK"; }
 @test "AF_ALG" { refuses alg "AF_ALG"; }

@@ -655,6 +655,34 @@ static void mptcp_client(void)
 	b = accept(l, NULL, NULL);
 }
 
+/* one that fell back, as its listener knows TCP only */
+static void mptcp_fallen(void)
+{
+	struct sockaddr_in at;
+
+	l = listener(0);
+	at = local(port_of(l));
+	other(AF_INET, SOCK_STREAM, 262);
+	must(!connect(a, (void *)&at, sizeof(at)), "connect");
+	b = accept(l, NULL, NULL);
+	must(talks(a, b), "talk");
+}
+
+/* both ends are closed, as if the peer had done so, and are still MPTCP's */
+static void mptcp_closed_check(void)
+{
+	struct sockaddr_in at = local(port_of(l));
+	socklen_t n = sizeof(int);
+	int v = 0;
+	char c;
+
+	check(recv(a, &c, 1, MSG_DONTWAIT) == 0 && recv(b, &c, 1, MSG_DONTWAIT) == 0, "their end");
+	check(send(a, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "sending");
+	check(!getsockopt(a, SOL_SOCKET, SO_PROTOCOL, &v, &n) && v == 262, "still MPTCP");
+	a = socket(AF_INET, SOCK_STREAM, 262);
+	check(!connect(a, (void *)&at, sizeof(at)) && talks(a, accept(l, NULL, NULL)), "a new one");
+}
+
 static void corked(void)
 {
 	int on = 1;
@@ -681,6 +709,8 @@ static const struct {
 	{ "md5", md5, md5_check },
 	{ "mptcp", mptcp, mptcp_check },
 	{ "mptcp-client", mptcp_client, none_check },
+	{ "mptcp-fallen", mptcp_fallen, none_check },
+	{ "mptcp-closed", mptcp_client, mptcp_closed_check },
 	{ "syn-sent", syn_sent, syn_sent_check },
 	{ "urgent", urgent, urgent_check },
 	{ "urgent-read", urgent_read, urgent_check },

@@ -44,6 +44,10 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
+#ifndef SOL_MPTCP
+#define SOL_MPTCP 284
+#endif
+#define MPTCP_INFO_OPT 1
 #define UDP_CORK_OPT 1
 #define BACKLOG_MAX INT32_MAX
 #define PATIENCE 32 /* stops that hit connections not accepted yet, if these can be kept */
@@ -110,6 +114,20 @@ static int inet_passing(struct session *s, const struct fd_view *v)
 	return !pending_kept(s) || times < PATIENCE;
 }
 
+/* The kernel lets nobody repair it, one that fell back to TCP neither; closed, it is a socket like any other. */
+static int mptcp_check(struct session *s, const struct fd_view *v)
+{
+	char info[256];
+	socklen_t n = sizeof(info);
+	bool fell = getsockopt(v->fd, SOL_MPTCP, MPTCP_INFO_OPT, info, &n) < 0 && errno == EOPNOTSUPP;
+
+	if (s->opts->tcp_close)
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is an MPTCP connection%s, which the kernel does not give back; have it closed at restore with --tcp-close, or let the program use plain TCP (Go: GODEBUG=multipathtcp=0; all: sysctl net.mptcp.enabled=0)",
+			    v->task->vpid, v->num, fell ? " that fell back to TCP" : "");
+}
+
 static int tcp_check(struct session *s, const struct fd_view *v)
 {
 	struct tcp_info ti = { 0 };
@@ -124,9 +142,7 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 	if (ti.tcpi_state == TCP_CLOSE)
 		return 0;
 	if (inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_MPTCP)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is an MPTCP connection, which the kernel does not give back; let the program use plain TCP (Go: GODEBUG=multipathtcp=0; all: sysctl net.mptcp.enabled=0)",
-				    v->task->vpid, v->num);
+		return mptcp_check(s, v);
 	if (ti.tcpi_state == TCP_SYN_RECV)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection that is just being made; wait until it is established",
@@ -280,6 +296,12 @@ static void note_tcp(const struct fd_view *v, struct inet_note *n)
 	} else {
 		n->e.shutdown = inet_tcp_shutdown(v->fd, n->e.state);
 		n->e.has_shutdown = n->e.shutdown != SK_SHUTDOWN__NONE;
+	}
+	if (n->e.proto == IPPROTO_MPTCP && n->e.dst_port && n->e.state != TCP_LISTEN) { /* --tcp-close: dead already */
+		n->e.state = TCP_CLOSE;
+		n->e.shutdown = SK_SHUTDOWN__BOTH;
+		n->e.has_shutdown = true;
+		note_dead(n);
 	}
 	if (n->e.state == TCP_CLOSE && (ioctl(v->fd, SIOCINQ, &waiting) < 0 || !waiting))
 		note_dead(n);
