@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/inet fd/unix fd/netlink fd/packet
+# Shows: mem/packet packet-ring sock-opts fd/inet fd/unix fd/netlink fd/packet
 # What else sockets have, one thing at a time.
 load ../kit/kind
 
@@ -35,4 +35,10 @@ kept() { keeps sockets-more "$1" -- --tcp-established; }
 	WITH=(unshare -n sh -c 'iptables-legacy -A OUTPUT -p udp --dport 9 -j NFLOG --nflog-group 5
 		iptables-legacy -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 7; exec "$@"' -)
 	AROUND=plain kept packets
+}
+
+@test "packet sockets: rings, and what was not read of them" { kept ring; }
+@test "packet sockets: a ring for sending that was used" {
+	start_kind sockets-more ring-send
+	refused "ring for sending"
 }

@@ -72,4 +72,3 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "AF_CAN" { refuses can "AF_CAN"; }
 @test "SCTP" { refuses sctp "SCTP"; }
 @test "a UDP socket with half a datagram" { refuses corked "corked"; }
-@test "a packet socket with a ring" { refuses ring "end the capture first"; }

@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -374,6 +375,151 @@ static void packets_check(void)
 	CHECK(hands(fds[1], NFNL_SUBSYS_ULOG << 8, "hello"));
 }
 
+/* ---- rings of packet sockets: of 16 frames of which the program has read some, while it has the next ones unread ---- */
+
+enum { FRAMES = 16, FRAME = 2048, BLOCKS = 4, BLOCK = 16384, TYPE = 0x88b6 };
+
+struct capture {
+	int fd, version; /* 1 to 3 */
+	char *at;
+	unsigned next;	 /* frame or block whose turn it is */
+	int left;	 /* in that block */
+	char *packet;
+} captures[3];
+
+static void tell(const char *text)
+{
+	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = if_nametoindex("lo"),
+				  .sll_halen = 6 };
+	char frame[64] = { [12] = TYPE >> 8, [13] = TYPE & 0xff };
+	static int fd = -1; /* to close one takes long */
+
+	if (fd < 0)
+		fd = add(socket(AF_PACKET, SOCK_RAW, 0));
+	strcpy(frame + 14, text);
+	CHECK(sendto(fd, frame, sizeof(frame), 0, (void *)&lo, sizeof(lo)) == sizeof(frame));
+}
+
+static volatile uint32_t *status_of(const struct capture *c)
+{
+	char *p = c->at + c->next * (c->version == 3 ? BLOCK : FRAME);
+
+	return c->version == 3 ? &((struct tpacket_block_desc *)p)->hdr.bh1.block_status : (void *)p;
+}
+
+/* The next packet's text, or "" when none comes. */
+static void next_packet(struct capture *c, char text[32])
+{
+	volatile uint32_t *status = status_of(c);
+	char *f = (char *)status;
+
+	strcpy(text, "");
+	for (int n = 0; !(*status & TP_STATUS_USER) && n < 2000; n++)
+		usleep(1000);
+	if (!(*status & TP_STATUS_USER))
+		return;
+	if (c->version == 3) {
+		struct tpacket_block_desc *b = (void *)(c->at + c->next * BLOCK);
+
+		f = c->left ? c->packet : (char *)b + b->hdr.bh1.offset_to_first_pkt;
+		c->left = (c->left ? c->left : (int)b->hdr.bh1.num_pkts) - 1;
+		c->packet = f + ((struct tpacket3_hdr *)f)->tp_next_offset;
+	}
+	memcpy(text, f + (c->version == 1 ? ((struct tpacket_hdr *)f)->tp_mac : c->version == 2 ? ((struct tpacket2_hdr *)f)->tp_mac :
+			  ((struct tpacket3_hdr *)f)->tp_mac) + 14, 31);
+	if (!c->left) {
+		*status = TP_STATUS_KERNEL;
+		c->next = (c->next + 1) % (c->version == 3 ? BLOCKS : FRAMES);
+	}
+}
+
+static void expect_packet(struct capture *c, const char *want)
+{
+	char text[32];
+
+	next_packet(c, text);
+	if (strcmp(text, want) && !why[0])
+		snprintf(why, sizeof(why), "version %d: \"%.31s\" instead of \"%s\"", c->version, text, want);
+}
+
+static void capture_begin(struct capture *c, int version)
+{
+	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = if_nametoindex("lo") };
+	struct tpacket_req3 q = { BLOCK, FRAMES * FRAME / BLOCK, FRAME, FRAMES, 0, 0, 0 };
+	int v = version - 1;
+
+	if (version == 3)
+		q = (struct tpacket_req3){ BLOCK, BLOCKS, FRAME, BLOCKS * BLOCK / FRAME, 20, 0, 0 };
+	c->version = version;
+	c->fd = add(socket(AF_PACKET, SOCK_RAW, 0));
+	CHECK(setsockopt(c->fd, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)) == 0);
+	CHECK(setsockopt(c->fd, SOL_PACKET, PACKET_RX_RING, &q, version == 3 ? sizeof(q) : sizeof(struct tpacket_req)) == 0);
+	c->at = mmap(NULL, (size_t)q.tp_block_size * q.tp_block_nr, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
+	CHECK(c->at != MAP_FAILED);
+	CHECK(bind(c->fd, (void *)&lo, sizeof(lo)) == 0);
+}
+
+/* around their ends; of version 3 it stops between two packets of a block, if the timer lets them be in one */
+static void ring(void)
+{
+	char text[32];
+
+	for (int i = 0; i < 3; i++)
+		capture_begin(&captures[i], i + 1);
+	for (int i = 0; i < 22; i++) {
+		snprintf(text, sizeof(text), "packet %d", i);
+		tell(text);
+		if (i < 20)
+			for (int c = 0; c < 2; c++)
+				expect_packet(&captures[c], text);
+		if (i < 2)
+			expect_packet(&captures[2], text);
+	}
+	for (int i = 2; i < 21; i++) {
+		snprintf(text, sizeof(text), "packet %d", i);
+		expect_packet(&captures[2], text);
+	}
+}
+
+static void ring_check(void)
+{
+	char text[32];
+
+	for (int c = 0; c < 3; c++) {
+		if (c < 2)
+			expect_packet(&captures[c], "packet 20");
+		expect_packet(&captures[c], "packet 21");
+	}
+	for (int i = 22; i < 60; i++) {
+		snprintf(text, sizeof(text), "packet %d", i);
+		tell(text);
+		for (int c = 0; c < 3; c++)
+			expect_packet(&captures[c], text);
+	}
+	for (int c = 0; c < 3; c++)
+		CHECK(!(*status_of(&captures[c]) & TP_STATUS_USER));
+}
+
+static void ring_send(void)
+{
+	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = if_nametoindex("lo") };
+	struct tpacket_req q = { 4096, 2, 2048, 4 };
+	int v = TPACKET_V2, fd = add(socket(AF_PACKET, SOCK_RAW, 0));
+	struct tpacket2_hdr *h;
+
+	CHECK(setsockopt(fd, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)) == 0);
+	CHECK(setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &q, sizeof(q)) == 0 && bind(fd, (void *)&lo, sizeof(lo)) == 0);
+	h = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(h != MAP_FAILED);
+	h->tp_len = 60;
+	h->tp_status = TP_STATUS_SEND_REQUEST;
+	CHECK(send(fd, NULL, 0, 0) == 60);
+}
+
+static void none_check(void)
+{
+}
+
 int main(int argc, char **argv)
 {
 	static const struct judge_case cases[] = {
@@ -384,6 +530,8 @@ int main(int argc, char **argv)
 		{ "notices", notices, notices_check },
 		{ "bound", bound, bound_check },
 		{ "packets", bound, packets_check },
+		{ "ring", ring, ring_check },
+		{ "ring-send", ring_send, none_check },
 		{ NULL, NULL, NULL },
 	};
 

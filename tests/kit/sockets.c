@@ -693,14 +693,6 @@ static void corked(void)
 	must(!connect(a, (void *)&at, sizeof(at)) && send(a, "half", 4, 0) == 4, "send");
 }
 
-static void ring(void)
-{
-	struct tpacket_req q = { .tp_block_size = 4096, .tp_block_nr = 2, .tp_frame_size = 2048, .tp_frame_nr = 4 };
-
-	a = socket(AF_PACKET, SOCK_RAW, 0);
-	must(!setsockopt(a, SOL_PACKET, PACKET_RX_RING, &q, sizeof(q)), "ring");
-}
-
 static const struct {
 	const char *name;
 	void (*make)(void), (*check)(void);
@@ -735,7 +727,6 @@ static const struct {
 	{ "can", can, none_check },
 	{ "sctp", sctp, none_check },
 	{ "corked", corked, none_check },
-	{ "ring", ring, none_check },
 };
 
 /* An own network namespace has its lo down. */
