@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 struct extent {
@@ -228,6 +229,18 @@ int owner_out(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, 
 	r = owner_set(s, uid, gid, uid_out(s, *uid), gid_out(s, *gid), -EBADMSG, fmt, ap);
 	va_end(ap);
 	return r;
+}
+
+int ids_give(struct session *s, int fd, uint32_t uid, uint32_t gid)
+{
+	uint32_t u = uid_out(s, uid), g = gid_out(s, gid);
+	struct stat st;
+
+	if (u == ID_NONE || g == ID_NONE)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return (st.st_uid != u || st.st_gid != g) && fchown(fd, u, g) < 0 ? -errno : 0;
 }
 
 /* ---- as whom files are made ---- */

@@ -378,18 +378,13 @@ static void set_others(struct session *s, int fd, const SkOptsEntry *e)
 		}
 }
 
-static void owner_of(struct session *s, const SkOptsEntry *e, uint32_t *uid, uint32_t *gid)
-{
-	*uid = uid_out(s, e && e->has_uid ? e->uid : 0);
-	*gid = gid_out(s, e && e->has_gid ? e->gid : 0);
-}
-
 int sock_make(struct session *s, uint32_t net_ns_id, int family, int type, int protocol, const SkOptsEntry *e)
 {
 	uint32_t uid, gid;
 	int fd;
 
-	owner_of(s, e, &uid, &gid);
+	uid = uid_out(s, e && e->has_uid ? e->uid : 0);
+	gid = gid_out(s, e && e->has_gid ? e->gid : 0);
 	if (uid == ID_NONE || gid == ID_NONE || ids_swap(&uid, &gid) < 0) /* said by set_owner() */
 		return ns_socket(s, net_ns_id, family, type, protocol);
 	fd = ns_socket(s, net_ns_id, family, type, protocol);
@@ -401,14 +396,11 @@ int sock_make(struct session *s, uint32_t net_ns_id, int family, int type, int p
 
 static void set_owner(struct session *s, int fd, const SkOptsEntry *e)
 {
-	struct stat st;
-	uint32_t uid, gid;
+	uint32_t uid = e->has_uid ? e->uid : 0, gid = e->has_gid ? e->gid : 0;
+	int r = ids_give(s, fd, uid, gid);
 
-	owner_of(s, e, &uid, &gid);
-	if (fstat(fd, &st) < 0)
-		return;
-	if ((st.st_uid != uid || st.st_gid != gid) && fchown(fd, uid, gid) < 0)
-		session_warn(s, "socket: it cannot be given to user %u and group %u: %s", e->uid, e->gid, strerror(errno));
+	if (r < 0)
+		session_warn(s, "socket: it cannot be given to user %u and group %u: %s", uid, gid, strerror(-r));
 	if (e->has_mode && e->mode <= 07777 && fchmod(fd, e->mode) < 0)
 		session_warn(s, "socket: its permissions 0%o cannot be set: %s", e->mode, strerror(errno));
 }
