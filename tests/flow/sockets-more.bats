@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: mem/packet packet-ring sock-opts fd/inet fd/unix fd/netlink fd/packet
+# Shows: mem/packet packet-ring sock-opts genl-groups fd/inet fd/unix fd/netlink fd/packet
 # What else sockets have, one thing at a time.
 load ../kit/kind
 
@@ -35,6 +35,28 @@ kept() { keeps sockets-more "$1" -- --tcp-established; }
 	WITH=(unshare -n sh -c 'iptables-legacy -A OUTPUT -p udp --dport 9 -j NFLOG --nflog-group 5
 		iptables-legacy -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 7; exec "$@"' -)
 	AROUND=plain kept packets
+}
+@test "netlink: a group of generic netlink that has another number here, or is not here" {
+	start_kind sockets-more genl
+	dump
+	until_true gone "$PID"
+	python3 - "$IMG/img/files.img" <<-'X'
+		import sys
+		b = open(sys.argv[1], "rb").read()
+		old = b"\x40\x80\x80\x02", b"\x08\x10\x12\x06nlctrl"  # member of group 16, which is nlctrl's
+		assert b.count(old[0]) == 1 and b.count(old[1]) == 1
+		b = b.replace(old[0], b"\x40\x80\x80\x04").replace(old[1], b"\x08\x11\x12\x06nlctrl")
+		open(sys.argv[1], "wb").write(b)
+		open(sys.argv[1] + ".other", "wb").write(b.replace(b"nlctrl", b"other!"))
+	X
+	restore --pidfile "$IMG/pid"
+	PID=$(cat "$IMG/pid")
+	verify
+	mv "$IMG/img/files.img.other" "$IMG/img/files.img"
+	rm "$IMG/pid"
+	run restore --pidfile "$IMG/pid"
+	PID=$(cat "$IMG/pid")
+	[[ "$output" == *"no group notify of other!"* ]]
 }
 
 @test "packet sockets: rings, and what was not read of them" { kept ring; }

@@ -516,6 +516,22 @@ static void ring_send(void)
 	CHECK(send(fd, NULL, 0, 0) == 60);
 }
 
+/* the group of the controller of generic netlink */
+static void genl(void)
+{
+	int fd = add(socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC)), group = 16; /* GENL_ID_CTRL */
+
+	CHECK(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) == 0);
+}
+
+static void genl_check(void)
+{
+	uint32_t words[8] = { 0 };
+	socklen_t n = sizeof(words);
+
+	CHECK(getsockopt(fds[0], SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, words, &n) == 0 && words[0] == 1 << 15 && !words[1]);
+}
+
 static void none_check(void)
 {
 }
@@ -530,6 +546,7 @@ int main(int argc, char **argv)
 		{ "notices", notices, notices_check },
 		{ "bound", bound, bound_check },
 		{ "packets", bound, packets_check },
+		{ "genl", genl, genl_check },
 		{ "ring", ring, ring_check },
 		{ "ring-send", ring_send, none_check },
 		{ NULL, NULL, NULL },

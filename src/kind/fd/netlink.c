@@ -2,7 +2,7 @@
 /*
  * netlink: sockets that talk to the kernel (AF_NETLINK).
  *
- * Kept:   protocol, port id, groups, destination, options, queues and logs of netfilter (NFQUEUE, NFLOG) that it is
+ * Kept:   protocol, port id, groups (of generic netlink by their names), destination, options, queues and logs of netfilter (NFQUEUE, NFLOG) that it is
  *         bound to, listening to the process connector. A port id that is taken at restore is replaced: reported.
  * Lost:   answers that wait to be read: such sockets are refused. Notices that wait: reported, and the reader gets
  *         ENOBUFS, as when too many come. Dumps in progress in the kernel. What is not shown of queues and logs: their
@@ -17,6 +17,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "images/sk-netlink.pb-c.h"
+#include "kind/genl-groups.h"
 #include "kind/ns.h"
 #include "kind/sock-opts.h"
 
@@ -184,6 +185,7 @@ static int netlink_dump(struct session *s, const struct fd_view *v)
 	e.has_ns_id = true;
 	e.ns_id = v->net_ns_id;
 	note_groups(&e, v->fd, own.nl_groups, words);
+	genl_groups_note(s, &e);
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
 		if (sol_opt(v->fd, SOL_NETLINK, options[i]) > 0)
 			e.options |= 1U << options[i];
@@ -199,21 +201,35 @@ static int netlink_dump(struct session *s, const struct fd_view *v)
 	sock_opts_free(&o);
 	bound_free(e.queues, e.n_queues);
 	bound_free(e.logs, e.n_logs);
+	genl_groups_free(&e);
 	return r;
 }
 
 /* ---- restore ---- */
 
-static int join_groups(struct session *s, int fd, uint32_t id, uint32_t first, uint32_t word)
+static int join_group(struct session *s, int fd, const NetlinkSkEntry *e, uint32_t group)
 {
-	for (unsigned i = 0; i < 32; i++) {
-		int group = first + i;
+	const NetlinkGroup *known;
+	int here = genl_group_here(s, e, group, &known);
 
-		if (word >> i & 1 &&
-		    setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-			return session_fail(s, -errno, "netlink socket 0x%x: join group %d", id, group);
+	if (here < 0) {
+		session_warn(s, "netlink socket 0x%x: there is no group %.32s of %.32s here; it gets none of its notices", e->id,
+			     known->name, known->family);
+		return 0;
 	}
+	if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &here, sizeof(here)) < 0)
+		return session_fail(s, -errno, "netlink socket 0x%x: join group %d", e->id, here);
 	return 0;
+}
+
+static int join_groups(struct session *s, int fd, const NetlinkSkEntry *e, uint32_t first, uint32_t word)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < 32; i++)
+		if (word >> i & 1)
+			r = join_group(s, fd, e, first + i);
+	return r;
 }
 
 static int bind_it(struct session *s, int fd, const NetlinkSkEntry *e)
@@ -373,10 +389,10 @@ static int set_destination(struct session *s, int fd, const NetlinkSkEntry *e)
 
 static int join_all(struct session *s, int fd, const NetlinkSkEntry *e)
 {
-	int r = e->n_groups ? join_groups(s, fd, e->id, 1, e->groups[0]) : 0;
+	int r = e->n_groups ? join_groups(s, fd, e, 1, e->groups[0]) : 0;
 
 	for (size_t i = 0; r == 0 && i < e->n_more_groups; i++)
-		r = join_groups(s, fd, e->id, 33 + 32 * i, e->more_groups[i]);
+		r = join_groups(s, fd, e, 33 + 32 * i, e->more_groups[i]);
 	return r;
 }
 
@@ -386,7 +402,7 @@ static int netlink_restore(struct session *s, struct fd_obj *o)
 	int r;
 
 	if (!e || e->n_groups > 1 || e->n_more_groups >= WORDS_MAX || e->dst_group > 32 || e->n_queues > BOUND_MAX ||
-	    e->n_logs > BOUND_MAX)
+	    e->n_logs > BOUND_MAX || e->n_genl > WORDS_MAX * 32)
 		return session_fail(s, -EBADMSG, "files.img: netlink socket 0x%x is damaged", o->id);
 	o->fd = sock_make(s, e->has_ns_id ? e->ns_id : 0, AF_NETLINK, SOCK_RAW, e->protocol, e->opts);
 	if (o->fd < 0)
