@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: mem/packet packet-ring sock-opts genl-groups fd/inet fd/unix fd/netlink fd/packet
+# Shows: fd/vsock mem/packet packet-ring sock-opts genl-groups fd/inet fd/unix fd/netlink fd/packet
 # What else sockets have, one thing at a time.
 load ../kit/kind
 
@@ -64,3 +64,4 @@ kept() { keeps sockets-more "$1" -- --tcp-established; }
 	start_kind sockets-more ring-send
 	refused "ring for sending"
 }
+@test "AF_VSOCK: one that listens, one that is bound, one that is neither" { kept vsock; }

@@ -67,7 +67,6 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "an MPTCP connection that fell back to TCP" { refuses mptcp-fallen "fell back to TCP"; }
 @test "MPTCP connections, closed by --tcp-close" { keeps sockets mptcp-closed -- --tcp-close; }
 @test "AF_XDP" { refuses xdp "AF_XDP"; }
-@test "AF_VSOCK" { refuses vsock "AF_VSOCK"; }
 @test "AF_ALG" { refuses alg "AF_ALG"; }
 @test "AF_CAN" { refuses can "AF_CAN"; }
 @test "SCTP" { refuses sctp "SCTP"; }

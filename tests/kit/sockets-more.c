@@ -14,6 +14,7 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -532,6 +533,61 @@ static void genl_check(void)
 	CHECK(getsockopt(fds[0], SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, words, &n) == 0 && words[0] == 1 << 15 && !words[1]);
 }
 
+/* ---- AF_VSOCK: one that listens, one that is bound, one that is neither ---- */
+
+static struct sockaddr_vm vm_at(int fd)
+{
+	struct sockaddr_vm a = { 0 };
+	socklen_t n = sizeof(a);
+
+	CHECK(getsockname(fd, (void *)&a, &n) == 0);
+	return a;
+}
+
+static void vsock(void)
+{
+	struct sockaddr_vm a = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY };
+	uint64_t sizes[] = { 70000, 500000, 90000 };
+
+	if (socket(AF_VSOCK, SOCK_STREAM, 0) < 0)
+		exit(3);
+	for (int i = 0; i < 3; i++) {
+		add(socket(AF_VSOCK, i == 1 ? SOCK_SEQPACKET : SOCK_STREAM, 0));
+		a.svm_port = 50123 + i;
+		if (i < 2)
+			CHECK(bind(fds[i], (void *)&a, sizeof(a)) == 0);
+	}
+	CHECK(listen(fds[0], 7) == 0 && fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0);
+	CHECK(setsockopt(fds[2], AF_VSOCK, SO_VM_SOCKETS_BUFFER_MIN_SIZE, &sizes[0], 8) == 0);
+	CHECK(setsockopt(fds[2], AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &sizes[1], 8) == 0);
+	CHECK(setsockopt(fds[2], AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &sizes[2], 8) == 0);
+	CHECK(setsockopt(fds[1], AF_VSOCK, 8, (int64_t[]){ 3, 500000 }, 16) == 0); /* the time to connect */
+}
+
+static void vsock_check(void)
+{
+	static const int names[] = { SO_VM_SOCKETS_BUFFER_MIN_SIZE, SO_VM_SOCKETS_BUFFER_MAX_SIZE, SO_VM_SOCKETS_BUFFER_SIZE };
+	static const uint64_t sizes[] = { 70000, 500000, 90000 };
+	struct sockaddr_vm a;
+	int64_t tv[2] = { 0 };
+	socklen_t n = sizeof(tv);
+	uint64_t v;
+	int type;
+
+	for (int i = 0; i < 3; i++) {
+		a = vm_at(fds[i]);
+		CHECK(a.svm_cid == VMADDR_CID_ANY && a.svm_port == (i < 2 ? 50123u + i : VMADDR_PORT_ANY));
+		n = sizeof(v);
+		CHECK(getsockopt(fds[2], AF_VSOCK, names[i], &v, &n) == 0 && v == sizes[i]);
+		n = sizeof(type);
+		CHECK(getsockopt(fds[i], SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == (i == 1 ? SOCK_SEQPACKET : SOCK_STREAM));
+	}
+	n = sizeof(tv);
+	CHECK(getsockopt(fds[1], AF_VSOCK, 8, tv, &n) == 0 && tv[0] == 3 && tv[1] == 500000);
+	CHECK(accept(fds[0], NULL, NULL) < 0 && errno == EAGAIN);
+	CHECK(accept(fds[1], NULL, NULL) < 0 && errno == EINVAL); /* does not listen */
+}
+
 static void none_check(void)
 {
 }
@@ -547,6 +603,7 @@ int main(int argc, char **argv)
 		{ "bound", bound, bound_check },
 		{ "packets", bound, packets_check },
 		{ "genl", genl, genl_check },
+		{ "vsock", vsock, vsock_check },
 		{ "ring", ring, ring_check },
 		{ "ring-send", ring_send, none_check },
 		{ NULL, NULL, NULL },

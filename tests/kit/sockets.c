@@ -639,7 +639,6 @@ static void other(int family, int type, int protocol)
 }
 
 static void xdp(void) { other(44, SOCK_RAW, 0); }
-static void vsock(void) { other(40, SOCK_STREAM, 0); }
 static void alg(void) { other(38, SOCK_SEQPACKET, 0); }
 static void can(void) { other(29, SOCK_RAW, 1); }
 static void sctp(void) { other(AF_INET, SOCK_SEQPACKET, 132); }
@@ -722,7 +721,6 @@ static const struct {
 	{ "scoped", scoped, scoped_check },
 	{ "closed", closed, none_check },
 	{ "xdp", xdp, none_check },
-	{ "vsock", vsock, none_check },
 	{ "alg", alg, none_check },
 	{ "can", can, none_check },
 	{ "sctp", sctp, none_check },
