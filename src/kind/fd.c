@@ -251,7 +251,6 @@ static const struct {
 	{ 31, 0, "a Bluetooth socket", "let the program close it first" },
 	{ 38, 0, "a socket of the kernel's crypto (AF_ALG), whose key cannot be read",
 	  "let the program use a library, as OpenSSL does without its engine afalg" },
-	{ 40, 0, "a socket to the virtual machine's host or guests (AF_VSOCK)", "let the program close it first" },
 	{ 41, 0, "a KCM socket", "let the program close it first" },
 	{ 43, 0, "an SMC socket (AF_SMC)", "run the program without smc_run" },
 	{ 44, 0, "an AF_XDP socket, whose rings are shared with a device", "end the capture or forwarding first" },

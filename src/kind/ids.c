@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 struct extent {
@@ -230,6 +231,18 @@ int owner_out(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, 
 	return r;
 }
 
+int ids_give(struct session *s, int fd, uint32_t uid, uint32_t gid)
+{
+	uint32_t u = uid_out(s, uid), g = gid_out(s, gid);
+	struct stat st;
+
+	if (u == ID_NONE || g == ID_NONE)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return (st.st_uid != u || st.st_gid != g) && fchown(fd, u, g) < 0 ? -errno : 0;
+}
+
 /* ---- as whom files are made ---- */
 
 static int fsids_set(uint32_t uid, uint32_t gid)
@@ -247,6 +260,16 @@ static int fsids_set(uint32_t uid, uint32_t gid)
 	prctl(PR_SET_SECUREBITS, bits, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, dumpable == 1, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, death, 0, 0, 0);
+	return r;
+}
+
+int ids_swap(uint32_t *uid, uint32_t *gid)
+{
+	uint32_t u = setfsuid(-1), g = setfsgid(-1);
+	int r = u == *uid && g == *gid ? 0 : fsids_set(*uid, *gid);
+
+	*uid = u;
+	*gid = g;
 	return r;
 }
 

@@ -46,12 +46,19 @@ int owner_in(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, .
 int owner_out(struct session *s, uint32_t *uid, uint32_t *gid, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/** ids_give - to an owner as seen inside, unless it is that one's already; -EINVAL: none outside, -errno of fchown(2) */
+int ids_give(struct session *s, int fd, uint32_t uid, uint32_t gid);
 /**
  * ids_assume - what the supervisor makes in file systems belongs to the tasks' root from now on, until
  * ids_resign(); it keeps its capabilities. A file system of a user namespace takes no other owners.
  */
 int ids_assume(struct session *s);
 void ids_resign(struct session *s);
+/**
+ * ids_swap - what we make belongs to these from now on; they become those to whom it did before. Our rights stay
+ * Return: 0, or -EPERM if we may not.
+ */
+int ids_swap(uint32_t *uid, uint32_t *gid);
 /** ids_assume_nested - likewise to root of a nested user namespace, or the first user it knows; from our own */
 int ids_assume_nested(struct session *s, uint32_t id);
 

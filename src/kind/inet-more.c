@@ -6,7 +6,7 @@
  *         senders they are limited to, MD5 keys of TCP.
  * Lost:   memberships in anycast groups, flow labels (the option to send them is kept), IPsec policies, MD5 keys of a
  *         socket that is neither connected nor listens: the kernel shows none of them. IPV6_PKTINFO as an option,
- *         which it does not show of UDP.
+ *         which it shows of TCP only, and not beside IPV6_MULTICAST_IF.
  * Kernel: no list of a socket's groups; but it answers MCAST_MSFILTER for those that it is in, and
  *         /proc/net/igmp, igmp6 tell all that there are. Keys: sock_diag (INET_DIAG_MD5SIG).
  */
@@ -36,10 +36,47 @@ static const struct bytes_opt {
 	{ IPPROTO_IPV6, 57 /* IPV6_RTHDR */ },
 	{ IPPROTO_IPV6, 55 /* IPV6_RTHDRDSTOPTS: needs a routing header */ },
 	{ IPPROTO_IPV6, 59 /* IPV6_DSTOPTS */ },
+	{ IPPROTO_IPV6, 50 /* IPV6_PKTINFO: see get_sender() */ },
 	{ IPPROTO_TCP, 33 /* TCP_FASTOPEN_KEY: a new socket has the namespace's */ },
 };
 
 /* ---- dump ---- */
+
+/*
+ * What was set by IPV6_PKTINFO, which only IPV6_2292PKTOPTIONS shows, beside what else the socket asks to receive: asked for
+ * meanwhile.
+ */
+static int get_sender(int fd, void *buf, socklen_t *len)
+{
+	static const struct in6_pktinfo none;
+	char room[1024] __attribute__((aligned(8)));
+	struct msghdr m = { .msg_control = room };
+	int asked = 0, v = 1, r;
+	socklen_t n = sizeof(asked), all = sizeof(room);
+
+	if (getsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &v, &n) < 0 || v ||
+	    getsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &asked, &n) < 0)
+		return -1;
+	if (!asked)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &(int){ 1 }, sizeof(int));
+	r = getsockopt(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, room, &all);
+	if (!asked)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &asked, sizeof(asked));
+	m.msg_controllen = r < 0 ? 0 : all;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO && memcmp(CMSG_DATA(c), &none, sizeof(none))) {
+			memcpy(buf, CMSG_DATA(c), *len = sizeof(none));
+			return 0;
+		}
+	return -1;
+}
+
+static int get_option(int fd, const struct bytes_opt *o, void *buf, socklen_t *len)
+{
+	if (o->level == IPPROTO_IPV6 && o->name == IPV6_PKTINFO)
+		return get_sender(fd, buf, len);
+	return getsockopt(fd, o->level, o->name, buf, len);
+}
 
 /* Has a new socket the same? */
 static bool is_fresh(struct session *s, const InetSkEntry *e, const struct bytes_opt *o, const void *p, size_t n)
@@ -60,8 +97,8 @@ static void get_bytes(struct session *s, int fd, InetSkEntry *e)
 		InetBytesOpt *o;
 
 		if ((bytes_opts[i].level == IPPROTO_IPV6 && e->family == AF_INET) ||
-		    (bytes_opts[i].level == IPPROTO_TCP && e->type != SOCK_STREAM) ||
-		    getsockopt(fd, bytes_opts[i].level, bytes_opts[i].name, buf, &n) < 0 || !n ||
+		    ((bytes_opts[i].level == IPPROTO_TCP || bytes_opts[i].name == IPV6_PKTINFO) && e->type != SOCK_STREAM) ||
+		    get_option(fd, &bytes_opts[i], buf, &n) < 0 || !n ||
 		    is_fresh(s, e, &bytes_opts[i], buf, n))
 			continue;
 		o = e->bytes[e->n_bytes++] = xalloc(sizeof(*o));

@@ -1,25 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sock-opts: options common to all sockets.
+ * sock-opts: options common to all sockets, and whose they are.
  *
- * Kept:   buffers and their locks, timeouts, reuse, priority, low water mark, mark, passing of
- *         credentials, pidfds and rights, device, classic filter and its lock, peek offset, linger, ...
+ * Kept:   owner and permissions (fstat(2)), buffers and their locks, timeouts, reuse, priority, low water mark, mark,
+ *         passing of credentials, pidfds and rights, device, classic filter and its lock, peek offset, linger, ...
  *         And, as far as they differ from a new socket's, all others that can be read: see others[].
- * Lost:   programs that choose within a SO_REUSEPORT group (the kernel does not give them back); eBPF
- *         filters are refused.
- * Kernel: net/core/sock.c; SO_GET_FILTER gives back the program as it was attached.
+ * Lost:   programs that choose within a SO_REUSEPORT group (the kernel does not give them back), SO_BUSY_POLL_BUDGET,
+ *         SO_INQ of unix sockets, which it does not show; eBPF filters are refused.
+ * Kernel: net/core/sock.c; SO_GET_FILTER gives back the program as it was attached. net/socket.c: a socket belongs to
+ *         fsuid and fsgid of its maker, or whom fchown(2) gave it to; netfilter asks for its maker (f_cred) alone.
  */
 #include "kind/sock-opts.h"
 
 #include "base/res.h"
+#include "kind/ids.h"
+#include "kind/ns.h"
 
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 
+#define MODE_FRESH 0777 /* permissions of a new socket */
 #define FILTER_MAX 4096 /* the kernel's BPF_MAXINSNS */
 
+#ifndef SOCK_SNDBUF_LOCK
+#define SOCK_SNDBUF_LOCK 1
+#define SOCK_RCVBUF_LOCK 2
+#endif
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
 #endif
@@ -194,6 +204,21 @@ static void get_others(int fd, SkOptsEntry *e)
 	}
 }
 
+/* One of somebody whom the tasks' user namespace does not know belongs to its root afterwards. */
+static void get_owner(struct session *s, int fd, SkOptsEntry *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return;
+	e->uid = uid_in(s, st.st_uid);
+	e->gid = gid_in(s, st.st_gid);
+	e->mode = st.st_mode & 07777;
+	e->has_uid = e->uid && e->uid != ID_NONE;
+	e->has_gid = e->gid && e->gid != ID_NONE;
+	e->has_mode = e->mode != MODE_FRESH;
+}
+
 int sock_opts_get(struct session *s, int fd, SkOptsEntry *e)
 {
 	int snd, rcv, r;
@@ -216,6 +241,7 @@ int sock_opts_get(struct session *s, int fd, SkOptsEntry *e)
 	get_rare(fd, e);
 	get_device(fd, e);
 	get_others(fd, e);
+	get_owner(s, fd, e);
 	r = get_time(s, fd, SO_SNDTIMEO, &e->so_snd_tmo_sec, &e->so_snd_tmo_usec);
 	if (r == 0)
 		r = get_time(s, fd, SO_RCVTIMEO, &e->so_rcv_tmo_sec, &e->so_rcv_tmo_usec);
@@ -318,16 +344,20 @@ static int set_rare(struct session *s, int fd, const SkOptsEntry *e)
 	return 0;
 }
 
-/* Setting a size locks it against tuning by the kernel: the locks come after the sizes. */
+/*
+ * Setting a size locks it against tuning by the kernel: the locks come after the sizes. MPTCP never unlocks one: it goes on
+ * to tune what it tuned.
+ */
 static int set_buffers(struct session *s, int fd, const SkOptsEntry *e)
 {
-	int r = set_buffer(s, fd, SO_SNDBUF, SO_SNDBUFFORCE, e->so_sndbuf, "send buffer");
+	int protocol, r = 0;
+	bool mptcp = opt_get(fd, SO_PROTOCOL, &protocol) && protocol == IPPROTO_MPTCP;
 
-	if (r == 0)
+	if (!mptcp || e->so_buf_lock & SOCK_SNDBUF_LOCK)
+		r = set_buffer(s, fd, SO_SNDBUF, SO_SNDBUFFORCE, e->so_sndbuf, "send buffer");
+	if (r == 0 && (!mptcp || e->so_buf_lock & SOCK_RCVBUF_LOCK))
 		r = set_buffer(s, fd, SO_RCVBUF, SO_RCVBUFFORCE, e->so_rcvbuf, "receive buffer");
-	if (r == 0)
-		r = opt_set(s, fd, e->has_so_buf_lock, SO_BUF_LOCK, e->so_buf_lock, "buffer locks");
-	return r;
+	return r < 0 || mptcp ? r : opt_set(s, fd, e->has_so_buf_lock, SO_BUF_LOCK, e->so_buf_lock, "buffer locks");
 }
 
 /* This kernel may know less than the one of the dump: said, and no reason to give up. */
@@ -346,6 +376,33 @@ static void set_others(struct session *s, int fd, const SkOptsEntry *e)
 				session_warn(s, "socket: its option %u of SOL_SOCKET cannot be set: %s", o->name,
 					     strerror(errno));
 		}
+}
+
+int sock_make(struct session *s, uint32_t net_ns_id, int family, int type, int protocol, const SkOptsEntry *e)
+{
+	uint32_t uid, gid;
+	int fd;
+
+	uid = uid_out(s, e && e->has_uid ? e->uid : 0);
+	gid = gid_out(s, e && e->has_gid ? e->gid : 0);
+	if (uid == ID_NONE || gid == ID_NONE || ids_swap(&uid, &gid) < 0) /* said by set_owner() */
+		return ns_socket(s, net_ns_id, family, type, protocol);
+	fd = ns_socket(s, net_ns_id, family, type, protocol);
+	if (ids_swap(&uid, &gid) == 0 || fd < 0)
+		return fd;
+	fd_close(fd);
+	return session_fail(s, -EPERM, "socket: be ourselves again");
+}
+
+static void set_owner(struct session *s, int fd, const SkOptsEntry *e)
+{
+	uint32_t uid = e->has_uid ? e->uid : 0, gid = e->has_gid ? e->gid : 0;
+	int r = ids_give(s, fd, uid, gid);
+
+	if (r < 0)
+		session_warn(s, "socket: it cannot be given to user %u and group %u: %s", uid, gid, strerror(-r));
+	if (e->has_mode && e->mode <= 07777 && fchmod(fd, e->mode) < 0)
+		session_warn(s, "socket: its permissions 0%o cannot be set: %s", e->mode, strerror(errno));
 }
 
 int sock_opts_set(struct session *s, int fd, const SkOptsEntry *e)
@@ -373,6 +430,7 @@ int sock_opts_set(struct session *s, int fd, const SkOptsEntry *e)
 	};
 	int r = set_buffers(s, fd, e);
 
+	set_owner(s, fd, e);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(all); i++)
 		r = opt_set(s, fd, all[i].has, all[i].opt, all[i].value, all[i].what);
 	if (r == 0)

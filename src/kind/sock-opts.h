@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sock-opts: options that sockets of all families have (SOL_SOCKET), as images hold them. */
+/* sock-opts: what sockets of all families have, as images hold it: options (SOL_SOCKET), owner, permissions. */
 #ifndef KIND_SOCK_OPTS_H
 #define KIND_SOCK_OPTS_H
 
@@ -17,5 +17,10 @@ void sock_opts_free(SkOptsEntry *e);
  * Reuse flags are set too: whoever binds with others calls it last. tcp_keep* are the inet family's.
  */
 int sock_opts_set(struct session *s, int fd, const SkOptsEntry *e);
+/**
+ * sock_make - ns_socket() that belongs to whom the entry says, before anything looks at that (SO_REUSEPORT, owner matches
+ * of netfilter)
+ */
+int sock_make(struct session *s, uint32_t net_ns_id, int family, int type, int protocol, const SkOptsEntry *e);
 
 #endif

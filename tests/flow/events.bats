@@ -24,6 +24,7 @@ teardown() { teardown_kind; }
 @test "inotify: a program is told that events are lost" { keeps events inotify-lost; }
 @test "fanotify: inodes, a mount, ignored masks" { AROUND="plain spaces" keeps events fanotify; } # of mounts: root of the host
 @test "fanotify: a file system" { AROUND=spaces keeps events fanotify-system; } # it mounts it, as root of the host
+@test "fanotify: a program is told that events are lost" { AROUND="plain spaces" keeps events fanotify-lost; }
 @test "fanotify: one that decides on permissions is refused" {
 	start_kind events fanotify-perm
 	not_dumped permission

@@ -51,7 +51,6 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "SO_REUSEPORT: listeners of two tasks" { kept reuseport; }
 @test "packet sockets: fanout, membership" { kept fanout; }
 @test "netlink: a group above 32" { kept netlink; }
-@test "netlink: a queue of netfilter: reported" { said nfqueue "must ask again"; }
 @test "scoped addresses of IPv6, bound to a device" { WITH+=("$IMG/device"); kept_plain scoped; }
 @test "a connection that was closed and still sends: reported" { said closed "have closed still send"; }
 
@@ -65,10 +64,10 @@ refuses() { start_kind sockets "$1"; refused "$2" --tcp-established; }
 @test "urgent data of a unix socket in line" { kept unix-oob-inline; }
 @test "urgent data of a unix socket whose place does not show" { refuses unix-oob-passcred "whose place among"; }
 @test "an MPTCP connection" { refuses mptcp-client "GODEBUG=multipathtcp=0"; }
+@test "an MPTCP connection that fell back to TCP" { refuses mptcp-fallen "fell back to TCP"; }
+@test "MPTCP connections, closed by --tcp-close" { keeps sockets mptcp-closed -- --tcp-close; }
 @test "AF_XDP" { refuses xdp "AF_XDP"; }
-@test "AF_VSOCK" { refuses vsock "AF_VSOCK"; }
 @test "AF_ALG" { refuses alg "AF_ALG"; }
 @test "AF_CAN" { refuses can "AF_CAN"; }
 @test "SCTP" { refuses sctp "SCTP"; }
 @test "a UDP socket with half a datagram" { refuses corked "corked"; }
-@test "a packet socket with a ring" { refuses ring "end the capture first"; }

@@ -116,6 +116,7 @@ static void sockets(void)
 	hold("raw", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
 	hold("netlink", socket(AF_NETLINK, SOCK_RAW, 0));
 	hold("packet", socket(AF_PACKET, SOCK_DGRAM, 0));
+	hold("vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
 }
 
 /* All of them in one message. */

@@ -522,6 +522,36 @@ static void do_fanotify(void)
 	check(strstr(text, "mflags:40 mask:2 ignored_mask:20") != NULL, "fanotify: ignored mask");
 }
 
+/* as with inotify; the sorts of groups have events of different lengths, and one holds more than two descriptors */
+static void do_fanotify_lost(void)
+{
+	static const unsigned sorts[] = { FAN_CLASS_CONTENT, FAN_REPORT_FID, FAN_REPORT_DFID_NAME,
+					  0x80 /* FAN_REPORT_PIDFD */, FAN_REPORT_FID | FAN_UNLIMITED_QUEUE };
+	struct fanotify_event_metadata got[20];
+	int fds[5], queued;
+
+	touch("file");
+	for (int i = 0; i < 5; i++) {
+		fds[i] = must(fanotify_init(sorts[i], O_RDWR), "fanotify");
+		must(fanotify_mark(fds[i], FAN_MARK_ADD, FAN_OPEN, AT_FDCWD, "file"), "mark");
+	}
+	touch("file");
+	wait_term();
+	for (int i = 0; i < 5; i++) {
+		must(ioctl(fds[i], FIONREAD, &queued), "FIONREAD");
+		check(queued == (i == 4 ? 0 : (int)sizeof(*got)), "fanotify %d: one event (%d)", i, queued);
+		if (i < 4)
+			check(read(fds[i], got, sizeof(got)) >= (ssize_t)sizeof(*got) && got->mask == FAN_Q_OVERFLOW && got->fd == FAN_NOFD,
+			      "fanotify %d: events are lost (%llx)", i, (unsigned long long)got->mask);
+		check((fcntl(fds[i], F_GETFL) & O_NONBLOCK) == 0, "fanotify %d: waits", i);
+	}
+	touch("file");
+	for (int i = 0; i < 5; i++)
+		check(fan_heard(fds[i]) == FAN_OPEN, "fanotify %d: a new event", i);
+	queued = open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+	check(queued < 12, "descriptors are left");
+}
+
 static void do_fanotify_system(void) /* a mark of a whole file system, which is mounted twice */
 {
 	int fd = must(fanotify_init(FAN_NONBLOCK, O_RDONLY), "fanotify");
@@ -603,7 +633,7 @@ static const struct {
 } all[] = {
 	{ "epoll", do_epoll },	     { "epoll-once", do_epoll_once }, { "epoll-lost", do_epoll_lost },
 	{ "inotify-overlay", do_inotify_overlay },
-	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "fanotify-system", do_fanotify_system }, { "epoll-sent", do_epoll_sent }, { "timerfd", do_timerfd },
+	{ "inotify-lost", do_inotify_lost }, { "epoll-queued", do_epoll_queued }, { "epoll-poll", do_epoll_poll }, { "fanotify-lost", do_fanotify_lost }, { "fanotify-system", do_fanotify_system }, { "epoll-sent", do_epoll_sent }, { "timerfd", do_timerfd },
 	{ "signalfd", do_signalfd }, { "inotify", do_inotify },	      { "fanotify", do_fanotify },
 	{ "fanotify-perm", do_fanotify_perm }, { "pidfd", do_pidfd },
 };

@@ -78,7 +78,7 @@ static int cred_is(int fd, uid_t uid, gid_t gid)
 int main(int argc, char **argv)
 {
 	struct sockaddr_un a = { AF_UNIX, "sock" };
-	int memfd, ghost, listener, up, one = 1, st, pair[2], told[2];
+	int memfd, ghost, listener, up, one = 1, st, pair[2], told[2], mine[2];
 	char *locked;
 	struct stat sb;
 	pid_t kid;
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
 	      chown("sock", 10, 11) == 0 && listen(listener, 4) == 0);
 	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0 && setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &one, 4) == 0);
 	cred_send(pair[0], 12, 13);
-	CHECK(pipe(told) == 0);
+	CHECK(pipe(told) == 0 && pipe(mine) == 0 && fchown(mine[0], 14, 15) == 0 && fchmod(mine[1], 0640) == 0);
 	kid = fork();
 	if (kid == 0) {
 		int c = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -120,7 +120,8 @@ int main(int argc, char **argv)
 	CHECK(waitpid(kid, &st, 0) == kid);
 	if (st)
 		why[read(told[0], why, sizeof(why) - 1)] = 0;
-	CHECK(owned(memfd, 5, 6) && owned(ghost, 8, 9));
+	CHECK(owned(memfd, 5, 6) && owned(ghost, 8, 9) && owned(mine[1], 14, 15) && owned(told[0], 0, 0));
+	CHECK(fstat(mine[0], &sb) == 0 && (sb.st_mode & 0777) == 0640);
 	CHECK(stat("sock", &sb) == 0 && sb.st_uid == 10 && sb.st_gid == 11 && (sb.st_mode & 0777) == 0777);
 	who(up, kid, 61, 51);
 	CHECK(cred_is(pair[1], 12, 13));

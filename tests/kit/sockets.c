@@ -12,8 +12,6 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -577,36 +575,6 @@ static void netlink_check(void)
 	      words[(RTNLGRP_STATS - 1) / 32] == 1u << (RTNLGRP_STATS - 1) % 32, "group above 32");
 }
 
-/* packets of NFQUEUE 7 are for it */
-static void nfqueue(void)
-{
-	struct {
-		struct nlmsghdr h;
-		struct nfgenmsg g;
-		struct nfattr {
-			uint16_t len, type;
-		} a;
-		struct nfqnl_msg_config_cmd cmd;
-	} m = { { sizeof(m), NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG, NLM_F_REQUEST | NLM_F_ACK, 1, 0 },
-		{ AF_UNSPEC, NFNETLINK_V0, htons(7) }, { 8, NFQA_CFG_CMD }, { NFQNL_CFG_CMD_BIND, 0, 0 } };
-	struct {
-		struct nlmsghdr h;
-		struct nlmsgerr e;
-	} answer = { 0 };
-
-	a = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
-	if (a < 0 || send(a, &m, sizeof(m), 0) != sizeof(m) || recv(a, &answer, sizeof(answer), 0) < 0 || answer.e.error)
-		exit(3);
-}
-
-static void nfqueue_check(void)
-{
-	struct sockaddr_nl at;
-	socklen_t n = sizeof(at);
-
-	check(!getsockname(a, (void *)&at, &n) && at.nl_pid, "its port id");
-}
-
 static void netlink_queued(void)
 {
 	struct {
@@ -671,7 +639,6 @@ static void other(int family, int type, int protocol)
 }
 
 static void xdp(void) { other(44, SOCK_RAW, 0); }
-static void vsock(void) { other(40, SOCK_STREAM, 0); }
 static void alg(void) { other(38, SOCK_SEQPACKET, 0); }
 static void can(void) { other(29, SOCK_RAW, 1); }
 static void sctp(void) { other(AF_INET, SOCK_SEQPACKET, 132); }
@@ -687,6 +654,34 @@ static void mptcp_client(void)
 	b = accept(l, NULL, NULL);
 }
 
+/* one that fell back, as its listener knows TCP only */
+static void mptcp_fallen(void)
+{
+	struct sockaddr_in at;
+
+	l = listener(0);
+	at = local(port_of(l));
+	other(AF_INET, SOCK_STREAM, 262);
+	must(!connect(a, (void *)&at, sizeof(at)), "connect");
+	b = accept(l, NULL, NULL);
+	must(talks(a, b), "talk");
+}
+
+/* both ends are closed, as if the peer had done so, and are still MPTCP's */
+static void mptcp_closed_check(void)
+{
+	struct sockaddr_in at = local(port_of(l));
+	socklen_t n = sizeof(int);
+	int v = 0;
+	char c;
+
+	check(recv(a, &c, 1, MSG_DONTWAIT) == 0 && recv(b, &c, 1, MSG_DONTWAIT) == 0, "their end");
+	check(send(a, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "sending");
+	check(!getsockopt(a, SOL_SOCKET, SO_PROTOCOL, &v, &n) && v == 262, "still MPTCP");
+	a = socket(AF_INET, SOCK_STREAM, 262);
+	check(!connect(a, (void *)&at, sizeof(at)) && talks(a, accept(l, NULL, NULL)), "a new one");
+}
+
 static void corked(void)
 {
 	int on = 1;
@@ -697,14 +692,6 @@ static void corked(void)
 	must(!connect(a, (void *)&at, sizeof(at)) && send(a, "half", 4, 0) == 4, "send");
 }
 
-static void ring(void)
-{
-	struct tpacket_req q = { .tp_block_size = 4096, .tp_block_nr = 2, .tp_frame_size = 2048, .tp_frame_nr = 4 };
-
-	a = socket(AF_PACKET, SOCK_RAW, 0);
-	must(!setsockopt(a, SOL_PACKET, PACKET_RX_RING, &q, sizeof(q)), "ring");
-}
-
 static const struct {
 	const char *name;
 	void (*make)(void), (*check)(void);
@@ -713,6 +700,8 @@ static const struct {
 	{ "md5", md5, md5_check },
 	{ "mptcp", mptcp, mptcp_check },
 	{ "mptcp-client", mptcp_client, none_check },
+	{ "mptcp-fallen", mptcp_fallen, none_check },
+	{ "mptcp-closed", mptcp_client, mptcp_closed_check },
 	{ "syn-sent", syn_sent, syn_sent_check },
 	{ "urgent", urgent, urgent_check },
 	{ "urgent-read", urgent_read, urgent_check },
@@ -728,17 +717,14 @@ static const struct {
 	{ "reuseport", reuseport, reuseport_check },
 	{ "fanout", fanout, fanout_check },
 	{ "netlink", netlink, netlink_check },
-	{ "nfqueue", nfqueue, nfqueue_check },
 	{ "netlink-queued", netlink_queued, none_check },
 	{ "scoped", scoped, scoped_check },
 	{ "closed", closed, none_check },
 	{ "xdp", xdp, none_check },
-	{ "vsock", vsock, none_check },
 	{ "alg", alg, none_check },
 	{ "can", can, none_check },
 	{ "sctp", sctp, none_check },
 	{ "corked", corked, none_check },
-	{ "ring", ring, none_check },
 };
 
 /* An own network namespace has its lo down. */

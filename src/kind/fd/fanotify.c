@@ -3,9 +3,10 @@
  * fanotify: marks on files, directories, mounts and file systems.
  *
  * Kept:   class and flags, marks of inodes, mounts and file systems with their masks.
- * Lost:   events not yet read (said). Refused: marks of mount namespaces, and those that ask for permission: whoever
+ * Lost:   events not yet read: reported, and the program reads FAN_Q_OVERFLOW instead, as whenever events are lost, but
+ *         with FAN_UNLIMITED_QUEUE. Refused: marks of mount namespaces, and those that ask for permission: whoever
  *         dumps would wait for the stopped listener.
- * Kernel: fs/notify/fdinfo.c.
+ * Kernel: fs/notify/fdinfo.c, fs/notify/notification.c.
  */
 #include "kind/fhandle.h"
 
@@ -16,13 +17,17 @@
 #include "kind/ns.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define PERM_EVENTS 0x170000ULL /* OPEN_PERM, ACCESS_PERM, OPEN_EXEC_PERM, PRE_ACCESS */
+#define QUEUE_MAX (1 << 17) /* events; fs.fanotify.max_queued_events is 16384 */
 #define MARK_SURVIVES 0x40u	/* FAN_MARK_IGNORED_SURV_MODIFY */
 #define MARK_IGNORED_MASK 0x20u
 #define MARK_EVICTABLE 0x200u
@@ -134,6 +139,11 @@ static int marks_read(struct session *s, const struct fd_view *v, FanotifyFileEn
 	return r;
 }
 
+static bool is_unlimited(const FanotifyFileEntry *e)
+{
+	return e->faflags & FAN_UNLIMITED_QUEUE;
+}
+
 static int fanotify_dump(struct session *s, const struct fd_view *v)
 {
 	FanotifyFileEntry e = FANOTIFY_FILE_ENTRY__INIT;
@@ -142,10 +152,14 @@ static int fanotify_dump(struct session *s, const struct fd_view *v)
 	int r = fanotify_preflight(s, v), queued = 0;
 
 	if (ioctl(v->fd, FIONREAD, &queued) == 0 && queued)
-		session_warn(s, "task %d: fanotify descriptor %d: %d bytes of events that were not read are lost",
-			     v->task->vpid, v->num, queued);
+		e.has_lost = e.lost = true;
 	if (r == 0)
 		r = marks_read(s, v, &e, &all);
+	if (e.lost)
+		session_warn(s, "task %d: fanotify descriptor %d: %d events that were not read are lost; restored, it %s",
+			     v->task->vpid, v->num, queued / (int)FAN_EVENT_METADATA_LEN,
+			     is_unlimited(&e) ? "does not tell the program so, as its queue is unlimited"
+					      : "tells the program so (FAN_Q_OVERFLOW)");
 	list = xalloc((all.n + 1) * sizeof(*list));
 	for (size_t i = 0; i < all.n; i++)
 		list[i] = &all.v[i]->e;
@@ -220,11 +234,99 @@ static int mark_add(struct session *s, struct fd_obj *o, const FanotifyMarkEntry
 		     : 0;
 }
 
+/* A file system of our own, whose files nobody else opens. */
+static int stage_open(void)
+{
+	own_fd int fs = syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	return fd_high(syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0));
+}
+
+/* Events until the queue takes no more, each of another file: like ones would be one. Return: how many are in it. */
+static int queue_fill(int fd, int stage)
+{
+	int have = 0, before = -1;
+
+	for (int n = 0; n < QUEUE_MAX && have != before;) {
+		before = have;
+		for (int i = 0; i < 256; i++, n++) {
+			char name[16];
+			int file;
+
+			snprintf(name, sizeof(name), "%08d", n); /* as long as all: so are the events */
+			file = openat(stage, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+			if (file < 0)
+				return -errno;
+			close(file);
+		}
+		if (ioctl(fd, FIONREAD, &have) < 0)
+			return -errno;
+	}
+	return have == before ? have / (int)FAN_EVENT_METADATA_LEN : -E2BIG;
+}
+
+/* Reads one event, or as many as fit in a multiple of its length; what they hold is closed. Return: how many. */
+static int queue_take(int fd, size_t len, int most, size_t *ret_len)
+{
+	char buf[8192] __attribute__((aligned(8)));
+	const struct fanotify_event_metadata *e = (const void *)buf;
+	size_t room = !len ? FAN_EVENT_METADATA_LEN : len * (most < 32 ? most : 32);
+	ssize_t n = read(fd, buf, room < sizeof(buf) ? room : sizeof(buf));
+	int count = 0;
+
+	while (!len && n < 0 && errno == EINVAL && ++room < 1024) /* the least that the first one fits in */
+		n = read(fd, buf, room);
+	if (n < 0)
+		return -errno;
+	*ret_len = n > 0 ? e->event_len : 0;
+	for (; FAN_EVENT_OK(e, n); e = FAN_EVENT_NEXT(e, n), count++) {
+		const struct fanotify_event_info_pidfd *p = (const void *)(e + 1);
+
+		if (e->fd >= 0)
+			close(e->fd);
+		while ((const char *)(p + 1) <= (const char *)e + e->event_len && p->hdr.len) {
+			if (p->hdr.info_type == FAN_EVENT_INFO_TYPE_PIDFD && p->pidfd >= 0)
+				close(p->pidfd);
+			p = (const void *)((const char *)p + p->hdr.len);
+		}
+	}
+	return count;
+}
+
+/* The kernel tells of lost events when the queue is full, behind what is in it: fill it, and take all out but that. */
+static int queue_overflow(struct session *s, struct fd_obj *o)
+{
+	own_fd int stage = stage_open();
+	int flags = fcntl(o->fd, F_GETFL), left = stage, n = 1;
+	size_t len = 0;
+
+	if (stage >= 0 && syscall(SYS_fanotify_mark, o->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, (uint64_t)FAN_OPEN, stage, ".") < 0)
+		left = -errno;
+	else if (stage >= 0)
+		left = queue_fill(o->fd, stage);
+	if (stage >= 0)
+		syscall(SYS_fanotify_mark, o->fd, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, (uint64_t)0, stage, ".");
+	if (left < 0)
+		session_warn(s, "fanotify 0x%x: the program is not told of lost events: %s", o->id,
+			     left == -E2BIG ? "fs.fanotify.max_queued_events is very large" : strerror(-left));
+	if (left == -E2BIG)
+		left = INT_MAX;
+	if (left < 0)
+		return 0;
+	fcntl(o->fd, F_SETFL, flags | O_NONBLOCK);
+	for (left--; n > 0 && left > 0; left -= n)
+		n = queue_take(o->fd, len, left, &len);
+	fcntl(o->fd, F_SETFL, flags);
+	return n > 0 || n == -EAGAIN ? 0 : session_fail(s, n ? n : -EIO, "fanotify 0x%x: empty it", o->id);
+}
+
 /* Late: opening files and making those without a name shall be no events. */
 static int fanotify_link(struct session *s, struct fd_obj *o)
 {
 	const FanotifyFileEntry *e = o->entry->ffy;
-	int r = 0;
+	int r = e->has_lost && e->lost && !is_unlimited(e) ? queue_overflow(s, o) : 0;
 
 	for (size_t i = 0; r == 0 && i < e->n_mark; i++)
 		r = mark_add(s, o, e->mark[i]);

@@ -3,8 +3,9 @@
  * inet: TCP, UDP, ping and raw sockets of IPv4 and IPv6, listeners of MPTCP. TCP connections: kind/inet-tcp.c.
  *
  * Kept:   addresses, peers, listening and its backlog, v6only, options of images, shutdown.
- * Lost:   datagrams in ping and raw sockets (said), the user who made a socket (SO_REUSEPORT groups are root's
- *         then); see also kind/inet-opts.c, inet-more.c, sock-opts.c, inet-queue.c, inet-pending.c.
+ * Lost:   datagrams in ping and raw sockets, errors that wait to be read, numbers of what was sent (MSG_ZEROCOPY,
+ *         SOF_TIMESTAMPING_OPT_ID): said; see also kind/inet-opts.c, inet-more.c, sock-opts.c, inet-queue.c,
+ *         inet-pending.c.
  * Kernel: net/ipv4/af_inet.c; TCP_INFO of a listener: tcpi_unacked waiting, tcpi_sacked backlog.
  *         What UDP has shut down for sending is shown by sock_diag only.
  */
@@ -26,6 +27,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -42,6 +44,10 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
+#ifndef SOL_MPTCP
+#define SOL_MPTCP 284
+#endif
+#define MPTCP_INFO_OPT 1
 #define UDP_CORK_OPT 1
 #define BACKLOG_MAX INT32_MAX
 #define PATIENCE 32 /* stops that hit connections not accepted yet, if these can be kept */
@@ -108,6 +114,20 @@ static int inet_passing(struct session *s, const struct fd_view *v)
 	return !pending_kept(s) || times < PATIENCE;
 }
 
+/* The kernel lets nobody repair it, one that fell back to TCP neither; closed, it is a socket like any other. */
+static int mptcp_check(struct session *s, const struct fd_view *v)
+{
+	char info[256];
+	socklen_t n = sizeof(info);
+	bool fell = getsockopt(v->fd, SOL_MPTCP, MPTCP_INFO_OPT, info, &n) < 0 && errno == EOPNOTSUPP;
+
+	if (s->opts->tcp_close)
+		return 0;
+	return session_fail(s, -ENOTSUP,
+			    "task %d: descriptor %d is an MPTCP connection%s, which the kernel does not give back; have it closed at restore with --tcp-close, or let the program use plain TCP (Go: GODEBUG=multipathtcp=0; all: sysctl net.mptcp.enabled=0)",
+			    v->task->vpid, v->num, fell ? " that fell back to TCP" : "");
+}
+
 static int tcp_check(struct session *s, const struct fd_view *v)
 {
 	struct tcp_info ti = { 0 };
@@ -122,9 +142,7 @@ static int tcp_check(struct session *s, const struct fd_view *v)
 	if (ti.tcpi_state == TCP_CLOSE)
 		return 0;
 	if (inet_opt(v->fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_MPTCP)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is an MPTCP connection, which the kernel does not give back; let the program use plain TCP (Go: GODEBUG=multipathtcp=0; all: sysctl net.mptcp.enabled=0)",
-				    v->task->vpid, v->num);
+		return mptcp_check(s, v);
 	if (ti.tcpi_state == TCP_SYN_RECV)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a TCP connection that is just being made; wait until it is established",
@@ -279,6 +297,12 @@ static void note_tcp(const struct fd_view *v, struct inet_note *n)
 		n->e.shutdown = inet_tcp_shutdown(v->fd, n->e.state);
 		n->e.has_shutdown = n->e.shutdown != SK_SHUTDOWN__NONE;
 	}
+	if (n->e.proto == IPPROTO_MPTCP && n->e.dst_port && n->e.state != TCP_LISTEN) { /* --tcp-close: dead already */
+		n->e.state = TCP_CLOSE;
+		n->e.shutdown = SK_SHUTDOWN__BOTH;
+		n->e.has_shutdown = true;
+		note_dead(n);
+	}
 	if (n->e.state == TCP_CLOSE && (ioctl(v->fd, SIOCINQ, &waiting) < 0 || !waiting))
 		note_dead(n);
 }
@@ -328,6 +352,17 @@ static void note_errors(struct session *s, const struct fd_view *v)
 			     v->task->vpid, v->num);
 }
 
+/* The kernel does not say how far it has counted. */
+static void note_numbers(struct session *s, const struct fd_view *v, const InetSkEntry *e)
+{
+	if ((e->type == SOCK_STREAM && e->state != TCP_ESTABLISHED && e->state != TCP_CLOSE_WAIT) ||
+	    !(inet_opt(v->fd, SOL_SOCKET, SO_ZEROCOPY) ||
+	      inet_opt(v->fd, SOL_SOCKET, SO_TIMESTAMPING) & SOF_TIMESTAMPING_OPT_ID))
+		return;
+	session_warn(s, "task %d: descriptor %d: what it sends is numbered from 0 on again (MSG_ZEROCOPY, SOF_TIMESTAMPING_OPT_ID), and nothing tells of what it had sent before",
+		     v->task->vpid, v->num);
+}
+
 /* They end with their network namespace; in the host's they go on. */
 static void note_closed(struct session *s, const InetSkEntry *e)
 {
@@ -368,6 +403,7 @@ static int note_fill(struct session *s, const struct fd_view *v, struct inet_not
 	inet_opts_get(s, v->fd, &n->inet, &n->e);
 	inet_more_get(s, v, &n->e);
 	note_errors(s, v);
+	note_numbers(s, v, &n->e);
 	if (n->e.type != SOCK_STREAM)
 		return note_udp(s, v, n);
 	note_closed(s, &n->e);
@@ -443,7 +479,7 @@ static int inet_options(struct session *s, int fd, const InetSkEntry *e)
 	SkOptsEntry o = *e->opts;
 	int on = 1, r;
 
-	o.n_so_filter = 0; /* comes with the rest, at the end */
+	o.n_so_filter = o.n_other = 0; /* come with the rest, at the end: some want a connection */
 	o.has_so_lock_filter = false;
 	r = sock_opts_set(s, fd, &o);
 	if (r < 0)
@@ -525,13 +561,13 @@ static int inet_make_connection(struct session *s, struct fd_obj *o, const InetS
 static int inet_socket(struct session *s, const InetSkEntry *e)
 {
 	uint32_t ns = e->has_ns_id ? e->ns_id : 0;
-	int fd = ns_socket(s, ns, e->family, e->type, e->proto);
+	int fd = sock_make(s, ns, e->family, e->type, e->proto, e->opts);
 
 	if (fd >= 0 || e->proto != IPPROTO_MPTCP)
 		return fd;
 	session_forget(s);
 	session_warn(s, "socket 0x%x: there is no MPTCP here; it becomes one of TCP", e->id);
-	return ns_socket(s, ns, e->family, e->type, IPPROTO_TCP);
+	return sock_make(s, ns, e->family, e->type, IPPROTO_TCP, e->opts);
 }
 
 static int inet_restore(struct session *s, struct fd_obj *o)

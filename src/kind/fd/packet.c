@@ -2,17 +2,20 @@
 /*
  * packet: packet sockets (AF_PACKET).
  *
- * Kept:   type, protocol, device, options, multicast memberships, fanout group, filters.
- * Lost:   packets that were not read yet, as on a slow reader: reported. Rings are refused.
+ * Kept:   type, protocol, device, options, multicast memberships, fanout group, filters, rings: kind/packet-ring.c.
+ * Lost:   packets that were not read yet, as on a slow reader: reported; those in rings are kept.
  * Kernel: packet(7), sock_diag (net/packet/diag.c), SIOCGSKNS.
  */
 #include "kind/fd.h"
 
 #include "base/res.h"
 #include "images/packet-sock.pb-c.h"
+#include "kind/mem.h"
 #include "kind/net-rtnl.h"
 #include "kind/ns.h"
+#include "kind/packet-ring.h"
 #include "kind/sock-opts.h"
+#include "task/lend.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -20,10 +23,13 @@
 #include <linux/packet_diag.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #define FANOUT_TYPE(v) ((unsigned)(v) >> 16 & 0xff)
 #define MCLIST_MAX 1024 /* memberships of one socket we take */
@@ -32,7 +38,7 @@
 struct packet_note {
 	ino_t ino;
 	PacketSockEntry *e;
-	bool found, ring;
+	bool found;
 };
 
 /* those that the image has no place for; 0 is what a new socket has */
@@ -75,6 +81,16 @@ static void note_mclist(PacketSockEntry *e, const struct nlattr *a)
 	}
 }
 
+static PacketRing *note_ring(const struct nlattr *a)
+{
+	struct packet_diag_ring d;
+
+	if (!a || mnl_attr_get_payload_len(a) < sizeof(d))
+		return NULL;
+	memcpy(&d, mnl_attr_get_payload(a), sizeof(d));
+	return packet_ring_geometry(&d);
+}
+
 static int note_take(const struct nlmsghdr *h, void *arg)
 {
 	const struct packet_diag_msg *m = h ? mnl_nlmsg_get_payload(h) : NULL;
@@ -86,10 +102,8 @@ static int note_take(const struct nlmsghdr *h, void *arg)
 	    n->found)
 		return 0;
 	n->found = true;
-	n->ring = attr_find(h, sizeof(*m), PACKET_DIAG_RX_RING) ||
-		  attr_find(h, sizeof(*m), PACKET_DIAG_TX_RING);
-	if (!n->e)
-		return 0;
+	n->e->rx_ring = note_ring(attr_find(h, sizeof(*m), PACKET_DIAG_RX_RING));
+	n->e->tx_ring = note_ring(attr_find(h, sizeof(*m), PACKET_DIAG_TX_RING));
 	n->e->protocol = htons(m->pdiag_num);
 	a = attr_find(h, sizeof(*m), PACKET_DIAG_INFO);
 	if (a && mnl_attr_get_payload_len(a) >= sizeof(i))
@@ -142,15 +156,35 @@ static int packet_note(struct session *s, const struct fd_view *v, struct packet
 		     : 0;
 }
 
+static void entry_free(PacketSockEntry *e)
+{
+	for (size_t i = 0; i < e->n_mclist; i++)
+		packet_mclist__free_unpacked(e->mclist[i], NULL);
+	free(e->mclist);
+	for (size_t i = 0; i < e->n_other; i++)
+		sk_other_opt__free_unpacked(e->other[i], NULL);
+	free(e->other);
+	packet_ring_free(e->rx_ring);
+	packet_ring_free(e->tx_ring);
+}
+
+static int rings_note(struct session *s, const struct fd_view *v, PacketSockEntry *e)
+{
+	char who[80];
+
+	snprintf(who, sizeof(who), "task %d: descriptor %d is a packet socket that", v->task->vpid, v->num);
+	return packet_ring_note(s, v->fd, who, e);
+}
+
 static int packet_preflight(struct session *s, const struct fd_view *v)
 {
-	struct packet_note note = { 0 };
+	PacketSockEntry e = PACKET_SOCK_ENTRY__INIT;
+	struct packet_note note = { .e = &e };
 	int r = packet_note(s, v, &note);
 
-	if (r == 0 && note.ring)
-		r = session_fail(s, -ENOTSUP,
-				 "task %d: descriptor %d is a packet socket with a ring, which cannot be checkpointed yet; end the capture first",
-				 v->task->vpid, v->num);
+	if (r == 0 && e.tx_ring)
+		r = rings_note(s, v, &e);
+	entry_free(&e);
 	return r;
 }
 
@@ -175,6 +209,7 @@ static void note_more(int fd, PacketSockEntry *e)
 static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEntry *e)
 {
 	struct packet_note note = { .e = e };
+	struct pollfd p = { .fd = v->fd };
 	socklen_t n = sizeof(int);
 	int type = 0, fanout = 0, queued = 0, r = packet_note(s, v, &note);
 
@@ -188,6 +223,11 @@ static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEnt
 	if (e->has_fanout && (FANOUT_TYPE(fanout) == PACKET_FANOUT_CBPF || FANOUT_TYPE(fanout) == PACKET_FANOUT_EBPF))
 		session_warn(s, "packet socket 0x%x: the program that spreads packets over its fanout group is not kept; whoever set it (PACKET_FANOUT_DATA) must do so again",
 			     v->id);
+	r = rings_note(s, v, e);
+	if (r < 0)
+		return r;
+	if (e->rx_ring || e->tx_ring)
+		packet_ring_known(s, v->st.st_ino, v->id);
 	note_more(v->fd, e);
 	e->type = (uint32_t)type;
 	e->id = v->id;
@@ -196,6 +236,8 @@ static int packet_fill(struct session *s, const struct fd_view *v, PacketSockEnt
 	e->ns_id = v->net_ns_id;
 	if (ioctl(v->fd, SIOCINQ, &queued) == 0 && queued > 0)
 		session_warn(s, "packet socket 0x%x: packets that were not read yet are lost", v->id);
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLERR)
+		session_warn(s, "packet socket 0x%x: errors and time stamps that wait to be read (MSG_ERRQUEUE) are lost", v->id);
 	return sock_opts_get(s, v->fd, e->opts);
 }
 
@@ -203,21 +245,15 @@ static int packet_dump(struct session *s, const struct fd_view *v)
 {
 	PacketSockEntry e = PACKET_SOCK_ENTRY__INIT;
 	SkOptsEntry opts = SK_OPTS_ENTRY__INIT;
-	int r = packet_preflight(s, v);
+	int r;
 
 	e.fown = v->fown;
 	e.opts = &opts;
-	if (r == 0)
-		r = packet_fill(s, v, &e);
+	r = packet_fill(s, v, &e);
 	if (r == 0)
 		r = fd_put(s, v, &e.base);
 	sock_opts_free(&opts);
-	for (size_t i = 0; i < e.n_mclist; i++)
-		packet_mclist__free_unpacked(e.mclist[i], NULL);
-	free(e.mclist);
-	for (size_t i = 0; i < e.n_other; i++)
-		sk_other_opt__free_unpacked(e.other[i], NULL);
-	free(e.other);
+	entry_free(&e);
 	return r;
 }
 
@@ -301,14 +337,13 @@ static int packet_restore(struct session *s, struct fd_obj *o)
 	if (!e || (e->type != SOCK_RAW && e->type != SOCK_DGRAM && e->type != SOCK_PACKET) ||
 	    e->protocol > 0xffff)
 		return session_fail(s, -EBADMSG, "files.img: packet socket 0x%x is damaged", o->id);
-	if (e->rx_ring || e->tx_ring)
-		return session_fail(s, -ENOTSUP, "packet socket 0x%x: has a ring, which cannot be restored yet",
-				    o->id);
-	o->fd = ns_socket(s, e->has_ns_id ? e->ns_id : 0, AF_PACKET, e->type,
-			  e->type == SOCK_PACKET ? e->protocol : 0);
+	o->fd = sock_make(s, e->has_ns_id ? e->ns_id : 0, AF_PACKET, e->type,
+			  e->type == SOCK_PACKET ? e->protocol : 0, e->opts);
 	if (o->fd < 0)
 		return o->fd;
 	r = packet_set(s, e, o->fd);
+	if (r == 0)
+		r = packet_ring_make(s, o->fd, e);
 	if (r == 0)
 		r = sock_opts_set(s, o->fd, e->opts);
 	if (r == 0)
@@ -321,11 +356,62 @@ static int packet_restore(struct session *s, struct fd_obj *o)
 	return r;
 }
 
+static bool is_mapped(const VmaEntry *m, const struct fd_obj *o)
+{
+	return m->status & VMA_SOCKET && m->shmid == o->id;
+}
+
+/* Over the memory that kept its place, which had its advice. */
+static int map_into(struct session *s, struct task *k, const struct fd_obj *o)
+{
+	static const int advice[] = { MADV_DONTFORK, MADV_DONTDUMP };
+	struct batch b;
+	int num, r = lend_fd(s, task_leader(k), o->fd, &num);
+
+	if (r < 0)
+		return r;
+	batch_start(s, &b, task_leader(k));
+	for (size_t i = 0; r == 0 && i < k->mm->n_vmas; i++) {
+		const VmaEntry *e = k->mm->vmas[i];
+		uint64_t len = e->end - e->start;
+
+		if (!is_mapped(e, o))
+			continue;
+		batch_call(&b, "packet socket: map its ring", SYS_mmap, e->start, len, e->prot,
+			   MAP_SHARED | MAP_FIXED | (e->flags & MAP_LOCKED), num, 0);
+		for (size_t j = 0; j < ARRAY_SIZE(advice); j++)
+			if (e->has_madv && e->madv & 1ULL << advice[j])
+				call3(&b, "packet socket: advice on its ring", SYS_madvise, e->start, len, advice[j]);
+		r = batch_run(&b);
+		batch_clear(&b);
+	}
+	call1(&b, NULL, SYS_close, num);
+	return r < 0 ? r : batch_run(&b);
+}
+
+static int packet_in_task(struct session *s, struct fd_obj *o, struct batch *b, int num)
+{
+	const PacketSockEntry *e = o->entry->psk;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && (e->rx_ring || e->tx_ring) && i < s->tree->n; i++) {
+		struct task *k = s->tree->all[i];
+		bool has = false;
+
+		for (size_t n = 0; k->state != TASK_DEAD && !k->helper && !k->mm_of && n < k->mm->n_vmas; n++)
+			has = has || is_mapped(k->mm->vmas[n], o);
+		if (has)
+			r = map_into(s, k, o);
+	}
+	return r;
+}
+
 const struct fd_kind fd_kind_packet = {
 	.name = "packet",
 	.type = FD_TYPES__PACKETSK,
 	.is = packet_is,
 	.dump = packet_dump,
 	.restore = packet_restore,
+	.in_task = packet_in_task,
 	.preflight = packet_preflight,
 };

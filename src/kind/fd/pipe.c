@@ -2,7 +2,7 @@
 /*
  * pipe: both ends of anonymous pipes, wherever they are held, and what is in them.
  *
- * Kept:   contents, size, status flags, packets (O_DIRECT); ends closed by everybody stay closed.
+ * Kept:   owner and permissions, contents, size, status flags, packets (O_DIRECT); ends closed by everybody stay closed.
  * Lost:   where a packet follows bytes that are none and the kernel would have put it beside them, that it is one.
  * Kernel: fs/pipe.c; contents are copied by tee(2), which takes nothing out and keeps packets.
  */
@@ -11,8 +11,12 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "image/record.h"
+#include "kind/ids.h"
 
 #include <fcntl.h>
+#include <string.h>
+
+#define MODE_FRESH 0600 /* permissions of a new pipe */
 
 static bool pipe_is(const struct fd_view *v)
 {
@@ -36,6 +40,12 @@ static int pipe_dump(struct session *s, const struct fd_view *v)
 	e.id = v->id;
 	e.flags = v->flags;
 	e.fown = v->fown;
+	e.uid = uid_in(s, v->st.st_uid);
+	e.gid = gid_in(s, v->st.st_gid);
+	e.mode = v->st.st_mode & 07777;
+	e.has_uid = e.uid && e.uid != ID_NONE; /* somebody else's is root's afterwards */
+	e.has_gid = e.gid && e.gid != ID_NONE;
+	e.has_mode = e.mode != MODE_FRESH;
 	r = pipe_data_dump(s, &pipe_store, v, &e.pipe_id);
 	return r < 0 ? r : fd_put(s, v, &e.base);
 }
@@ -121,11 +131,25 @@ static int pipe_restore(struct session *s, struct fd_obj *o)
 	return o->fd < 0 ? session_fail(s, o->fd, "pipe 0x%x: open", e->pipe_id) : 0;
 }
 
+/* Whom permissions let open it once more (/dev/stderr). */
+static void set_owner(struct session *s, const PipeEntry *e, int fd)
+{
+	uint32_t uid = e->has_uid ? e->uid : 0, gid = e->has_gid ? e->gid : 0;
+	int r = ids_give(s, fd, uid, gid);
+
+	if (r == 0 && e->has_mode && e->mode <= 07777 && fchmod(fd, e->mode) < 0)
+		r = -errno;
+	if (r < 0)
+		session_warn(s, "pipe 0x%x: it cannot be given to user %u and group %u: %s", e->pipe_id, uid, gid, strerror(-r));
+}
+
 /* All have their ends: ours go, so that a missing end is missing. */
 static int pipe_link(struct session *s, struct fd_obj *o)
 {
 	struct pipe_pair *p = map_get(session_map(s, "pipe pairs"), o->entry->pipe->pipe_id);
 
+	if (p && p->end[1] >= 0)
+		set_owner(s, o->entry->pipe, p->end[1]);
 	for (int i = 0; p && i < 2; i++) {
 		fd_close(p->end[i]);
 		p->end[i] = -1;
