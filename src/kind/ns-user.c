@@ -32,11 +32,7 @@
 
 /* ---- dump ---- */
 
-/*
- * The user namespace that descriptor fd, which is taken, shows; those around it become known too.
- * *ret: NULL the root task's.
- */
-static int user_find(struct session *s, struct ns_set *set, int taken, struct ns **ret)
+int ns_user_note(struct session *s, struct ns_set *set, int taken, struct ns **ret)
 {
 	own_fd int fd = taken;
 	const struct ns *root = ns_of(s, CLONE_NEWUSER);
@@ -55,7 +51,7 @@ static int user_find(struct session *s, struct ns_set *set, int taken, struct ns
 	outer = ioctl(fd, NS_GET_PARENT);
 	if (outer < 0)
 		return -EXDEV;
-	r = user_find(s, set, fd_high(outer), &up);
+	r = ns_user_note(s, set, fd_high(outer), &up);
 	if (r < 0)
 		return r;
 	if (!ns)
@@ -97,9 +93,9 @@ static int owner_of(struct session *s, struct ns_set *set, struct ns *ns)
 	if (fd < 0)
 		return session_fail(s, -errno, "%s namespace %u: open it", ns->kind->name, ns->id);
 	if (ns->kind->flag == CLONE_NEWUSER)
-		r = user_find(s, set, fd_high(take_fd(fd)), &user);
+		r = ns_user_note(s, set, fd_high(take_fd(fd)), &user);
 	else
-		r = user_find(s, set, fd_high(ioctl(fd, NS_GET_USERNS)), &ns->owner);
+		r = ns_user_note(s, set, fd_high(ioctl(fd, NS_GET_USERNS)), &ns->owner);
 	return r != -EXDEV ? r
 			   : session_fail(s, -ENOTSUP,
 					  "task %d: its %s namespace is not of the user namespace of task %d, nor of one below that; this cannot be checkpointed yet",
@@ -277,6 +273,7 @@ static int plan_user(struct session *s, struct tree *tree, uint32_t id, unsigned
 
 int ns_users_plan(struct session *s, struct tree *tree)
 {
+	const TaskKobjIdsEntry *ids = tree->root->ids;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
@@ -284,6 +281,12 @@ int ns_users_plan(struct session *s, struct tree *tree)
 
 		if (k->ids && k->ids->has_user_ns_id)
 			r = plan_user(s, tree, k->ids->user_ns_id, 0, &k->user);
+	}
+	for (size_t i = 0; r == 0 && i < ids->n_held_ns; i++) { /* that no task is in */
+		struct userns *u;
+
+		if (ids->held_kind[i] == CLONE_NEWUSER)
+			r = plan_user(s, tree, ids->held_ns[i], 0, &u);
 	}
 	return r;
 }

@@ -12,6 +12,11 @@
  * enter from their process's user namespace is refused.
  */
 int ns_owners_note(struct session *s, struct ns_set *set, const struct tree *tree);
+/**
+ * ns_user_note - the user namespace that descriptor fd, which is taken, shows, and those around it become known
+ * Return: 0; *ret is NULL if it is the root task's. -EXDEV: it is none of those below that.
+ */
+int ns_user_note(struct session *s, struct ns_set *set, int fd, struct ns **ret);
 /** ns_users_dump - images of the nested ones */
 int ns_users_dump(struct session *s);
 /** userns_read_maps - those of the namespace of the process with directory proc, as our own counts */

@@ -11,6 +11,7 @@ teardown() { teardown_kind; }
 @test "uts: a name" { keeps heldns uts; }
 @test "time: clocks that are ahead" { keeps heldns time; }
 @test "mnt: a file system of its own, mounted twice" { AROUND="spaces user" keeps heldns mnt; }
+@test "user: in each other, without maps, owners of others" { keeps heldns users; }
 @test "mounts that show them" { AROUND="spaces user" keeps heldns shown; }
 @test "mounts of a deleted file and directory, open and somebody's directory" { AROUND="spaces user" keeps heldns deleted; }
 @test "detached mounts: of a directory, with others on it, of a new file system" { AROUND="spaces user" keeps heldns detached; }

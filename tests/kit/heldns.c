@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * heldns: namespaces that no task is in, and mounts of what was deleted. Usage: heldns CASE DIR (judge.h).
- * Cases: ipc, mnt, time, uts, pid, cgroup (held by descriptor HELD), shown (mounts of them, no descriptors), deleted, detached (mounts).
+ * Cases: ipc, mnt, time, uts, pid, cgroup (held by descriptor HELD), shown (mounts of them, no descriptors),
+ * users (user namespaces, in each other, without maps, owners of others), deleted, detached (mounts).
  */
 #define _GNU_SOURCE
 #include "judge.h"
 
+#include <linux/nsfs.h>
 #include <mqueue.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -143,6 +148,7 @@ static const struct sort {
 	{ "mnt", "mnt", CLONE_NEWNS, mnt_fill, mnt_judge },
 	{ "time", "time_for_children", CLONE_NEWTIME, time_fill, time_judge },
 	{ "uts", "uts", CLONE_NEWUTS, uts_fill, uts_judge },
+	{ "user", "user", CLONE_NEWUSER, nothing, nothing },
 	{ "pid", "pid_for_children", CLONE_NEWPID, pid_fill, nothing },
 	{ "cgroup", "cgroup", CLONE_NEWCGROUP, nothing, nothing },
 };
@@ -222,7 +228,7 @@ static void held(const struct sort *t)
 /* Mounts that show them, one of them twice, and one of our own. */
 static void shown(void)
 {
-	static const size_t n = 4; /* those that are kept */
+	static const size_t n = 5; /* those that are kept */
 	struct stat one, two;
 	char name[16];
 
@@ -252,6 +258,128 @@ static void shown(void)
 	CHECK(stat("ns.ipc", &one) == 0 && stat("ns.again", &two) == 0 && one.st_ino == two.st_ino);
 	CHECK(stat("/proc/self/ns/uts", &one) == 0 && stat("ns.own", &two) == 0 && one.st_ino == two.st_ino);
 }
+
+/* ---- user namespaces ---- */
+
+#define USERS 3
+
+/* A child of user 1000 goes into new user namespaces, one in the other, and shows one of its namespaces. */
+static int user_make(int depth, bool maps, int more, const char *show)
+{
+	int up[2], down[2], fd, status;
+	char path[64], c;
+	pid_t kid;
+
+	CHECK(pipe(up) == 0 && pipe(down) == 0);
+	kid = fork();
+	if (kid == 0) {
+		CHECK(setresgid(1000, 1000, 1000) == 0 && setresuid(1000, 1000, 1000) == 0);
+		CHECK(unshare(CLONE_NEWUSER | more) == 0 && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
+		CHECK(write(up[1], "x", 1) == 1 && read(down[0], &c, 1) == 1);
+		for (int i = 1; i < depth; i++) {
+			CHECK(setresgid(3, 3, 3) == 0 && setresuid(2, 2, 2) == 0 && unshare(CLONE_NEWUSER) == 0);
+			CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
+			put("/proc/self/setgroups", "deny");
+			put("/proc/self/uid_map", "7 2 1\n");
+			put("/proc/self/gid_map", "8 3 1\n");
+		}
+		CHECK(write(up[1], "x", 1) == 1 && read(down[0], &c, 1) == 1);
+		_exit(why[0] != 0);
+	}
+	CHECK(read(up[0], &c, 1) == 1);
+	for (int i = 0; maps && i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", kid, i ? "gid_map" : "uid_map");
+		put(path, "0 1000 1\n1 2000 10\n");
+	}
+	CHECK(write(down[1], "x", 1) == 1 && read(up[0], &c, 1) == 1);
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", kid, show);
+	fd = open(path, O_RDONLY);
+	CHECK(fd >= 0 && write(down[1], "x", 1) == 1);
+	CHECK(waitpid(kid, &status, 0) == kid && status == 0);
+	close(up[0]), close(up[1]), close(down[0]), close(down[1]);
+	return fd;
+}
+
+static ino_t ino_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+static void say(int to, const char *path)
+{
+	char text[512];
+	int fd = open(path, O_RDONLY);
+	ssize_t n = read(fd, text, sizeof(text));
+
+	CHECK(n >= 0 && write(to, text, n) == n);
+	close(fd);
+}
+
+/* Maps as seen inside, who made it; and those around it. */
+static void user_look(int fd, FILE *to)
+{
+	int own = open("/proc/self/ns/user", O_RDONLY), way[2], status;
+	uid_t owner = 0;
+	char text[1600];
+	ssize_t n;
+	pid_t kid;
+
+	if (ino_of(fd) != ino_of(own)) {
+		CHECK(pipe(way) == 0 && ioctl(fd, NS_GET_OWNER_UID, &owner) == 0);
+		kid = fork();
+		if (kid == 0) {
+			CHECK(setns(fd, CLONE_NEWUSER) == 0);
+			say(way[1], "/proc/self/uid_map");
+			say(way[1], "/proc/self/gid_map");
+			say(way[1], "/proc/self/setgroups");
+			_exit(why[0] != 0);
+		}
+		close(way[1]);
+		fprintf(to, "made by %u\n", owner);
+		while ((n = read(way[0], text, sizeof(text))) > 0)
+			fwrite(text, n, 1, to);
+		CHECK(waitpid(kid, &status, 0) == kid && status == 0);
+		user_look(ioctl(fd, NS_GET_PARENT), to);
+		close(way[0]);
+	}
+	close(own);
+}
+
+static char *users_look(const int *fds)
+{
+	char *text = NULL;
+	size_t n;
+	FILE *to = open_memstream(&text, &n);
+
+	for (int i = 0; i < USERS; i++) {
+		bool user = ioctl(fds[i], NS_GET_NSTYPE) == CLONE_NEWUSER;
+
+		fprintf(to, "%d:\n", i);
+		user_look(user ? fds[i] : ioctl(fds[i], NS_GET_USERNS), to);
+	}
+	fclose(to);
+	return text;
+}
+
+static void users(void)
+{
+	int fds[USERS] = {
+		user_make(2, true, 0, "user"), /* the one around it is held by it alone */
+		user_make(1, false, 0, "user"),
+		user_make(1, true, CLONE_NEWUTS, "uts"), /* its owner is held by it alone */
+	};
+	char *before = users_look(fds), *after;
+
+	CHECK(strstr(before, "7          2          1") && strstr(before, "deny") && strstr(before, "made by 2001\n"));
+	wait_term();
+	after = users_look(fds);
+	if (strcmp(before, after) && !why[0])
+		snprintf(why, sizeof(why), "%s", after);
+}
+
+/* ---- mounts ---- */
 
 /* Open through the mounts, too, and somebody's directory. */
 static void deleted(void)
@@ -320,6 +448,8 @@ int main(int argc, char **argv)
 			held(&sorts[i]);
 	if (!strcmp(what, "shown"))
 		shown();
+	if (!strcmp(what, "users"))
+		users();
 	if (!strcmp(what, "deleted"))
 		deleted();
 	if (!strcmp(what, "detached"))
