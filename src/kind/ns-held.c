@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Network, uts, ipc, mnt, time and user namespaces that no task is in, held by a descriptor of a task or by a mount
+ * Network, uts, ipc, mnt, time, cgroup and user namespaces that no task is in, held by a descriptor of a task or by a mount
  * ("ip netns add", "unshare --mount=FILE"); user namespaces also by others that belong to them or are below. They stand in the root task's ids. At a dump a sitter, a guest that does
  * nothing else, is in those whose contents are read by way of a task.
  *
@@ -28,7 +28,7 @@
 
 bool ns_held_may(uint64_t flag)
 {
-	return flag & (CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWUSER);
+	return flag & (CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWCGROUP);
 }
 
 /* ---- dump ---- */
@@ -143,8 +143,8 @@ static int note_one(struct session *s, struct ns_set *set, struct tree *tree, in
 		return note_user(s, set, ino, take_fd(fd));
 	if (!ns_held_may(flag))
 		return session_fail(s, -ENOTSUP,
-				    "%s namespace [%llu]: no task is in it, but a descriptor or a mount holds it; such ones cannot be checkpointed, let it go first",
-				    flag == CLONE_NEWPID ? "pid" : "cgroup", (unsigned long long)ino);
+				    "pid namespace [%llu]: no task is in it, but a descriptor or a mount holds it; such ones cannot be checkpointed, let it go first",
+				    (unsigned long long)ino);
 	if (flag == CLONE_NEWNS && !ns_is_own(s, CLONE_NEWNS))
 		return session_fail(s, -ENOTSUP,
 				    "mnt namespace [%llu]: no task is in it and the tasks are in the host's; run them in one of their own, or close the descriptor",

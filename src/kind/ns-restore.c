@@ -617,7 +617,9 @@ int ns_fill(struct session *s, struct task *root)
 		w.keeper = w.vpid ? spawn_spare(s->tree, w.vpid) : 0;
 	}
 	w.user = ns_is_own(s, CLONE_NEWUSER) ? set->root[ROW_USER]->fd : 0;
-	r = guest_start(s, &set->guest, &w, fill_guest, set);
+	r = ns_cgroups_make(s); /* mounts may show them */
+	if (r == 0)
+		r = guest_start(s, &set->guest, &w, fill_guest, set);
 	while (r == 0 && !set->waits && (fd = guest_take_fd(s, &set->guest, &index)) >= 0) {
 		set->waits = index == NS_TAG_WAITS;
 		if (set->waits)

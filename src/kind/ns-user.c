@@ -333,14 +333,20 @@ static int cgroup_make(struct session *s, void *arg)
 {
 	const struct ns *ns = arg;
 	own_fd int fd = -1;
+	const struct ns *root = ns_of(s, CLONE_NEWUSER);
 	int r = cgroup_begin(s, ns->id);
 
+	if (r == 0 && !ns->owner && root->own && setns(root->fd, CLONE_NEWUSER) < 0)
+		return session_fail(s, -errno, "cgroup namespace %u: enter the user namespace that it belongs to", ns->id);
 	if (r == 0)
 		fd = inside_make(s, arg);
 	return r < 0 ? r : fd < 0 ? fd : guest_give_fd(s, 0, fd);
 }
 
-/* By a guest with our rights over cgroups; none of the tasks is moved for it. */
+/*
+ * By a guest with our rights over cgroups; none of the tasks is moved for it. Those whose user namespace is not there
+ * yet are left for later.
+ */
 int ns_cgroups_make(struct session *s)
 {
 	struct guest_where w = { .pidns = -1 };
@@ -350,6 +356,8 @@ int ns_cgroups_make(struct session *s)
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWCGROUP, n)); n++) {
 		struct guest g;
 
+		if (ns->fd >= 0 || (ns->owner && ns->owner->fd < 0))
+			continue;
 		r = guest_start(s, &g, &w, cgroup_make, ns);
 		if (r < 0)
 			return r;

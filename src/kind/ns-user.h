@@ -33,7 +33,7 @@ int ns_users_plan(struct session *s, struct tree *tree);
 /** ns_users_make - in the guest that fills; each is handed to the supervisor, which calls ns_user_taken() */
 int ns_users_make(struct session *s);
 void ns_user_taken(struct session *s, const struct ns *ns);
-/** ns_cgroups_make - supervisor, after that: the nested cgroup namespaces */
+/** ns_cgroups_make - supervisor, before and after that: the nested cgroup namespaces whose owners exist */
 int ns_cgroups_make(struct session *s);
 /** ns_user_enter - for good, as its root or the first user that it knows; NULL: nothing to do */
 int ns_user_enter(struct session *s, const struct ns *user);

@@ -2,7 +2,7 @@
 /*
  * heldns: namespaces that no task is in, and mounts of what was deleted. Usage: heldns CASE DIR (judge.h).
  * Cases: ipc, mnt, time, uts, pid, cgroup (held by descriptor HELD), shown (mounts of them, no descriptors),
- * users (user namespaces, in each other, without maps, owners of others), deleted, detached (mounts).
+ * outside (a task's cgroup namespace begins below its cgroup), users (user namespaces, in each other, without maps, owners of others), deleted, detached (mounts).
  */
 #define _GNU_SOURCE
 #include "judge.h"
@@ -130,6 +130,44 @@ static void pid_fill(void)
 
 static void nothing(void) {}
 
+/* To the directory below the one that the file "cgroup" names, if there is one. */
+static int to_cgroup(const char *below)
+{
+	char top[200] = "", path[300];
+	FILE *f = fopen("cgroup", "r");
+	int fd;
+
+	if (!f)
+		return 0;
+	CHECK(fgets(top, sizeof(top), f));
+	fclose(f);
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs", top, below);
+	fd = open(path, O_WRONLY);
+	CHECK(fd >= 0 && write(fd, "0", 1) == 1);
+	close(fd);
+	return 1;
+}
+
+static void cgroup_at(void) { to_cgroup("/a"); }
+
+/* Where it begins; whose it is. */
+static void cgroup_judge(void)
+{
+	char line[300];
+	int there = 0, owner = ioctl(open("/proc/self/ns/cgroup", O_RDONLY), NS_GET_USERNS);
+	struct stat one, two;
+	FILE *f;
+
+	CHECK(fstat(owner, &one) == 0 && stat("/proc/self/ns/user", &two) == 0 && one.st_ino == two.st_ino);
+	if (!to_cgroup("/a/b"))
+		return;
+	f = fopen("/proc/self/cgroup", "r");
+	while (fgets(line, sizeof(line), f))
+		there |= strstr(line, ":pids:/b\n") != NULL;
+	CHECK(there);
+	fclose(f);
+}
+
 static void uts_fill(void) { CHECK(sethostname("held", 4) == 0); }
 
 static void uts_judge(void)
@@ -142,15 +180,15 @@ static void uts_judge(void)
 static const struct sort {
 	const char *name, *made; /* below /proc/self/ns, of who made it */
 	int flag;
-	void (*fill)(void), (*judge)(void);
+	void (*fill)(void), (*judge)(void), (*before)(void);
 } sorts[] = {
-	{ "ipc", "ipc", CLONE_NEWIPC, ipc_fill, ipc_judge },
-	{ "mnt", "mnt", CLONE_NEWNS, mnt_fill, mnt_judge },
-	{ "time", "time_for_children", CLONE_NEWTIME, time_fill, time_judge },
-	{ "uts", "uts", CLONE_NEWUTS, uts_fill, uts_judge },
-	{ "user", "user", CLONE_NEWUSER, nothing, nothing },
-	{ "pid", "pid_for_children", CLONE_NEWPID, pid_fill, nothing },
-	{ "cgroup", "cgroup", CLONE_NEWCGROUP, nothing, nothing },
+	{ "ipc", "ipc", CLONE_NEWIPC, ipc_fill, ipc_judge, NULL },
+	{ "mnt", "mnt", CLONE_NEWNS, mnt_fill, mnt_judge, NULL },
+	{ "time", "time_for_children", CLONE_NEWTIME, time_fill, time_judge, NULL },
+	{ "uts", "uts", CLONE_NEWUTS, uts_fill, uts_judge, NULL },
+	{ "user", "user", CLONE_NEWUSER, nothing, nothing, NULL },
+	{ "cgroup", "cgroup", CLONE_NEWCGROUP, nothing, cgroup_judge, cgroup_at },
+	{ "pid", "pid_for_children", CLONE_NEWPID, pid_fill, nothing, NULL },
 };
 
 static const char *dir;
@@ -181,6 +219,8 @@ static void make(const struct sort *t)
 	CHECK(pipe(up) == 0 && pipe(down) == 0);
 	kid = fork();
 	if (kid == 0) {
+		if (t->before)
+			t->before();
 		if (unshare(t->flag) < 0)
 			_exit(errno == EINVAL ? 3 : 1);
 		t->fill();
@@ -225,10 +265,37 @@ static void held(const struct sort *t)
 	CHECK(!holds("m/file", "held"));
 }
 
+/* A child whose cgroup namespace begins below where it stands. */
+static void outside(void)
+{
+	const struct sort *t = sorts;
+	int up[2], status, fd;
+	char c, path[64];
+	pid_t kid;
+
+	while (strcmp(t->name, "cgroup"))
+		t++;
+	CHECK(pipe(up) == 0);
+	kid = fork();
+	if (kid == 0) {
+		t->before();
+		CHECK(unshare(CLONE_NEWCGROUP) == 0 && to_cgroup("") && write(up[1], "x", 1) == 1);
+		while (!why[0])
+			pause();
+		_exit(1);
+	}
+	CHECK(read(up[0], &c, 1) == 1);
+	wait_term();
+	snprintf(path, sizeof(path), "/proc/%d/ns/cgroup", kid);
+	fd = open(path, O_RDONLY);
+	judge(t, fd);
+	CHECK(kill(kid, SIGKILL) == 0 && waitpid(kid, &status, 0) == kid && WIFSIGNALED(status));
+}
+
 /* Mounts that show them, one of them twice, and one of our own. */
 static void shown(void)
 {
-	static const size_t n = 5; /* those that are kept */
+	static const size_t n = 6; /* those that are kept */
 	struct stat one, two;
 	char name[16];
 
@@ -448,6 +515,8 @@ int main(int argc, char **argv)
 			held(&sorts[i]);
 	if (!strcmp(what, "shown"))
 		shown();
+	if (!strcmp(what, "outside"))
+		outside();
 	if (!strcmp(what, "users"))
 		users();
 	if (!strcmp(what, "deleted"))

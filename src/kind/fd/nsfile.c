@@ -2,8 +2,8 @@
 /*
  * nsfile: descriptors of namespaces (/proc/PID/ns/...).
  *
- * Kept:   which namespace of the tasks, or of the dumper, it is; also network, uts, ipc, mnt, time and user
- *         namespaces that no task is in (kind/ns-held.c).
+ * Kept:   which namespace of the tasks, or of the dumper, it is; also network, uts, ipc, mnt, time, cgroup and
+ *         user namespaces that no task is in (kind/ns-held.c).
  * Lost:   namespaces of other kinds that no task of the tree is in, and not the dumper either: refused.
  * Kernel: nsfs; ioctl NS_GET_NSTYPE.
  */
