@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Network, uts, ipc, mnt, time, cgroup and user namespaces that no task is in, held by a descriptor of a task or by a mount
+ * Network, uts, ipc, mnt, time, cgroup, pid and user namespaces that no task is in, held by a descriptor of a task or by a mount
  * ("ip netns add", "unshare --mount=FILE"); user namespaces also by others that belong to them or are below. They stand in the root task's ids. At a dump a sitter, a guest that does
  * nothing else, is in those whose contents are read by way of a task.
  *
@@ -26,9 +26,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef NS_GET_PID_FROM_PIDNS
+#define NS_GET_PID_FROM_PIDNS _IOR(0xb7, 0x6, int)
+#endif
+
 bool ns_held_may(uint64_t flag)
 {
-	return flag & (CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWCGROUP);
+	return flag & (CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWUSER |
+		       CLONE_NEWCGROUP | CLONE_NEWPID);
 }
 
 /* ---- dump ---- */
@@ -130,6 +135,17 @@ static int note_user(struct session *s, struct ns_set *set, ino_t ino, int taken
 					  (unsigned long long)ino);
 }
 
+/* A pid namespace whose first task has ended: nobody can be born there any more. Right below the root task's */
+static bool is_over(struct session *s, int fd)
+{
+	own_fd int up = ioctl(fd, NS_GET_PARENT);
+	const struct ns *root = ns_of(s, CLONE_NEWPID);
+	struct stat st;
+
+	return up >= 0 && root && fstat(up, &st) == 0 && st.st_ino == root->ino &&
+	       ioctl(fd, NS_GET_PID_FROM_PIDNS, 1) < 0 && errno == ESRCH;
+}
+
 /* fd, which is taken, shows a namespace. */
 static int note_one(struct session *s, struct ns_set *set, struct tree *tree, ino_t ino, int taken)
 {
@@ -141,9 +157,9 @@ static int note_one(struct session *s, struct ns_set *set, struct tree *tree, in
 		return 0;
 	if (flag == CLONE_NEWUSER)
 		return note_user(s, set, ino, take_fd(fd));
-	if (!ns_held_may(flag))
+	if (flag == CLONE_NEWPID && !is_over(s, fd))
 		return session_fail(s, -ENOTSUP,
-				    "pid namespace [%llu]: no task is in it, but a descriptor or a mount holds it; such ones cannot be checkpointed, let it go first",
+				    "pid namespace [%llu]: a descriptor or a mount holds it, but its first task is none of the tree's, or its parent is not the root task's pid namespace, or this kernel is older than 6.11; let it go first",
 				    (unsigned long long)ino);
 	if (flag == CLONE_NEWNS && !ns_is_own(s, CLONE_NEWNS))
 		return session_fail(s, -ENOTSUP,

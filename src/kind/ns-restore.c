@@ -545,6 +545,8 @@ static int fill_guest(struct session *s, void *arg)
 	struct ns_set *set = arg;
 	int r = ns_users_make(s);
 
+	if (r == 0)
+		r = ns_pids_make(s);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
@@ -595,7 +597,7 @@ int ns_fill(struct session *s, struct task *root)
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
 	int fds[NS_KINDS], r = ns_proc(s), fd, index, taken = 0;
-	bool needed = ns_nested(s, CLONE_NEWUSER, 0);
+	bool needed = ns_nested(s, CLONE_NEWUSER, 0) || ns_nested(s, CLONE_NEWPID, 0);
 
 	if (r >= 0)
 		r = pid->own ? open_of_root(s, pid, root) : 0;

@@ -492,6 +492,50 @@ int ns_users_make(struct session *s)
 	return r;
 }
 
+static int pid_make(struct session *s, void *arg)
+{
+	const struct ns *ns = arg;
+	int end[2], pidfd = -1, r = ns_user_enter(s, ns->owner), fd = -1;
+	struct clone_args ca = { .flags = CLONE_PIDFD | CLONE_NEWPID, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD };
+	own_fd int proc = -1;
+	char c;
+	long pid;
+
+	if (r < 0)
+		return r;
+	if (pipe2(end, O_CLOEXEC) < 0)
+		return session_fail(s, -errno, "pid namespace %u: make a pipe", ns->id);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	pid = syscall(SYS_clone3, &ca, sizeof(ca));
+	if (pid == 0) {
+		close(end[1]);
+		_exit(read(end[0], &c, 1) < 0);
+	}
+	if (pid < 0)
+		return session_fail(s, -errno, "pid namespace %u: make it", ns->id);
+	proc = proc_of(s, pidfd);
+	fd = proc < 0 ? proc : openat(proc, "ns/pid", O_RDONLY | O_CLOEXEC);
+	r = fd < 0 ? session_fail(s, proc < 0 ? proc : -errno, "pid namespace %u: open it", ns->id) : fd;
+	close(end[1]);
+	waitpid(pid, NULL, 0);
+	return r;
+}
+
+int ns_pids_make(struct session *s)
+{
+	struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r >= 0 && (ns = ns_nested(s, CLONE_NEWPID, n)); n++) {
+		if (ns->task)
+			continue;
+		r = ns->fd = guest_errand(s, pid_make, ns);
+		if (r >= 0)
+			r = guest_give_fd(s, NS_TAG + (int)ns->id, ns->fd);
+	}
+	return r < 0 ? r : 0;
+}
+
 void ns_user_taken(struct session *s, const struct ns *ns)
 {
 	struct userns *u = userns_find(s->tree, ns->id);

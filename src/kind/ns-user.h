@@ -33,6 +33,8 @@ int ns_users_plan(struct session *s, struct tree *tree);
 /** ns_users_make - in the guest that fills; each is handed to the supervisor, which calls ns_user_taken() */
 int ns_users_make(struct session *s);
 void ns_user_taken(struct session *s, const struct ns *ns);
+/** ns_pids_make - in that guest: pid namespaces whose first task has ended, which nobody can enter */
+int ns_pids_make(struct session *s);
 /** ns_cgroups_make - supervisor, before and after that: the nested cgroup namespaces whose owners exist */
 int ns_cgroups_make(struct session *s);
 /** ns_user_enter - for good, as its root or the first user that it knows; NULL: nothing to do */

@@ -45,10 +45,21 @@ begins() { # begins CASE
 @test "mounts that show them" { AROUND="spaces user" keeps heldns shown; }
 @test "mounts of a deleted file and directory, open and somebody's directory" { AROUND="spaces user" keeps heldns deleted; }
 @test "detached mounts: of a directory, with others on it, of a new file system" { AROUND="spaces user" keeps heldns detached; }
-@test "pid namespaces, and mnt namespaces of tasks in the host's, are refused" {
-	for which in pid mnt; do
-		clean_kind
-		start_kind heldns $which
-		refused "$which namespace ["
-	done
+@test "pid: one whose first task has ended" { keeps heldns pid; }
+@test "mnt namespaces of tasks in the host's are refused" {
+	start_kind heldns mnt
+	refused "mnt namespace ["
+}
+@test "pid namespaces of tasks outside of the tree are refused" {
+	local other
+	mkfifo "$IMG/wait"
+	unshare -pf --kill-child sh -c 'read -r x' <"$IMG/wait" 3>&- &
+	other=$!
+	exec 4>"$IMG/wait"
+	until_true test -e "/proc/$other/ns/pid_for_children"
+	ln -s "/proc/$other/ns/pid_for_children" "$IMG/d/other"
+	start_kind heldns open
+	refused "pid namespace ["
+	exec 4>&-
+	wait "$other" || true
 }

@@ -2,7 +2,7 @@
 /*
  * heldns: namespaces that no task is in, and mounts of what was deleted. Usage: heldns CASE DIR (judge.h).
  * Cases: ipc, mnt, time, uts, pid, cgroup (held by descriptor HELD), shown (mounts of them, no descriptors),
- * outside (a task's cgroup namespace begins below its cgroup), users (user namespaces, in each other, without maps, owners of others), deleted, detached (mounts).
+ * open (of the namespace that "other" leads to), outside (a task's cgroup namespace begins below its cgroup), users (user namespaces, in each other, without maps, owners of others), deleted, detached (mounts).
  */
 #define _GNU_SOURCE
 #include "judge.h"
@@ -119,6 +119,7 @@ static long ahead(void)
 }
 
 static pid_t inner; /* the first task of a pid namespace */
+static int pid_held;
 
 static void pid_fill(void)
 {
@@ -126,6 +127,23 @@ static void pid_fill(void)
 	if (inner == 0)
 		for (;;)
 			pause();
+}
+
+static ino_t ino_of(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+/* Nobody is born there any more. */
+static void pid_judge(void)
+{
+	int own = open("/proc/self/ns/pid", O_RDONLY), user = open("/proc/self/ns/user", O_RDONLY);
+
+	CHECK(ino_of(ioctl(pid_held, NS_GET_PARENT)) == ino_of(own) && ino_of(pid_held) != ino_of(own));
+	CHECK(ino_of(ioctl(pid_held, NS_GET_USERNS)) == ino_of(user));
+	CHECK(fork() < 0 && errno == ENOMEM);
 }
 
 static void nothing(void) {}
@@ -188,8 +206,9 @@ static const struct sort {
 	{ "uts", "uts", CLONE_NEWUTS, uts_fill, uts_judge, NULL },
 	{ "user", "user", CLONE_NEWUSER, nothing, nothing, NULL },
 	{ "cgroup", "cgroup", CLONE_NEWCGROUP, nothing, cgroup_judge, cgroup_at },
-	{ "pid", "pid_for_children", CLONE_NEWPID, pid_fill, nothing, NULL },
+	{ "pid", "pid_for_children", CLONE_NEWPID, pid_fill, pid_judge, NULL },
 };
+#define SORTS (sizeof(sorts) / sizeof(sorts[0]))
 
 static const char *dir;
 
@@ -250,6 +269,7 @@ static void judge(const struct sort *t, int fd)
 
 	if (kid == 0) {
 		clock_gettime(CLOCK_MONOTONIC, &before);
+		pid_held = fd;
 		CHECK(setns(fd, t->flag) == 0 && chdir(dir) == 0);
 		t->judge();
 		_exit(why[0] != 0);
@@ -295,12 +315,11 @@ static void outside(void)
 /* Mounts that show them, one of them twice, and one of our own. */
 static void shown(void)
 {
-	static const size_t n = 6; /* those that are kept */
 	struct stat one, two;
 	char name[16];
 
 	grow_older();
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < SORTS; i++) {
 		make(&sorts[i]);
 		snprintf(name, sizeof(name), "ns.%s", sorts[i].name);
 		put(name, "");
@@ -313,7 +332,7 @@ static void shown(void)
 	CHECK(mount("ns.ipc", "ns.again", NULL, MS_BIND, NULL) == 0);
 	CHECK(mount("/proc/self/ns/uts", "ns.own", NULL, MS_BIND, NULL) == 0);
 	wait_term();
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < SORTS; i++) {
 		int fd;
 
 		snprintf(name, sizeof(name), "ns.%s", sorts[i].name);
@@ -365,13 +384,6 @@ static int user_make(int depth, bool maps, int more, const char *show)
 	CHECK(waitpid(kid, &status, 0) == kid && status == 0);
 	close(up[0]), close(up[1]), close(down[0]), close(down[1]);
 	return fd;
-}
-
-static ino_t ino_of(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
 static void say(int to, const char *path)
@@ -510,11 +522,15 @@ int main(int argc, char **argv)
 	ours = ahead();
 	mkdir("m", 0700);
 	mkdir("n", 0700);
-	for (size_t i = 0; i < sizeof(sorts) / sizeof(sorts[0]); i++)
+	for (size_t i = 0; i < SORTS; i++)
 		if (!strcmp(what, sorts[i].name))
 			held(&sorts[i]);
 	if (!strcmp(what, "shown"))
 		shown();
+	if (!strcmp(what, "open")) {
+		CHECK(open("other", O_RDONLY) >= 0);
+		wait_term();
+	}
 	if (!strcmp(what, "outside"))
 		outside();
 	if (!strcmp(what, "users"))
