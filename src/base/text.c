@@ -156,3 +156,18 @@ void text_clean(char *text)
 			p[0] = p[1] = '?';
 	}
 }
+
+void text_unescape(char *p)
+{
+	char *to = p;
+
+	for (; *p; p++) {
+		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
+			*to++ = (p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0');
+			p += 3;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = 0;
+}

@@ -34,6 +34,8 @@ int text_u64(const char *text, const char *key, int base, uint64_t *ret);
 int text_i64(const char *text, const char *key, int base, int64_t *ret);
 /** text_clean - others' names in it steer no terminal and forge no line: '?' for each control character */
 void text_clean(char *text);
+/** text_unescape - "\040" and the like as in mountinfo, in place */
+void text_unescape(char *text);
 /** text_starts - does s begin with prefix */
 bool text_starts(const char *s, const char *prefix);
 

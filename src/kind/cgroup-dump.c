@@ -150,31 +150,42 @@ static char *tops(const char *full, const char *inside)
 	return text;
 }
 
+/* By a task of it that stands below its tops. */
+static int tops_by_task(struct session *s, const struct task *k, int there, char **ret)
+{
+	own_fd int home = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	own_mem char *full = NULL, *inside = NULL;
+	int r = text_read(k->proc, "cgroup", &full, NULL);
+
+	if (r == 0 && (home < 0 || setns(there, CLONE_NEWCGROUP) < 0))
+		r = -errno;
+	if (r < 0)
+		return session_fail(s, r, "task %d: enter its cgroup namespace", k->vpid);
+	r = text_read(k->proc, "cgroup", &inside, NULL);
+	if (setns(home, CLONE_NEWCGROUP) < 0)
+		return session_fail(s, -errno, "cgroup namespace: return to our own");
+	*ret = r == 0 ? tops(full, inside) : NULL;
+	return r < 0 ? session_fail(s, r, "task %d: read its cgroups", k->vpid) : 0;
+}
+
 /* Where nested ones begin. */
 static int note_nested(struct session *s)
 {
-	own_fd int home = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
 	const struct ns *ns;
 	int r = 0;
 
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWCGROUP, n)); n++) {
-		own_fd int there = openat(ns->task->proc, "ns/cgroup", O_RDONLY | O_CLOEXEC);
-		own_mem char *full = NULL, *inside = NULL, *text = NULL;
+		own_fd int there = ns->task ? openat(ns->task->proc, "ns/cgroup", O_RDONLY | O_CLOEXEC)
+					    : fcntl(ns->fd, F_DUPFD_CLOEXEC, 3);
+		own_mem char *text = NULL;
 		struct cg_set *set;
 
-		r = text_read(ns->task->proc, "cgroup", &full, NULL);
-		if (r == 0 && (there < 0 || home < 0 || setns(there, CLONE_NEWCGROUP) < 0))
-			r = -errno;
-		if (r == 0)
-			r = text_read(ns->task->proc, "cgroup", &inside, NULL);
-		if (home >= 0 && setns(home, CLONE_NEWCGROUP) < 0)
-			return session_fail(s, -errno, "cgroup namespace: return to our own");
-		text = r == 0 ? tops(full, inside) : NULL;
-		if (!text)
-			return session_fail(s, r < 0 ? r : -ENOTSUP,
-					    "task %d: find where its cgroup namespace begins; it has to be in a cgroup of it",
-					    ns->task->vpid);
-		r = set_add(s, text, &set);
+		if (there < 0)
+			return session_fail(s, -errno, "cgroup namespace %u: open it", ns->id);
+		r = ns->task ? tops_by_task(s, ns->task, there, &text) : 0;
+		if (r == 0 && !text)
+			r = cgroup_tops(s, ns->id, there, state(s)->sets.v[0]->text, &text);
+		r = r < 0 ? r : set_add(s, text, &set);
 		if (r == 0)
 			map_put(&state(s)->begins, ns->id, set);
 	}

@@ -233,13 +233,12 @@ int hier_mounted(struct session *s, struct hier *h)
 	return r;
 }
 
-/* A mount that nobody else sees; only v1: another mount of v2 would change options of all. */
-static int hier_mount(const struct hier *h)
+int hier_mount(const struct hier *h)
 {
-	own_fd int fs = fsopen("cgroup", FSOPEN_CLOEXEC);
+	own_fd int fs = fsopen(*h->name ? "cgroup" : "cgroup2", FSOPEN_CLOEXEC);
 	own_mem char *copy = xstrdup(h->name);
-	own_fd int mnt = -1;
 	char *save = NULL;
+	int mnt;
 
 	if (fs < 0)
 		return -errno;
@@ -255,7 +254,15 @@ static int hier_mount(const struct hier *h)
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
 	mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-	return mnt < 0 ? -errno : fd_high(openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	return mnt < 0 ? -errno : mnt;
+}
+
+/* Only v1: another mount of v2 would change options of all. */
+static int hier_own_mount(const struct hier *h)
+{
+	own_fd int mnt = hier_mount(h);
+
+	return mnt < 0 ? mnt : fd_high(openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 const char *hier_dir(const struct hier *h)
@@ -284,7 +291,7 @@ int hier_open(struct session *s, struct hier *h)
 	int r = h->fd >= 0 ? 0 : yard ? hier_in_yard(s, h) : hier_mounted(s, h);
 
 	if (r == 0 && h->fd < 0 && *h->name)
-		h->fd = hier_mount(h);
+		h->fd = hier_own_mount(h);
 	if (r == 0 && h->fd < 0)
 		r = session_fail(s, -ENOENT,
 				 "cgroup hierarchy \"%s\": is not mounted from its root; mount it, or use --manage-cgroups=ignore",

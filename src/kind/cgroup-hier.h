@@ -26,6 +26,11 @@ struct hier *hiers_find(const struct hiers *h, const char *name);
 int hier_mounted(struct session *s, struct hier *h);
 /** hier_open - the directory of a hierarchy's root; by its mount, or by one of our own; -errno said */
 int hier_open(struct session *s, struct hier *h);
+/**
+ * hier_mount - a mount of it that nobody else sees; of v2 its options may become those of all mounts, but in a cgroup
+ * namespace other than the first
+ */
+int hier_mount(const struct hier *h);
 /** hier_dir - name of a hierarchy's directory, as hosts and --cgroup-yard have it */
 const char *hier_dir(const struct hier *h);
 /** hier_has - is controller (of cnames) one of the hierarchy's? v2 has "" */
@@ -54,6 +59,11 @@ struct prop_name {
 /** prop_names - known limits, in the order of setting; name NULL at the end. See cgroup-props.h */
 extern const struct prop_name prop_names[];
 
+/**
+ * cgroup_tops - where the cgroup namespace of descriptor ns begins in every hierarchy
+ * @own: our own /proc/self/cgroup; *ret is like it, owned by the caller
+ */
+int cgroup_tops(struct session *s, uint32_t id, int ns, const char *own, char **ret);
 /* cgroup-xattr.c: extended attributes of a directory */
 void cgroup_xattrs_dump(struct session *s, int dir, CgroupDirEntry *e);
 void cgroup_xattrs_set(struct session *s, const struct hier *h, const char *path, const CgroupDirEntry *e);

@@ -136,22 +136,6 @@ static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
 
 /* ---- mountinfo ---- */
 
-/* "\040" and the like, in place */
-static void unescape(char *p)
-{
-	char *to = p;
-
-	for (; *p; p++) {
-		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
-			*to++ = (p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0');
-			p += 3;
-		} else {
-			*to++ = *p;
-		}
-	}
-	*to = 0;
-}
-
 static uint32_t parse_flags(char *opts)
 {
 	static const struct {
@@ -241,7 +225,7 @@ static char *next_word(char **save)
 	char *w = strtok_r(NULL, " ", save);
 
 	if (w)
-		unescape(w);
+		text_unescape(w);
 	return w;
 }
 

@@ -328,6 +328,8 @@ int ns_note(struct session *s, struct tree *tree)
 		bad = check_root(s, set, tree->root);
 	if (r == 0 && bad == 0)
 		bad = ns_owners_note(s, set, tree);
+	if (r == 0 && bad == 0 && tree->root->ids)
+		ns_held_users(s, tree->root);
 	for (size_t i = 0; r == 0 && bad == 0 && i < NS_KINDS; i++)
 		if (set->root[i] && set->root[i]->own && set->root[i]->kind->note)
 			r = set->root[i]->kind->note(s, set->root[i]);

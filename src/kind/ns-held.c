@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Network, uts, ipc, mnt and time namespaces that no task is in, held by a descriptor of a task or by a mount
- * ("ip netns add", "unshare --mount=FILE"). They stand in the root task's ids. At a dump a sitter, a guest that does
+ * Network, uts, ipc, mnt, time, cgroup, pid and user namespaces that no task is in, held by a descriptor of a task or by a mount
+ * ("ip netns add", "unshare --mount=FILE"); user namespaces also by others that belong to them or are below. They stand in the root task's ids. At a dump a sitter, a guest that does
  * nothing else, is in those whose contents are read by way of a task.
  *
  * Kernel: a link in /proc/PID/fd leads to it also when it bears the name of a mount; in mountinfo "net:[4026531840]" is
@@ -12,6 +12,7 @@
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/mnt-detached.h"
+#include "kind/ns-user.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,9 +26,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef NS_GET_PID_FROM_PIDNS
+#define NS_GET_PID_FROM_PIDNS _IOR(0xb7, 0x6, int)
+#endif
+
 bool ns_held_may(uint64_t flag)
 {
-	return flag & (CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWTIME);
+	return flag & (CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWUSER |
+		       CLONE_NEWCGROUP | CLONE_NEWPID);
 }
 
 /* ---- dump ---- */
@@ -92,16 +98,20 @@ void ns_held_end(struct session *s)
 	memset(all, 0, sizeof(*all));
 }
 
-static struct ns *add(struct session *s, struct ns_set *set, struct task *root, uint64_t flag, ino_t ino, int fd)
+static void put(TaskKobjIdsEntry *e, const struct ns *ns)
 {
-	TaskKobjIdsEntry *e = root->ids;
-	struct ns *ns = ns_note_new(s, set, flag, ino, NULL);
-
-	ns->fd = fd;
 	e->held_ns = xgrow(e->held_ns, (e->n_held_ns + 1) * sizeof(*e->held_ns));
 	e->held_ns[e->n_held_ns++] = ns->id;
 	e->held_kind = xgrow(e->held_kind, (e->n_held_kind + 1) * sizeof(*e->held_kind));
-	e->held_kind[e->n_held_kind++] = flag;
+	e->held_kind[e->n_held_kind++] = ns->kind->flag;
+}
+
+static struct ns *add(struct session *s, struct ns_set *set, struct task *root, uint64_t flag, ino_t ino, int fd)
+{
+	struct ns *ns = ns_note_new(s, set, flag, ino, NULL);
+
+	ns->fd = fd;
+	put(root->ids, ns);
 	return ns;
 }
 
@@ -113,6 +123,29 @@ static int enter(struct session *s, const struct task *root, struct ns *ns)
 	return fd < 0 ? session_fail(s, fd, "%s namespace %u, which no task is in: enter it", ns->kind->name, ns->id) : 0;
 }
 
+/* Those around it, and those that others belong to, become known too: see ns_held_users(). */
+static int note_user(struct session *s, struct ns_set *set, ino_t ino, int taken)
+{
+	struct ns *ns;
+	int r = ns_user_note(s, set, taken, &ns);
+
+	return r != -EXDEV ? r
+			   : session_fail(s, -ENOTSUP,
+					  "user namespace [%llu]: a descriptor or a mount holds it, but it is not below that of the root task; let it go first",
+					  (unsigned long long)ino);
+}
+
+/* A pid namespace whose first task has ended: nobody can be born there any more. Right below the root task's */
+static bool is_over(struct session *s, int fd)
+{
+	own_fd int up = ioctl(fd, NS_GET_PARENT);
+	const struct ns *root = ns_of(s, CLONE_NEWPID);
+	struct stat st;
+
+	return up >= 0 && root && fstat(up, &st) == 0 && st.st_ino == root->ino &&
+	       ioctl(fd, NS_GET_PID_FROM_PIDNS, 1) < 0 && errno == ESRCH;
+}
+
 /* fd, which is taken, shows a namespace. */
 static int note_one(struct session *s, struct ns_set *set, struct tree *tree, ino_t ino, int taken)
 {
@@ -120,12 +153,14 @@ static int note_one(struct session *s, struct ns_set *set, struct tree *tree, in
 	int flag = fd < 0 || ns_by_ino(s, ino) ? 0 : ioctl(fd, NS_GET_NSTYPE);
 	struct ns *ns;
 
-	if (flag <= 0 || flag == CLONE_NEWUSER) /* those that others belong to are found by these */
+	if (flag <= 0)
 		return 0;
-	if (!ns_held_may(flag))
+	if (flag == CLONE_NEWUSER)
+		return note_user(s, set, ino, take_fd(fd));
+	if (flag == CLONE_NEWPID && !is_over(s, fd))
 		return session_fail(s, -ENOTSUP,
-				    "%s namespace [%llu]: no task is in it, but a descriptor or a mount holds it; such ones cannot be checkpointed, let it go first",
-				    flag == CLONE_NEWPID ? "pid" : "cgroup", (unsigned long long)ino);
+				    "pid namespace [%llu]: a descriptor or a mount holds it, but its first task is none of the tree's, or its parent is not the root task's pid namespace, or this kernel is older than 6.11; let it go first",
+				    (unsigned long long)ino);
 	if (flag == CLONE_NEWNS && !ns_is_own(s, CLONE_NEWNS))
 		return session_fail(s, -ENOTSUP,
 				    "mnt namespace [%llu]: no task is in it and the tasks are in the host's; run them in one of their own, or close the descriptor",
@@ -234,6 +269,15 @@ int ns_held_note(struct session *s, struct ns_set *set, struct tree *tree)
 	return r;
 }
 
+void ns_held_users(struct session *s, struct task *root)
+{
+	const struct ns *ns;
+
+	for (size_t n = 0; (ns = ns_nested(s, CLONE_NEWUSER, n)); n++)
+		if (!ns->task)
+			put(root->ids, ns);
+}
+
 /* ---- restore ---- */
 
 int ns_held_plan(struct session *s, const TaskKobjIdsEntry *ids)
@@ -245,7 +289,8 @@ int ns_held_plan(struct session *s, const TaskKobjIdsEntry *ids)
 
 		if (!ns_held_may(kind) || (kind & (kind - 1)) || !id || id > NS_TAG_ID || ns_find(s, id))
 			return session_fail(s, -EBADMSG, "the root task's ids: namespace %u cannot be without tasks", id);
-		ns_add_kind(s, kind, id)->own = true;
+		if (kind != CLONE_NEWUSER) /* they are planned last: ns_users_plan() */
+			ns_add_kind(s, kind, id)->own = true;
 	}
 	return 0;
 }

@@ -524,6 +524,8 @@ static int fill_guest(struct session *s, void *arg)
 	struct ns_set *set = arg;
 	int r = ns_users_make(s);
 
+	if (r == 0)
+		r = ns_pids_make(s);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
 		const struct ns *ns = set->root[order[i]];
 
@@ -574,7 +576,7 @@ int ns_fill(struct session *s, struct task *root)
 	struct guest_where w = { .pidns = -1 };
 	struct ns *pid = set->root[ROW_PID];
 	int fds[NS_KINDS], r = ns_proc(s), fd, index, taken = 0;
-	bool needed = ns_nested(s, CLONE_NEWUSER, 0);
+	bool needed = ns_nested(s, CLONE_NEWUSER, 0) || ns_nested(s, CLONE_NEWPID, 0);
 
 	if (r >= 0)
 		r = pid->own ? open_of_root(s, pid, root) : 0;
@@ -596,7 +598,9 @@ int ns_fill(struct session *s, struct task *root)
 		w.keeper = w.vpid ? spawn_spare(s->tree, w.vpid) : 0;
 	}
 	w.user = ns_is_own(s, CLONE_NEWUSER) ? set->root[ROW_USER]->fd : 0;
-	r = guest_start(s, &set->guest, &w, fill_guest, set);
+	r = ns_cgroups_make(s); /* mounts may show them */
+	if (r == 0)
+		r = guest_start(s, &set->guest, &w, fill_guest, set);
 	while (r == 0 && !set->waits && (fd = guest_take_fd(s, &set->guest, &index)) >= 0) {
 		set->waits = index == NS_TAG_WAITS;
 		if (set->waits)

@@ -32,11 +32,7 @@
 
 /* ---- dump ---- */
 
-/*
- * The user namespace that descriptor fd, which is taken, shows; those around it become known too.
- * *ret: NULL the root task's.
- */
-static int user_find(struct session *s, struct ns_set *set, int taken, struct ns **ret)
+int ns_user_note(struct session *s, struct ns_set *set, int taken, struct ns **ret)
 {
 	own_fd int fd = taken;
 	const struct ns *root = ns_of(s, CLONE_NEWUSER);
@@ -55,7 +51,7 @@ static int user_find(struct session *s, struct ns_set *set, int taken, struct ns
 	outer = ioctl(fd, NS_GET_PARENT);
 	if (outer < 0)
 		return -EXDEV;
-	r = user_find(s, set, fd_high(outer), &up);
+	r = ns_user_note(s, set, fd_high(outer), &up);
 	if (r < 0)
 		return r;
 	if (!ns)
@@ -97,9 +93,9 @@ static int owner_of(struct session *s, struct ns_set *set, struct ns *ns)
 	if (fd < 0)
 		return session_fail(s, -errno, "%s namespace %u: open it", ns->kind->name, ns->id);
 	if (ns->kind->flag == CLONE_NEWUSER)
-		r = user_find(s, set, fd_high(take_fd(fd)), &user);
+		r = ns_user_note(s, set, fd_high(take_fd(fd)), &user);
 	else
-		r = user_find(s, set, fd_high(ioctl(fd, NS_GET_USERNS)), &ns->owner);
+		r = ns_user_note(s, set, fd_high(ioctl(fd, NS_GET_USERNS)), &ns->owner);
 	return r != -EXDEV ? r
 			   : session_fail(s, -ENOTSUP,
 					  "task %d: its %s namespace is not of the user namespace of task %d, nor of one below that; this cannot be checkpointed yet",
@@ -277,6 +273,7 @@ static int plan_user(struct session *s, struct tree *tree, uint32_t id, unsigned
 
 int ns_users_plan(struct session *s, struct tree *tree)
 {
+	const TaskKobjIdsEntry *ids = tree->root->ids;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < tree->n; i++) {
@@ -284,6 +281,12 @@ int ns_users_plan(struct session *s, struct tree *tree)
 
 		if (k->ids && k->ids->has_user_ns_id)
 			r = plan_user(s, tree, k->ids->user_ns_id, 0, &k->user);
+	}
+	for (size_t i = 0; r == 0 && i < ids->n_held_ns; i++) { /* that no task is in */
+		struct userns *u;
+
+		if (ids->held_kind[i] == CLONE_NEWUSER)
+			r = plan_user(s, tree, ids->held_ns[i], 0, &u);
 	}
 	return r;
 }
@@ -330,14 +333,20 @@ static int cgroup_make(struct session *s, void *arg)
 {
 	const struct ns *ns = arg;
 	own_fd int fd = -1;
+	const struct ns *root = ns_of(s, CLONE_NEWUSER);
 	int r = cgroup_begin(s, ns->id);
 
+	if (r == 0 && !ns->owner && root->own && setns(root->fd, CLONE_NEWUSER) < 0)
+		return session_fail(s, -errno, "cgroup namespace %u: enter the user namespace that it belongs to", ns->id);
 	if (r == 0)
 		fd = inside_make(s, arg);
 	return r < 0 ? r : fd < 0 ? fd : guest_give_fd(s, 0, fd);
 }
 
-/* By a guest with our rights over cgroups; none of the tasks is moved for it. */
+/*
+ * By a guest with our rights over cgroups; none of the tasks is moved for it. Those whose user namespace is not there
+ * yet are left for later.
+ */
 int ns_cgroups_make(struct session *s)
 {
 	struct guest_where w = { .pidns = -1 };
@@ -347,6 +356,8 @@ int ns_cgroups_make(struct session *s)
 	for (size_t n = 0; r == 0 && (ns = ns_nested(s, CLONE_NEWCGROUP, n)); n++) {
 		struct guest g;
 
+		if (ns->fd >= 0 || (ns->owner && ns->owner->fd < 0))
+			continue;
 		r = guest_start(s, &g, &w, cgroup_make, ns);
 		if (r < 0)
 			return r;
@@ -479,6 +490,50 @@ int ns_users_make(struct session *s)
 		}
 	}
 	return r;
+}
+
+static int pid_make(struct session *s, void *arg)
+{
+	const struct ns *ns = arg;
+	int end[2], pidfd = -1, r = ns_user_enter(s, ns->owner), fd = -1;
+	struct clone_args ca = { .flags = CLONE_PIDFD | CLONE_NEWPID, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD };
+	own_fd int proc = -1;
+	char c;
+	long pid;
+
+	if (r < 0)
+		return r;
+	if (pipe2(end, O_CLOEXEC) < 0)
+		return session_fail(s, -errno, "pid namespace %u: make a pipe", ns->id);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	pid = syscall(SYS_clone3, &ca, sizeof(ca));
+	if (pid == 0) {
+		close(end[1]);
+		_exit(read(end[0], &c, 1) < 0);
+	}
+	if (pid < 0)
+		return session_fail(s, -errno, "pid namespace %u: make it", ns->id);
+	proc = proc_of(s, pidfd);
+	fd = proc < 0 ? proc : openat(proc, "ns/pid", O_RDONLY | O_CLOEXEC);
+	r = fd < 0 ? session_fail(s, proc < 0 ? proc : -errno, "pid namespace %u: open it", ns->id) : fd;
+	close(end[1]);
+	waitpid(pid, NULL, 0);
+	return r;
+}
+
+int ns_pids_make(struct session *s)
+{
+	struct ns *ns;
+	int r = 0;
+
+	for (size_t n = 0; r >= 0 && (ns = ns_nested(s, CLONE_NEWPID, n)); n++) {
+		if (ns->task)
+			continue;
+		r = ns->fd = guest_errand(s, pid_make, ns);
+		if (r >= 0)
+			r = guest_give_fd(s, NS_TAG + (int)ns->id, ns->fd);
+	}
+	return r < 0 ? r : 0;
 }
 
 void ns_user_taken(struct session *s, const struct ns *ns)

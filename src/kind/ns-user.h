@@ -12,6 +12,11 @@
  * enter from their process's user namespace is refused.
  */
 int ns_owners_note(struct session *s, struct ns_set *set, const struct tree *tree);
+/**
+ * ns_user_note - the user namespace that descriptor fd, which is taken, shows, and those around it become known
+ * Return: 0; *ret is NULL if it is the root task's. -EXDEV: it is none of those below that.
+ */
+int ns_user_note(struct session *s, struct ns_set *set, int fd, struct ns **ret);
 /** ns_users_dump - images of the nested ones */
 int ns_users_dump(struct session *s);
 /** userns_read_maps - those of the namespace of the process with directory proc, as our own counts */
@@ -30,7 +35,9 @@ int ns_users_plan(struct session *s, struct tree *tree);
 /** ns_users_make - in the guest that fills; each is handed to the supervisor, which calls ns_user_taken() */
 int ns_users_make(struct session *s);
 void ns_user_taken(struct session *s, const struct ns *ns);
-/** ns_cgroups_make - supervisor, after that: the nested cgroup namespaces */
+/** ns_pids_make - in that guest: pid namespaces whose first task has ended, which nobody can enter */
+int ns_pids_make(struct session *s);
+/** ns_cgroups_make - supervisor, before and after that: the nested cgroup namespaces whose owners exist */
 int ns_cgroups_make(struct session *s);
 /** ns_user_enter - for good, as its root or the first user that it knows; NULL: nothing to do */
 int ns_user_enter(struct session *s, const struct ns *user);

@@ -2,9 +2,10 @@
 /*
  * nsfile: descriptors of namespaces (/proc/PID/ns/...).
  *
- * Kept:   which namespace of the tasks, or of the dumper, it is; also network, uts, ipc, mnt and time namespaces
- *         that no task is in (kind/ns-held.c).
- * Lost:   namespaces of other kinds that no task of the tree is in, and not the dumper either: refused.
+ * Kept:   which namespace of the tasks, or of the dumper, it is; also those that no task is in
+ *         (kind/ns-held.c).
+ * Lost:   pid namespaces of tasks outside of the tree, and those that are over but lie deeper than right below the
+ *         root task's: refused.
  * Kernel: nsfs; ioctl NS_GET_NSTYPE.
  */
 #include "kind/fd.h"

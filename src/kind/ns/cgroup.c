@@ -4,6 +4,7 @@
  *
  * Kept:   where it begins in each hierarchy: cgroup.img, the members' cgns_prefix. The root task is
  *         there when it makes the namespace, see cgroup_enter(); nested ones: cgroup_begin().
+ *         Also if no task is in it, or they stand outside (kind/cgroup-tops.c).
  * Lost:   with --manage-cgroups=ignore, where it began.
  * Kernel: cgroup_namespaces(7).
  */

@@ -125,6 +125,8 @@ static const struct ns *shown_ns(struct session *s, const MntEntry *e)
 
 	if (!ns || !ns->own || (ns != ns_of(s, ns->kind->flag) && (!ns_held_may(ns->kind->flag) || ns->for_children)))
 		return NULL;
+	if ((ns->kind->flag == CLONE_NEWCGROUP && ns->owner) || (ns->kind->flag == CLONE_NEWPID && ns->task))
+		return NULL; /* they are made later */
 	return ns;
 }
 
