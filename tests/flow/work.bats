@@ -25,6 +25,26 @@ teardown() { teardown_work; }
 	verify
 }
 
+@test "into a directory with other images: what an earlier dump left there goes, what is no image stays" {
+	dump -R
+	cp "$IMG/img/core-$PID.img" "$IMG"
+	cp "$IMG/img/core-$PID.img" "$IMG/img/core-32000.img"
+	cp "$IMG/img/core-$PID.img" "$IMG/img/cpuinfo.img"
+	cp "$IMG/img/core-$PID.img" "$IMG/img/mine"
+	echo disk > "$IMG/img/disk.img"
+	ln -s "$IMG/core-$PID.img" "$IMG/img/link.img"
+	dump
+	[ ! -e "$IMG/img/core-32000.img" ]
+	[ "$(cat "$IMG/img/disk.img")" = disk ]
+	[ -e "$IMG/img/cpuinfo.img" ] && [ -e "$IMG/img/mine" ] && [ -L "$IMG/img/link.img" ] && [ -e "$IMG/core-$PID.img" ]
+	until_true gone "$PID"
+	rm "$IMG/img/cpuinfo.img"
+	restore
+	was=$(beat)
+	until_true beats_on "$was"
+	verify
+}
+
 @test "ten generations" {
 	for i in $(seq 10); do
 		dump
