@@ -9,6 +9,8 @@
 #include "base/near.h"
 #include "session/session.h"
 
+#include <sys/resource.h>
+
 struct texts {
 	char **v; /* owned */
 	size_t n, max;
@@ -48,6 +50,7 @@ struct request {
 	pid_t root;	/* root task once it is known, for scripts */
 	bool dumping;
 	int log_fd;	/* where scripts write; borrowed, while a session runs */
+	struct rlimit files; /* the caller's, while a session runs: scripts have it */
 	bool post_dump_failed;
 };
 

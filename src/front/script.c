@@ -27,6 +27,7 @@ static void script_exec(const struct request *q, const char *path, char *const *
 	close(0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	setrlimit(RLIMIT_NOFILE, &q->files);
 	execve(path, argv, (char **)env);
 	_exit(127);
 }
