@@ -13,6 +13,7 @@
 #include "kind/ids.h"
 #include "kind/inet-hold.h"
 #include "kind/inet-tcp.h"
+#include "kind/lsm.h"
 #include "kind/mem.h"
 #include "kind/mnt-autofs.h"
 #include "kind/net-lock.h"
@@ -179,10 +180,23 @@ static int each_live(struct session *s, int (*fn)(struct session *s, struct task
 	return r;
 }
 
+/* Its memory first: to say which program it runs is for who may restore. */
+static int flow_label(struct session *s, struct task *k)
+{
+	int r = ids_assume(s);
+
+	if (r == 0)
+		r = mem_finish(s, k);
+	ids_resign(s);
+	return r < 0 ? r : lsm_threads(s, k);
+}
+
 static int flow_threads(struct session *s, struct task *k)
 {
-	int r = spawn_threads(s, k);
+	int r = lsm_before_threads(s, k) ? flow_label(s, k) : 0;
 
+	if (r == 0)
+		r = spawn_threads(s, k);
 	if (r == 0)
 		r = spawn_threads_apart(s, k, ns_enter_mnt);
 	if (r == 0)

@@ -2,24 +2,26 @@
 /*
  * lsm: labels of security modules.
  *
- * Kept:   of every thread its AppArmor profile or SELinux context; the context of mounts that have one for all files
- *         (context=).
- * Lost:   labels of sockets, what files and sockets made later are labelled with (attr/fscreate, attr/sockcreate);
- *         AppArmor's profiles themselves, which the host of the restore has to have loaded; those of namespaces:
- *         apparmor.c.
- * Kernel: lsm_list_modules(2); /proc/PID/attr/current, which only the thread itself can write. SELinux lets a
- *         process of several threads change its context to a bounded one only.
+ * Kept:   of every thread its AppArmor profile or SELinux context, and what execve(2) switches to; what files, sockets
+ *         and keys that it makes are labelled with; contexts of sockets; the context of mounts that have one for all
+ *         files (context=).
+ * Lost:   AppArmor's profiles themselves, which the host of the restore has to have loaded; those of namespaces:
+ *         apparmor.c. The profile that a change of hat leads back to: reported.
+ * Kernel: lsm_list_modules(2); /proc/PID/attr, which only the thread itself can write. SELinux lets a process of
+ *         several threads change its context to a bounded one only.
  */
 #include "kind/lsm.h"
 
 #include "base/res.h"
 #include "base/text.h"
 #include "kind/apparmor.h"
-#include "task/lend.h"
+#include "kind/ns.h"
+#include "task/spawn.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 
 #ifndef SYS_lsm_list_modules
 #define SYS_lsm_list_modules 461
@@ -66,17 +68,42 @@ static char *label_read(const char *path)
 	return *text ? take_mem(text) : NULL;
 }
 
+static char *attr_read(const struct thread *t, const char *file)
+{
+	own_mem char *path = xprintf("/proc/%d/task/%d/attr/%s", t->task->pid, t->tid, file);
+
+	return label_read(path);
+}
+
 int lsm_dump(struct session *s, const struct thread *t, CredsEntry *e)
 {
-	own_mem char *path = xprintf("/proc/%d/task/%d/attr/current", t->task->pid, t->tid);
-	own_mem char *label = lsm_here() == LSMTYPE__NO_LSM ? NULL : label_read(path);
+	Lsmtype here = lsm_here();
+	own_mem char *label = here == LSMTYPE__NO_LSM ? NULL : attr_read(t, "current");
+	own_mem char *hat = here == LSMTYPE__APPARMOR ? attr_read(t, "prev") : NULL;
 
+	if (here != LSMTYPE__NO_LSM)
+		e->lsm_exec = attr_read(t, "exec");
+	if (here == LSMTYPE__SELINUX) {
+		e->lsm_sockcreate = attr_read(t, "sockcreate");
+		e->lsm_fscreate = attr_read(t, "fscreate");
+		e->lsm_keycreate = attr_read(t, "keycreate");
+	}
+	if (hat)
+		session_warn(s, "thread %d: that it may change its hat back to the profile %s is not kept", t->vtid, hat);
 	if (!label || !strcmp(label, "unconfined"))
 		return 0;
-	if (lsm_here() == LSMTYPE__APPARMOR)
+	if (here == LSMTYPE__APPARMOR)
 		apparmor_note(s, label);
 	e->lsm_profile = take_mem(label);
 	return 0;
+}
+
+char *lsm_socket_label(int fd)
+{
+	char text[LABEL_MAX];
+	ssize_t n = fgetxattr(fd, "security.selinux", text, sizeof(text) - 1);
+
+	return n > 0 ? xprintf("%.*s", (int)n, text) : NULL;
 }
 
 /* ---- restore ---- */
@@ -119,10 +146,23 @@ int lsm_check(struct session *s, Lsmtype dumped)
 	return 0;
 }
 
-/* NULL: it keeps the one it was born with, ours. */
-static const char *label_for(struct session *s, const CredsEntry *e)
+/* A label of an image as it is to be here: that of the root task is what --lsm-profile says instead. */
+static const char *label_now(const struct session *s, const char *label)
 {
-	own_mem char *own = label_read("/proc/self/attr/current");
+	const CoreEntry *root = task_leader(s->tree->root)->core;
+	const char *was = root->thread_core->creds->lsm_profile, *other;
+	Lsmtype type;
+
+	other = asked(s, &type);
+	if (!label || !*label || (other && type == LSMTYPE__NO_LSM))
+		return NULL;
+	return other && was && !strcmp(label, was) ? other : label;
+}
+
+/* NULL: it keeps the one that it has. */
+static const char *label_for(struct session *s, const struct thread *t, const CredsEntry *e)
+{
+	own_mem char *own = attr_read(t, "current");
 	Lsmtype type;
 	const char *label = asked(s, &type);
 
@@ -133,40 +173,121 @@ static const char *label_for(struct session *s, const CredsEntry *e)
 	return label && *label && !(own && !strcmp(own, label)) ? label : NULL;
 }
 
-int lsm_restore(struct session *s, struct thread *t, struct batch *b, const CredsEntry *e)
+/* The thread writes text into its own file, as nobody else may. Return: what write() did. */
+static int attr_write(struct session *s, struct thread *t, const char *file, const char *text)
 {
-	bool apparmor = lsm_here() == LSMTYPE__APPARMOR;
-	const char *label = lsm_here() == LSMTYPE__NO_LSM ? NULL : label_for(s, e);
-	own_mem char *text = label ? xprintf("%s%s", apparmor ? "changeprofile " : "", label) : NULL;
 	own_mem char *path = xprintf("/proc/%d/task/%d/attr", t->task->pid, t->tid);
-	own_fd int dir = label ? fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) : -1;
-	unsigned file, n;
+	own_fd int dir = fd_high(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	unsigned open_call, n;
+	struct batch b;
 	int num, r;
 
-	if (!label)
-		return 0;
-	if (strlen(label) > LABEL_MAX)
-		return session_fail(s, -EBADMSG, "thread %d: its label is too long", t->vtid);
 	if (dir < 0)
 		return session_fail(s, -errno, "thread %d: %s", t->vtid, path);
-	r = apparmor ? apparmor_restore(s) : 0;
-	if (r == 0)
-		r = batch_run(b);
-	if (r == 0)
-		r = lend_fd(s, t, dir, &num);
-	batch_clear(b);
+	if (strlen(text) > LABEL_MAX)
+		return session_fail(s, -EBADMSG, "thread %d: its label is too long", t->vtid);
+	r = lend_fd(s, t, dir, &num);
 	if (r < 0)
 		return r;
-	file = call4(b, "security label: open", SYS_openat, num, batch_str(b, "current"), O_WRONLY | O_CLOEXEC, 0);
-	n = call3(b, NULL, SYS_write, 0, batch_str(b, text), strlen(text));
-	batch_use(b, n, 0, file);
-	batch_use(b, call1(b, NULL, SYS_close, 0), 0, file);
-	call1(b, NULL, SYS_close, num);
+	batch_start(s, &b, t);
+	open_call = call4(&b, "security label: open", SYS_openat, num, batch_str(&b, file), O_WRONLY | O_CLOEXEC, 0);
+	n = call3(&b, NULL, SYS_write, 0, batch_str(&b, text), strlen(text) + !*text);
+	batch_use(&b, n, 0, open_call);
+	batch_use(&b, call1(&b, NULL, SYS_close, 0), 0, open_call);
+	call1(&b, NULL, SYS_close, num);
+	r = batch_run(&b);
+	return r < 0 ? r : batch_ret(&b, n) < 0 ? batch_ret(&b, n) : 0;
+}
+
+static int current_write(struct session *s, struct thread *t, const char *label)
+{
+	bool apparmor = lsm_here() == LSMTYPE__APPARMOR;
+	own_mem char *text = xprintf("%s%s", apparmor ? "changeprofile " : "", label);
+	int r = apparmor ? apparmor_restore(s) : 0;
+
+	if (r < 0)
+		return r;
+	r = attr_write(s, t, "current", text);
+	return r < 0 && !s->why[0]
+		       ? session_fail(s, r, "thread %d: take the label %s:%s; load that profile, or name another with --lsm-profile",
+				      t->vtid, lsm_name(lsm_here()), label)
+		       : r;
+}
+
+/* What it has set for later. */
+static int later_write(struct session *s, struct thread *t, const char *file, const char *label)
+{
+	const char *now = label_now(s, label);
+	own_mem char *text = NULL;
+	int r;
+
+	if (!now)
+		return 0;
+	text = xprintf("%s%s", lsm_here() == LSMTYPE__APPARMOR ? "exec " : "", now);
+	r = attr_write(s, t, file, text);
+	if (r < 0 && s->why[0])
+		return r;
+	if (r < 0)
+		session_warn(s, "thread %d: %s for its attr/%s is not taken here: %s", t->vtid, now, file, strerror(-r));
+	return 0;
+}
+
+bool lsm_before_threads(struct session *s, const struct task *k)
+{
+	const struct thread *t = task_leader(k);
+
+	return k->n_threads > 1 && lsm_here() == LSMTYPE__SELINUX && label_for(s, t, t->core->thread_core->creds);
+}
+
+int lsm_threads(struct session *s, struct task *k)
+{
+	struct thread *t = task_leader(k);
+	int r = current_write(s, t, label_for(s, t, t->core->thread_core->creds));
+
+	return r < 0 ? r : spawn_confined(s, k);
+}
+
+int lsm_restore(struct session *s, struct thread *t, struct batch *b, const CredsEntry *e)
+{
+	Lsmtype here = lsm_here();
+	const char *label = here == LSMTYPE__NO_LSM ? NULL : label_for(s, t, e);
+	int r;
+
+	if (here == LSMTYPE__NO_LSM || (!label && !e->lsm_exec && !e->lsm_sockcreate && !e->lsm_fscreate && !e->lsm_keycreate))
+		return 0;
 	r = batch_run(b);
-	if (r == 0 && batch_ret(b, n) < 0)
-		r = session_fail(s, batch_ret(b, n), "thread %d: take the label %s:%s; load that profile, or name another with --lsm-profile",
-				 t->vtid, lsm_name(lsm_here()), label);
 	batch_clear(b);
+	if (r == 0 && label)
+		r = current_write(s, t, label);
+	if (r == 0)
+		r = later_write(s, t, "exec", e->lsm_exec);
+	if (here != LSMTYPE__SELINUX)
+		return r;
+	if (r == 0)
+		r = later_write(s, t, "fscreate", e->lsm_fscreate);
+	if (r == 0)
+		r = later_write(s, t, "keycreate", e->lsm_keycreate);
+	return r < 0 ? r : later_write(s, t, "sockcreate", e->lsm_sockcreate);
+}
+
+/* Nothing at all is a NUL: a write of no bytes is none. */
+static int own_sockcreate(struct session *s, const char *label)
+{
+	own_fd int fd = openat(ns_proc(s), "thread-self/attr/sockcreate", O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, label, strlen(label) + !*label) < 0 ? -errno : 0;
+}
+
+int lsm_sockets(struct session *s, struct thread *t, const char *label)
+{
+	const char *now = label ? label_now(s, label) : "";
+	int r;
+
+	if (!now || lsm_here() != LSMTYPE__SELINUX)
+		return 0;
+	r = t ? attr_write(s, t, "sockcreate", now) : own_sockcreate(s, now);
+	if (r < 0 && !(t && s->why[0]))
+		return session_fail(s, r, "sockets: label them %s; name another with --lsm-profile", now);
 	return r;
 }
 

@@ -22,6 +22,7 @@ struct raw_file {
 	uint8_t ask;            /* value of the header's byte asked_at: which of the sort are listed */
 	uint8_t asked_at;
 	size_t by_default;      /* so many are there from the start: fewer are worth a file */
+	bool hosts;             /* only the host's root may make them, or list them: in a user namespace there are none */
 	bool beside;            /* some come by themselves: those that are there are left alone; others reported */
 };
 

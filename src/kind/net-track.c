@@ -61,7 +61,7 @@ static const struct raw_file named_files[] = {
 	{ "cttimeout", 0, TIMEOUT(IPCTNL_MSG_TIMEOUT_GET), TIMEOUT(IPCTNL_MSG_TIMEOUT_NEW), TIMEOUT(IPCTNL_MSG_TIMEOUT_DELETE),
 	  AF_UNSPEC, sizeof(struct nfgenmsg), .keep = NULL },
 	{ "cthelper", 0, HELPER(NFNL_MSG_CTHELPER_GET), HELPER(NFNL_MSG_CTHELPER_NEW), HELPER(NFNL_MSG_CTHELPER_DEL), AF_UNSPEC,
-	  sizeof(struct nfgenmsg), .keep = NULL },
+	  sizeof(struct nfgenmsg), .hosts = true },
 };
 
 /* Tracked connections, of another netlink family. */

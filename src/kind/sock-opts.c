@@ -14,6 +14,7 @@
 
 #include "base/res.h"
 #include "kind/ids.h"
+#include "kind/lsm.h"
 #include "kind/ns.h"
 
 #include <linux/filter.h>
@@ -242,6 +243,7 @@ int sock_opts_get(struct session *s, int fd, SkOptsEntry *e)
 	get_device(fd, e);
 	get_others(fd, e);
 	get_owner(s, fd, e);
+	e->label = lsm_socket_label(fd);
 	r = get_time(s, fd, SO_SNDTIMEO, &e->so_snd_tmo_sec, &e->so_snd_tmo_usec);
 	if (r == 0)
 		r = get_time(s, fd, SO_RCVTIMEO, &e->so_rcv_tmo_sec, &e->so_rcv_tmo_usec);
@@ -257,6 +259,8 @@ void sock_opts_free(SkOptsEntry *e)
 	e->n_other = 0;
 	free(e->so_filter);
 	free(e->so_bound_dev);
+	free(e->label);
+	e->label = NULL;
 	e->so_filter = NULL;
 	e->n_so_filter = 0;
 	e->so_bound_dev = NULL;
@@ -378,7 +382,7 @@ static void set_others(struct session *s, int fd, const SkOptsEntry *e)
 		}
 }
 
-int sock_make(struct session *s, uint32_t net_ns_id, int family, int type, int protocol, const SkOptsEntry *e)
+static int owned_make(struct session *s, uint32_t net_ns_id, int family, int type, int protocol, const SkOptsEntry *e)
 {
 	uint32_t uid, gid;
 	int fd;
@@ -392,6 +396,22 @@ int sock_make(struct session *s, uint32_t net_ns_id, int family, int type, int p
 		return fd;
 	fd_close(fd);
 	return session_fail(s, -EPERM, "socket: be ourselves again");
+}
+
+int sock_make(struct session *s, uint32_t net_ns_id, int family, int type, int protocol, const SkOptsEntry *e)
+{
+	const char *label = e ? e->label : NULL;
+	int r = label ? lsm_sockets(s, NULL, label) : 0, fd;
+
+	if (r < 0)
+		return r;
+	fd = owned_make(s, net_ns_id, family, type, protocol, e);
+	r = label ? lsm_sockets(s, NULL, NULL) : 0;
+	if (r < 0) {
+		fd_close(fd);
+		return r;
+	}
+	return fd;
 }
 
 static void set_owner(struct session *s, int fd, const SkOptsEntry *e)

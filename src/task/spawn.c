@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 
 #define DEPTH_MAX 32 /* of pid namespaces: the kernel's limit */
+#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 #define PID_SPARE 32768 /* pids below are free in every pid namespace, if nobody has them */
 
 unsigned spawn_slots(const struct tree *tree)
@@ -191,6 +192,8 @@ static unsigned n_chosen(const struct thread *t, const struct userns *user)
 	const struct pidns *p = t->deep ? t->task->pidns : NULL;
 	unsigned n = 0;
 
+	if (t->task->confined && t != task_leader(t->task))
+		return 0;
 	for (; p && userns_rules(user, p->user); p = p->up)
 		n++;
 	return n + (!p && !user);
@@ -212,7 +215,7 @@ static struct task *number_ruler(const struct tree *tree, const struct pidns *in
 	for (size_t i = 0; i < tree->n; i++) {
 		struct task *k = tree->all[i];
 
-		if (k->pidfd >= 0 && !k->helper && k->pidns == in && userns_rules(k->in_user, in ? in->user : NULL))
+		if (k->pidfd >= 0 && !k->helper && !k->confined && k->pidns == in && userns_rules(k->in_user, in ? in->user : NULL))
 			return k;
 	}
 	return NULL;
@@ -244,10 +247,11 @@ static int number_write(struct session *s, void *arg)
 	return r < 0 ? session_fail(s, r, "set %s", LAST_PID) : 0;
 }
 
-/* All who are there have gone on into user namespaces without the right: a guest of ours is born there. */
+/* All who are there have gone on to where they have no right to: a guest of ours is born there. NULL: the root task's */
 static int number_by_guest(struct session *s, struct pidns *in, char *text)
 {
-	own_fd int fd = in && in->init && in->init->proc >= 0 ? openat(in->init->proc, "ns/pid", O_RDONLY | O_CLOEXEC) : -1;
+	const struct task *init = in ? in->init : s->tree->root;
+	own_fd int fd = init && init->proc >= 0 ? openat(init->proc, "ns/pid", O_RDONLY | O_CLOEXEC) : -1;
 	struct guest_where w = { .pidns = fd, .vpid = spawn_spare(s->tree, PID_SPARE) };
 
 	if (fd < 0)
@@ -270,6 +274,27 @@ static int numbers_prepare(struct session *s, const struct thread *t, const stru
 		snprintf(text, sizeof(text), "%d", numbers[i] - 1);
 		r = by ? number_by_task(s, by, text) : number_by_guest(s, in, text);
 	}
+	return r;
+}
+
+/* Are some numbers of a task's threads not its to choose? */
+static bool numbers_given(const struct task *k)
+{
+	return k->in_user || k->confined;
+}
+
+int spawn_confined(struct session *s, struct task *k)
+{
+	struct clone_args ca = { .flags = THREAD_FLAGS, .set_tid_size = 1 };
+	pid_t own = k->vpid;
+	struct batch b;
+	int r;
+
+	batch_start(s, &b, task_leader(k));
+	ca.set_tid = batch_mem(&b, &own, sizeof(own), NULL);
+	call2(&b, NULL, SYS_clone3, batch_mem(&b, &ca, sizeof(ca), NULL), sizeof(ca)); /* the number is taken: EEXIST */
+	r = batch_run(&b);
+	k->confined = r == 0 && batch_ret(&b, 0) == -EPERM;
 	return r;
 }
 
@@ -822,13 +847,11 @@ int spawn_find_threads(struct session *s, struct task *k)
 		t = map_get(&planned, vtid);
 		if (t)
 			t->tid = tid;
-		r = t && k->in_user ? numbers_check(s, t, status) : 0;
+		r = t && numbers_given(k) ? numbers_check(s, t, status) : 0;
 	}
 	map_free(&planned);
 	return r;
 }
-
-#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 
 /* Run the calls of a batch that clones the n threads of list. */
 static int threads_clone(struct session *s, struct batch *b, struct thread *const *list)
@@ -855,6 +878,7 @@ static bool is_apart(const struct thread *t)
 int spawn_threads(struct session *s, struct task *k)
 {
 	own_mem struct thread **list = xalloc(k->n_threads * sizeof(*list));
+	bool given = numbers_given(k);
 	unsigned n = 0, from = 0;
 	struct batch b;
 	int r = 0;
@@ -864,9 +888,9 @@ int spawn_threads(struct session *s, struct task *k)
 			list[n++] = &k->threads[i];
 	batch_start(s, &b, task_leader(k));
 	for (unsigned i = 0; r == 0 && i < n; i++) {
-		bool last = k->in_user || i + 1 == n; /* where numbers are not chosen, one by one */
+		bool last = given || i + 1 == n; /* where numbers are not chosen, one by one */
 
-		r = k->in_user ? numbers_prepare(s, list[i], k->in_user) : 0;
+		r = given ? numbers_prepare(s, list[i], k->in_user) : 0;
 		if (r < 0)
 			break;
 		clone_call(&b, list[i], THREAD_FLAGS | CLONE_FS | CLONE_FILES, k->in_user, NULL);
@@ -961,7 +985,7 @@ int spawn_threads_apart(struct session *s, struct task *k,
 			r = session_fail(s, -EBADMSG, "core-%d.img: what the thread shares with others cannot be", t->vtid);
 			break;
 		}
-		r = k->in_user ? numbers_prepare(s, t, k->in_user) : 0;
+		r = numbers_given(k) ? numbers_prepare(s, t, k->in_user) : 0;
 		if (r < 0)
 			break;
 		batch_start(s, &b, by);

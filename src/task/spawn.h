@@ -34,6 +34,8 @@ pid_t spawn_spare(const struct tree *tree, pid_t below);
 int spawn_session(struct session *s, struct task *k);
 /** spawn_groups - when all tasks exist: process groups, those of dead leaders too */
 int spawn_groups(struct session *s, struct tree *tree);
+/** spawn_confined - a security module may have taken from the task the right to choose its threads' numbers: find out */
+int spawn_confined(struct session *s, struct task *k);
 /** spawn_threads - the other threads of a task, but for those that do not share everything with it */
 int spawn_threads(struct session *s, struct task *k);
 /**

@@ -62,6 +62,7 @@ struct task {
 	struct pidns *pidns; /* nested pid namespace it is in; NULL: the root task's */
 	struct userns *user;	/* restore: likewise */
 	struct userns *in_user; /* restore: the one it is in at the moment */
+	bool confined; /* restore: a security module lets it choose no numbers of threads */
 	pid_t *deep_pgid, *deep_sid; /* likewise, of group and session; NULL not needed. Owned */
 	enum task_state state;
 	int exit_code; /* zombies: wait status */

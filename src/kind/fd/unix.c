@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "base/text.h"
+#include "kind/lsm.h"
 #include "kind/ns.h"
 #include "kind/sk-queue.h"
 #include "kind/sock-opts.h"
@@ -716,16 +717,14 @@ static int service_make(struct session *s, struct sk *k)
 	return r;
 }
 
-static int sk_make(struct session *s, struct sk *k)
+/* By one who makes sockets with its label, and with that of a pair. */
+static int sk_make_there(struct session *s, struct sk *k, const struct unix_caller *by)
 {
 	const UnixSkEntry *e = k->e;
-	struct unix_caller by = unix_caller_of(s, e, k->o->task);
 	/* connected, and to nobody: the other end is closed */
 	bool half = e->state == SK_ESTABLISHED && !e->peer && (connects(e->type) || !e->name.len);
-	int r = e->has_ns_id ? ns_enter_net(s, e->ns_id) : 0, back;
+	int r;
 
-	if (r < 0)
-		return r;
 	if (e->uflags & UFLAG_SERVICE)
 		r = service_make(s, k);
 	else if (k->pair)
@@ -733,9 +732,32 @@ static int sk_make(struct session *s, struct sk *k)
 	else if (half)
 		r = pair_make(s, k, NULL);
 	else if (e->state == SK_LISTEN)
-		r = listener_make(s, e, e->backlog, &by, &k->fd);
+		r = listener_make(s, e, e->backlog, by, &k->fd);
 	else
 		r = plain_make(s, k, &k->fd);
+	return r;
+}
+
+static int sk_make(struct session *s, struct sk *k)
+{
+	const UnixSkEntry *e = k->e;
+	const char *label = e->opts ? e->opts->label : NULL;
+	struct unix_caller by = unix_caller_of(s, e, k->o->task);
+	struct thread *who = by.task ? task_leader(by.task) : NULL;
+	int r = e->has_ns_id ? ns_enter_net(s, e->ns_id) : 0, back;
+
+	if (r < 0)
+		return r;
+	if (label)
+		r = lsm_sockets(s, NULL, label);
+	if (r == 0 && label && who)
+		r = lsm_sockets(s, who, label);
+	if (r == 0)
+		r = sk_make_there(s, k, &by);
+	if (r == 0 && label)
+		r = lsm_sockets(s, NULL, NULL);
+	if (r == 0 && label && who)
+		r = lsm_sockets(s, who, NULL);
 	k->made = true;
 	if (k->pair)
 		k->pair->made = true;
