@@ -30,6 +30,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 /* 1: everything is read and checked before anything is made */
@@ -56,6 +57,34 @@ static int flow_read(struct session *s, InventoryEntry **inventory)
 	return r;
 }
 
+#define CPUS_MAX 8192 /* bits */
+#define IOPRIO_PROCESS 1
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
+
+/*
+ * Nothing of the supervisor's stays in the root task, so that none has it by inheritance: its descriptors, and what
+ * taskset(1), numactl(8), ionice(1) or a service manager gave it. Images name what differs from a new task's only.
+ */
+static int root_bare(struct session *s, struct task *root)
+{
+	unsigned char all[CPUS_MAX / 8];
+	struct batch b;
+
+	memset(all, 0xff, sizeof(all));
+	batch_start(s, &b, task_leader(root));
+	call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
+	call3(&b, NULL, SYS_sched_setaffinity, 0, sizeof(all), batch_mem(&b, all, sizeof(all), NULL));
+	call3(&b, NULL, SYS_set_mempolicy, 0 /* MPOL_DEFAULT */, 0, 0);
+	if (syscall(SYS_ioprio_get, IOPRIO_PROCESS, 0) > 0)
+		call3(&b, NULL, SYS_ioprio_set, IOPRIO_PROCESS, 0, 0);
+	call5(&b, NULL, SYS_prctl, PR_SET_MEMORY_MERGE, 0, 0, 0, 0);
+	call5(&b, NULL, SYS_prctl, PR_SET_IO_FLUSHER, 0, 0, 0, 0);
+	call5(&b, NULL, SYS_prctl, PR_MCE_KILL, PR_MCE_KILL_CLEAR, 0, 0, 0);
+	return batch_run(&b);
+}
+
 /* 2: the root task, in its agent */
 static int flow_root(struct session *s, struct area **area)
 {
@@ -73,15 +102,7 @@ static int flow_root(struct session *s, struct area **area)
 	if (s->opts->rst_sibling)
 		flags |= CLONE_PARENT;
 	r = ns_spawn_root(s, tree, flags);
-	if (r == 0) {
-		struct batch b;
-
-		/* nothing of the supervisor's stays open in it */
-		batch_start(s, &b, task_leader(tree->root));
-		call3(&b, "descriptors: clear", SYS_close_range, 0, ~0U, 0);
-		r = batch_run(&b);
-	}
-	return r;
+	return r < 0 ? r : root_bare(s, tree->root);
 }
 
 static int flow_namespaces(struct session *s)

@@ -34,6 +34,22 @@ teardown() { teardown_kind; }
 	chrt -p "$PID" | grep -q 'SCHED_BATCH|SCHED_RESET_ON_FORK'
 }
 
+@test "what the restorer was given is not theirs: CPUs, memory policy, I/O priority, merging of memory" {
+	[ "$(nproc)" -gt 1 ] || skip "one CPU"
+	dump
+	until_true gone "$PID"
+	ionice -c 3 taskset -c 1 /usr/bin/python3 -c '
+import ctypes, os, sys
+c = ctypes.CDLL(None)
+assert c.syscall(238, 2, ctypes.byref(ctypes.c_ulong(1)), 64) == 0 # set_mempolicy: MPOL_BIND, node 0
+c.prctl(67, 1, 0, 0, 0) # PR_SET_MEMORY_MERGE
+os.execv(sys.argv[1], sys.argv[1:])' "$BUILD/stasis" restore -D "$IMG/img" -d
+	[ "$(taskset -cp "$PID" | grep -o '[^ ]*$')" = "$(taskset -cp $$ | grep -o '[^ ]*$')" ]
+	[ "$(ionice -p "$PID")" = "$(ionice -p $$)" ]
+	! grep -v ' default ' "/proc/$PID/numa_maps"
+	! grep 'ksm_merge_any: yes' "/proc/$PID/ksm_stat"
+}
+
 @test "a limit that may not be raised is said, and the task runs" {
 	dump
 	until_true gone "$PID"

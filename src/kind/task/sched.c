@@ -141,8 +141,6 @@ static int sched_restore(struct session *s, struct thread *t, struct batch *b)
 	if (tc->has_cpus && tc->cpus.len <= CPUS_MAX / 8 &&
 	    syscall(SYS_sched_setaffinity, t->tid, tc->cpus.len, tc->cpus.data) < 0)
 		session_warn(s, "thread %d: none of the CPUs it was bound to is here; it runs on any", t->vtid);
-	if (!tc->has_ioprio && syscall(SYS_ioprio_get, IOPRIO_PROCESS, t->tid) > 0)
-		syscall(SYS_ioprio_set, IOPRIO_PROCESS, t->tid, 0); /* not the restorer's */
 	if (tc->has_ioprio && syscall(SYS_ioprio_set, IOPRIO_PROCESS, t->tid, tc->ioprio) < 0)
 		session_warn(s, "thread %d: I/O priority 0x%x cannot be set", t->vtid, tc->ioprio);
 	if (tc->has_sched_policy || tc->has_sched_nice)
