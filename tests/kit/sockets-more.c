@@ -542,7 +542,7 @@ static void ring_send(void)
 /* the group of the controller of generic netlink */
 static void genl(void)
 {
-	int fd = add(socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC)), group = 16; /* GENL_ID_CTRL */
+	int fd = add(socket(AF_NETLINK, SOCK_DGRAM, NETLINK_GENERIC)), group = 16; /* GENL_ID_CTRL */
 
 	CHECK(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) == 0);
 }
@@ -551,8 +551,11 @@ static void genl_check(void)
 {
 	uint32_t words[8] = { 0 };
 	socklen_t n = sizeof(words);
+	int type = 0;
 
 	CHECK(getsockopt(fds[0], SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, words, &n) == 0 && words[0] == 1 << 15 && !words[1]);
+	n = sizeof(type);
+	CHECK(getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_DGRAM);
 }
 
 /* ---- AF_VSOCK: one that listens, one that is bound, one that is neither ---- */
