@@ -523,20 +523,40 @@ static void ring_open_check(void)
 	expect_packet(&captures[0], "third");
 }
 
-static void ring_send(void)
+static struct tpacket2_hdr *to_send;
+
+/* for sending, and not used yet; what it sends is captured by the other */
+static void ring_unsent(void)
 {
 	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = if_nametoindex("lo") };
 	struct tpacket_req q = { 4096, 2, 2048, 4 };
-	int v = TPACKET_V2, fd = add(socket(AF_PACKET, SOCK_RAW, 0));
-	struct tpacket2_hdr *h;
+	int v = TPACKET_V2, fd;
 
+	capture_begin(&captures[0], 2, 0);
+	fd = add(socket(AF_PACKET, SOCK_RAW, 0));
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)) == 0);
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &q, sizeof(q)) == 0 && bind(fd, (void *)&lo, sizeof(lo)) == 0);
-	h = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(h != MAP_FAILED);
-	h->tp_len = 60;
-	h->tp_status = TP_STATUS_SEND_REQUEST;
-	CHECK(send(fd, NULL, 0, 0) == 60);
+	to_send = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(to_send != MAP_FAILED);
+}
+
+static void send_by_ring(void)
+{
+	char *frame = (char *)to_send + TPACKET2_HDRLEN - sizeof(struct sockaddr_ll);
+
+	frame[12] = TYPE >> 8;
+	frame[13] = TYPE & 0xff;
+	strcpy(frame + 14, "by a ring");
+	to_send->tp_len = 60;
+	to_send->tp_status = TP_STATUS_SEND_REQUEST;
+	CHECK(send(fds[1], NULL, 0, 0) == 60);
+	expect_packet(&captures[0], "by a ring");
+}
+
+static void ring_send(void)
+{
+	ring_unsent();
+	send_by_ring();
 }
 
 /* the group of the controller of generic netlink */
@@ -631,6 +651,7 @@ int main(int argc, char **argv)
 		{ "vsock", vsock, vsock_check },
 		{ "ring", ring, ring_check },
 		{ "ring-open", ring_open, ring_open_check },
+		{ "ring-unsent", ring_unsent, send_by_ring },
 		{ "ring-send", ring_send, none_check },
 		{ NULL, NULL, NULL },
 	};
