@@ -622,14 +622,17 @@ static int obj_add(struct session *s, FileEntry *e)
 		file_entry__free_unpacked(e, NULL);
 		return 0;
 	}
+	if (o || f->objs.n > 1000000) {
+		session_fail(s, -EBADMSG, "files.img: id 0x%x stands there twice", e->id);
+		file_entry__free_unpacked(e, NULL);
+		return -EBADMSG;
+	}
 	o = xalloc(sizeof(*o));
 	o->id = e->id;
 	o->entry = e;
 	o->kind = kind_of_type(e->type);
 	o->fd = -1;
 	o->num = -1;
-	if (map_get(&f->by_id, e->id) || f->objs.n > 1000000)
-		return session_fail(s, -EBADMSG, "files.img: id 0x%x stands there twice", e->id);
 	map_put(&f->by_id, e->id, o);
 	*vec_add(&f->objs) = o;
 	return 0;

@@ -3,8 +3,8 @@
  * packet-ring: rings of packet sockets, versions 1 to 3.
  *
  * Kept:   their sizes, where the kernel goes on to fill them, packets that were not read yet.
- * Lost:   of version 3 packets in the block that the kernel is filling (reported), and numbers of blocks, which begin at 1
- *         again; counts of PACKET_STATISTICS. A ring for sending that was used is refused: nothing shows where the kernel
+ * Lost:   of version 3 packets in the block that the kernel is filling, if the next is not free (reported), and numbers of
+ *         blocks, which begin at 1 again; counts of PACKET_STATISTICS. A ring for sending that was used is refused: nothing shows where the kernel
  *         goes on.
  * Kernel: net/packet/af_packet.c. A new ring is filled from its beginning, so it is made to turn: by packets of our own, on
  *         lo. Headers of what was read and given back stay, and their times tell which was the last.
@@ -124,14 +124,17 @@ static struct slot slot_read(const struct ring *r, uint32_t i)
 	return t;
 }
 
+static void status_set(const struct ring *r, uint32_t block, uint32_t status)
+{
+	memcpy(ring_slot(r, block) + offsetof(struct tpacket_block_desc, hdr.bh1.block_status), &status, sizeof(status));
+}
+
 static void slot_give_back(const struct ring *r, uint32_t i)
 {
-	char *p = ring_slot(r, i);
-
 	if (r->version == 3)
-		memset(p + offsetof(struct tpacket_block_desc, hdr.bh1.block_status), 0, sizeof(uint32_t));
+		status_set(r, i, TP_STATUS_KERNEL);
 	else
-		memset(p, 0, r->g->frame_size);
+		memset(ring_slot(r, i), 0, r->g->frame_size);
 }
 
 /* ---- dump ---- */
@@ -159,11 +162,48 @@ static uint32_t head_of(const struct ring *r)
 	return (at + 1) % r->n;
 }
 
+/*
+ * The block that the kernel is filling, as it were closed: for the program to read, while the kernel goes on with the next,
+ * if that is free.
+ */
+static void block_close(char *block, size_t len)
+{
+	struct tpacket_block_desc b;
+	struct tpacket3_hdr h = { 0 };
+	size_t at, last = 0;
+
+	memcpy(&b, block, sizeof(b));
+	at = b.hdr.bh1.offset_to_first_pkt;
+	for (uint32_t i = 0; i < b.hdr.bh1.num_pkts && at <= len - sizeof(h); i++) {
+		memcpy(&h, block + at, sizeof(h));
+		last = at;
+		at += h.tp_next_offset;
+	}
+	h.tp_next_offset = 0;
+	if (last)
+		memcpy(block + last, &h, sizeof(h));
+	b.hdr.bh1.ts_last_pkt.ts_sec = h.tp_sec;
+	b.hdr.bh1.ts_last_pkt.ts_nsec = h.tp_nsec;
+	b.hdr.bh1.block_status = TP_STATUS_USER | TP_STATUS_BLK_TMO;
+	memcpy(block, &b, sizeof(b));
+}
+
+static bool can_close(const struct ring *r, uint32_t head)
+{
+	struct slot t = slot_read(r, head);
+
+	return r->version == 3 && !t.user && t.packets && t.used > sizeof(struct tpacket_block_desc) + sizeof(struct tpacket3_hdr) &&
+	       r->n > 1 && !slot_read(r, (head + 1) % r->n).user;
+}
+
 /* The oldest first: who does not get all shall miss the last. */
 static uint32_t note_pieces(const struct ring *r, PacketRing *g)
 {
+	uint32_t open = can_close(r, g->head) ? g->head : UINT32_MAX, lost = 0;
 	size_t bytes = 0;
-	uint32_t lost = 0;
+
+	if (open != UINT32_MAX)
+		g->head = (open + 1) % r->n;
 
 	g->pieces = xalloc((r->n + 1) * sizeof(*g->pieces));
 	for (uint32_t n = 0; n < r->n; n++) {
@@ -171,6 +211,7 @@ static uint32_t note_pieces(const struct ring *r, PacketRing *g)
 		struct slot t = slot_read(r, i);
 		PacketPiece *p;
 
+		t.user = t.user || i == open;
 		if (!t.user || lost || bytes + t.used > PIECES_LEN_MAX || (r->version == 3 && i == g->head)) {
 			lost += t.user ? 1 : r->version == 3 && i == g->head && t.packets;
 			continue;
@@ -180,6 +221,8 @@ static uint32_t note_pieces(const struct ring *r, PacketRing *g)
 		p->index = i;
 		p->data.len = t.used;
 		p->data.data = xmemdup(ring_slot(r, i), t.used);
+		if (i == open)
+			block_close((char *)p->data.data, t.used);
 		bytes += t.used;
 	}
 	return lost;
@@ -217,7 +260,7 @@ int packet_ring_note(struct session *s, int fd, const char *who, PacketSockEntry
 	if (err < 0)
 		return session_fail(s, err, "%s: map its ring", who);
 	if (e->tx_ring && !is_fresh(r.at + (rx ? ring_len(r.g) : 0), e->tx_ring))
-		k = session_fail(s, -ENOTSUP, "%s has a ring for sending (PACKET_TX_RING), whose place does not show; let the program send without one",
+		k = session_fail(s, -ENOTSUP, "%s: has a ring for sending (PACKET_TX_RING), whose place does not show; let the program send without one",
 				 who);
 	if (k == 0 && rx) {
 		e->rx_ring->head = head_of(&r);
@@ -271,21 +314,26 @@ static int turn_frames(const struct ring *r, int from, const struct sockaddr_ll 
 }
 
 /*
- * What fills a block to its end begins the next: that one is not filled, but left to the timer that closes those with
- * anything in them. So none of our packets is in the block that the kernel goes on with.
+ * What does not fit into a block any more closes it and goes into the next. That one is the program's turn meanwhile, so
+ * nothing of ours gets into the block that the kernel goes on with.
  */
 static int turn_blocks(const struct ring *r, int from, const struct sockaddr_ll *to)
 {
 	uint32_t head = r->g->head;
 	size_t len = r->g->block_size / 2 < 32768 ? r->g->block_size / 2 : 32768, left;
-	int k = 0;
+	int k;
 
-	left = head * (r->g->block_size / len + 2) + 2;
-	for (; k == 0 && head > 1 && !slot_read(r, head - 2).user && left; left--)
+	status_set(r, head, TP_STATUS_USER);
+	k = feed(from, to, len);
+	for (; k == -EMSGSIZE && len > 1000; k = feed(from, to, len)) /* lo may have a small MTU */
+		len = len > 2000 ? len / 2 : 1000;
+	left = head * (r->g->block_size / len + 2);
+	for (; k == 0 && left && !slot_read(r, head - 1).user; left--)
 		k = feed(from, to, len);
-	if (k == 0 && head == 1)
-		k = feed(from, to, 50);
-	return k < 0 ? k : filled(r, head - 1, PATIENCE_MS + r->g->retire_tmo % 60000) ? 0 : -ETIMEDOUT;
+	if (k == 0 && !filled(r, head - 1, PATIENCE_MS))
+		k = -ETIMEDOUT;
+	status_set(r, head, TP_STATUS_KERNEL);
+	return k;
 }
 
 static int turn(struct session *s, const struct ring *r, int fd, const PacketSockEntry *e)

@@ -60,6 +60,8 @@ kept() { keeps sockets-more "$1" -- --tcp-established; }
 }
 
 @test "packet sockets: rings, and what was not read of them" { kept ring; }
+@test "packet sockets: a block of a ring that is being filled" { AROUND="plain user" kept ring-open; }
+@test "packet sockets: a ring for sending" { kept ring-unsent; }
 @test "packet sockets: a ring for sending that was used" {
 	start_kind sockets-more ring-send
 	refused "ring for sending"

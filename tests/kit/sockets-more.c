@@ -415,7 +415,7 @@ static void next_packet(struct capture *c, char text[32])
 	char *f = (char *)status;
 
 	strcpy(text, "");
-	for (int n = 0; !(*status & TP_STATUS_USER) && n < 2000; n++)
+	for (int n = 0; !(*status & TP_STATUS_USER) && n < 5000; n++)
 		usleep(1000);
 	if (!(*status & TP_STATUS_USER))
 		return;
@@ -443,14 +443,14 @@ static void expect_packet(struct capture *c, const char *want)
 		snprintf(why, sizeof(why), "version %d: \"%.31s\" instead of \"%s\"", c->version, text, want);
 }
 
-static void capture_begin(struct capture *c, int version)
+static void capture_begin(struct capture *c, int version, int wait)
 {
 	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = if_nametoindex("lo") };
 	struct tpacket_req3 q = { BLOCK, FRAMES * FRAME / BLOCK, FRAME, FRAMES, 0, 0, 0 };
 	int v = version - 1;
 
 	if (version == 3)
-		q = (struct tpacket_req3){ BLOCK, BLOCKS, FRAME, BLOCKS * BLOCK / FRAME, 20, 0, 0 };
+		q = (struct tpacket_req3){ BLOCK, BLOCKS, FRAME, BLOCKS * BLOCK / FRAME, wait, 0, 0 };
 	c->version = version;
 	c->fd = add(socket(AF_PACKET, SOCK_RAW, 0));
 	CHECK(setsockopt(c->fd, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)) == 0);
@@ -466,7 +466,7 @@ static void ring(void)
 	char text[32];
 
 	for (int i = 0; i < 3; i++)
-		capture_begin(&captures[i], i + 1);
+		capture_begin(&captures[i], i + 1, 20);
 	for (int i = 0; i < 22; i++) {
 		snprintf(text, sizeof(text), "packet %d", i);
 		tell(text);
@@ -501,26 +501,68 @@ static void ring_check(void)
 		CHECK(!(*status_of(&captures[c]) & TP_STATUS_USER));
 }
 
-static void ring_send(void)
+/* of version 3, with packets in a block that the kernel closes only much later */
+static void ring_open(void)
+{
+	capture_begin(&captures[0], 3, 2000);
+	for (int i = 0; i < 2; i++) {
+		tell("first");
+		tell("second");
+		if (i)
+			break;
+		expect_packet(&captures[0], "first");
+		expect_packet(&captures[0], "second");
+	}
+}
+
+static void ring_open_check(void)
+{
+	expect_packet(&captures[0], "first");
+	expect_packet(&captures[0], "second");
+	tell("third");
+	expect_packet(&captures[0], "third");
+}
+
+static struct tpacket2_hdr *to_send;
+
+/* for sending, and not used yet; what it sends is captured by the other */
+static void ring_unsent(void)
 {
 	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = if_nametoindex("lo") };
 	struct tpacket_req q = { 4096, 2, 2048, 4 };
-	int v = TPACKET_V2, fd = add(socket(AF_PACKET, SOCK_RAW, 0));
-	struct tpacket2_hdr *h;
+	int v = TPACKET_V2, fd;
 
+	capture_begin(&captures[0], 2, 0);
+	fd = add(socket(AF_PACKET, SOCK_RAW, 0));
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)) == 0);
 	CHECK(setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &q, sizeof(q)) == 0 && bind(fd, (void *)&lo, sizeof(lo)) == 0);
-	h = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(h != MAP_FAILED);
-	h->tp_len = 60;
-	h->tp_status = TP_STATUS_SEND_REQUEST;
-	CHECK(send(fd, NULL, 0, 0) == 60);
+	to_send = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(to_send != MAP_FAILED);
+}
+
+static void send_by_ring(void)
+{
+	char *frame = (char *)to_send + TPACKET2_HDRLEN - sizeof(struct sockaddr_ll);
+
+	frame[12] = TYPE >> 8;
+	frame[13] = TYPE & 0xff;
+	strcpy(frame + 14, "by a ring");
+	to_send->tp_len = 60;
+	to_send->tp_status = TP_STATUS_SEND_REQUEST;
+	CHECK(send(fds[1], NULL, 0, 0) == 60);
+	expect_packet(&captures[0], "by a ring");
+}
+
+static void ring_send(void)
+{
+	ring_unsent();
+	send_by_ring();
 }
 
 /* the group of the controller of generic netlink */
 static void genl(void)
 {
-	int fd = add(socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC)), group = 16; /* GENL_ID_CTRL */
+	int fd = add(socket(AF_NETLINK, SOCK_DGRAM, NETLINK_GENERIC)), group = 16; /* GENL_ID_CTRL */
 
 	CHECK(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) == 0);
 }
@@ -529,8 +571,11 @@ static void genl_check(void)
 {
 	uint32_t words[8] = { 0 };
 	socklen_t n = sizeof(words);
+	int type = 0;
 
 	CHECK(getsockopt(fds[0], SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, words, &n) == 0 && words[0] == 1 << 15 && !words[1]);
+	n = sizeof(type);
+	CHECK(getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_DGRAM);
 }
 
 /* ---- AF_VSOCK: one that listens, one that is bound, one that is neither ---- */
@@ -605,6 +650,8 @@ int main(int argc, char **argv)
 		{ "genl", genl, genl_check },
 		{ "vsock", vsock, vsock_check },
 		{ "ring", ring, ring_check },
+		{ "ring-open", ring_open, ring_open_check },
+		{ "ring-unsent", ring_unsent, send_by_ring },
 		{ "ring-send", ring_send, none_check },
 		{ NULL, NULL, NULL },
 	};

@@ -267,11 +267,27 @@ static int queue_fill(int fd, int stage)
 	return have == before ? have / (int)FAN_EVENT_METADATA_LEN : -E2BIG;
 }
 
-/* Reads one event, or as many as fit in a multiple of its length; what they hold is closed. Return: how many. */
+/* Its descriptors are closed. Events are of any length, and so need not stand where their structures should. */
+static void event_close(const char *at, const struct fanotify_event_metadata *e)
+{
+	struct fanotify_event_info_pidfd p;
+
+	if (e->fd >= 0)
+		close(e->fd);
+	for (size_t i = e->metadata_len; i + sizeof(p) <= e->event_len; i += p.hdr.len) {
+		memcpy(&p, at + i, sizeof(p));
+		if (!p.hdr.len)
+			break;
+		if (p.hdr.info_type == FAN_EVENT_INFO_TYPE_PIDFD && p.pidfd >= 0)
+			close(p.pidfd);
+	}
+}
+
+/* Reads one event, or as many as fit in a multiple of its length. Return: how many. */
 static int queue_take(int fd, size_t len, int most, size_t *ret_len)
 {
 	char buf[8192] __attribute__((aligned(8)));
-	const struct fanotify_event_metadata *e = (const void *)buf;
+	struct fanotify_event_metadata e = { 0 };
 	size_t room = !len ? FAN_EVENT_METADATA_LEN : len * (most < 32 ? most : 32);
 	ssize_t n = read(fd, buf, room < sizeof(buf) ? room : sizeof(buf));
 	int count = 0;
@@ -280,18 +296,13 @@ static int queue_take(int fd, size_t len, int most, size_t *ret_len)
 		n = read(fd, buf, room);
 	if (n < 0)
 		return -errno;
-	*ret_len = n > 0 ? e->event_len : 0;
-	for (; FAN_EVENT_OK(e, n); e = FAN_EVENT_NEXT(e, n), count++) {
-		const struct fanotify_event_info_pidfd *p = (const void *)(e + 1);
-
-		if (e->fd >= 0)
-			close(e->fd);
-		while ((const char *)(p + 1) <= (const char *)e + e->event_len && p->hdr.len) {
-			if (p->hdr.info_type == FAN_EVENT_INFO_TYPE_PIDFD && p->pidfd >= 0)
-				close(p->pidfd);
-			p = (const void *)((const char *)p + p->hdr.len);
-		}
+	for (ssize_t i = 0; i + (ssize_t)sizeof(e) <= n; i += e.event_len, count++) {
+		memcpy(&e, buf + i, sizeof(e));
+		if (e.event_len < sizeof(e) || i + (ssize_t)e.event_len > n)
+			return -EBADMSG;
+		event_close(buf + i, &e);
 	}
+	*ret_len = e.event_len;
 	return count;
 }
 

@@ -2,12 +2,12 @@
 /*
  * netlink: sockets that talk to the kernel (AF_NETLINK).
  *
- * Kept:   protocol, port id, groups (of generic netlink by their names), destination, options, queues and logs of netfilter (NFQUEUE, NFLOG) that it is
- *         bound to, listening to the process connector. A port id that is taken at restore is replaced: reported.
+ * Kept:   type, protocol, port id, groups (of generic netlink by their names), destination, options, queues and logs of
+ *         netfilter (NFQUEUE, NFLOG) that it is bound to, listening to the process connector. A port id that is taken at
+ *         restore is replaced: reported.
  * Lost:   answers that wait to be read: such sockets are refused. Notices that wait: reported, and the reader gets
  *         ENOBUFS, as when too many come. Dumps in progress in the kernel. What is not shown of queues and logs: their
  *         flags, lengths and sizes (reported); of the process connector: which events were asked for, all come again.
- *         SOCK_DGRAM, which is the same as SOCK_RAW.
  * Kernel: netlink(7), NETLINK_LIST_MEMBERSHIPS (Linux 4.2); /proc/net/netfilter/nfnetlink_queue, nfnetlink_log.
  *         netlink_overrun(): a full socket has an error for its reader, and takes nothing until it has been read empty.
  */
@@ -175,6 +175,7 @@ static int netlink_dump(struct session *s, const struct fd_view *v)
 	e.id = v->id;
 	e.ino = v->st.st_ino;
 	e.protocol = sol_opt(v->fd, SOL_SOCKET, SO_PROTOCOL);
+	e.has_dgram = e.dgram = sol_opt(v->fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM;
 	e.flags = v->flags;
 	e.fown = v->fown;
 	e.opts = &o;
@@ -404,7 +405,7 @@ static int netlink_restore(struct session *s, struct fd_obj *o)
 	if (!e || e->n_groups > 1 || e->n_more_groups >= WORDS_MAX || e->dst_group > 32 || e->n_queues > BOUND_MAX ||
 	    e->n_logs > BOUND_MAX || e->n_genl > WORDS_MAX * 32)
 		return session_fail(s, -EBADMSG, "files.img: netlink socket 0x%x is damaged", o->id);
-	o->fd = sock_make(s, e->has_ns_id ? e->ns_id : 0, AF_NETLINK, SOCK_RAW, e->protocol, e->opts);
+	o->fd = sock_make(s, e->has_ns_id ? e->ns_id : 0, AF_NETLINK, e->dgram ? SOCK_DGRAM : SOCK_RAW, e->protocol, e->opts);
 	if (o->fd < 0)
 		return o->fd;
 	r = bind_it(s, o->fd, e);

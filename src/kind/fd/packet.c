@@ -172,7 +172,7 @@ static int rings_note(struct session *s, const struct fd_view *v, PacketSockEntr
 {
 	char who[80];
 
-	snprintf(who, sizeof(who), "task %d: descriptor %d is a packet socket that", v->task->vpid, v->num);
+	snprintf(who, sizeof(who), "task %d: packet socket (descriptor %d)", v->task->vpid, v->num);
 	return packet_ring_note(s, v->fd, who, e);
 }
 
