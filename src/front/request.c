@@ -276,8 +276,10 @@ static void told(struct session *s, const char *failed, char *why, size_t n)
 static int session_begin(struct request *q, struct session *s, int *log_fd, char *why, size_t n)
 {
 	const char *later = request_refuse(q);
-	int r = request_dirs(q, why, n);
+	int r;
 
+	limits_raise(&q->limits);
+	r = request_dirs(q, why, n);
 	session_init(s, q->opts, q->images, q->work);
 	s->caller = q->caller;
 	*log_fd = -1;
@@ -302,6 +304,7 @@ static int session_over(struct request *q, struct session *s, int log_fd, int r,
 	q->log_fd = -1;
 	session_deinit(s);
 	fd_close(log_fd);
+	limits_back(&q->limits);
 	return r;
 }
 

@@ -6,6 +6,7 @@
 #ifndef FRONT_REQUEST_H
 #define FRONT_REQUEST_H
 
+#include "base/limits.h"
 #include "base/near.h"
 #include "session/session.h"
 
@@ -49,6 +50,7 @@ struct request {
 	bool dumping;
 	int log_fd;	/* where scripts write; borrowed, while a session runs */
 	bool post_dump_failed;
+	struct limits limits; /* the caller's own, while a session runs */
 };
 
 #define WHY_MAX 1000 /* a reason, with its NUL; cr_errmsg may have 1023 bytes */
