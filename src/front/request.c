@@ -273,23 +273,13 @@ static void told(struct session *s, const char *failed, char *why, size_t n)
 }
 
 /* A session for a job, with its log; what stands in the way already is said in that log. */
-/* The engine holds a descriptor, or more, for everything that the tasks have open: as many as it may. */
-static void files_lift(struct request *q)
-{
-	struct rlimit most;
-
-	if (getrlimit(RLIMIT_NOFILE, &q->files) < 0)
-		return;
-	most = (struct rlimit){ q->files.rlim_max, q->files.rlim_max };
-	setrlimit(RLIMIT_NOFILE, &most);
-}
-
 static int session_begin(struct request *q, struct session *s, int *log_fd, char *why, size_t n)
 {
 	const char *later = request_refuse(q);
-	int r = request_dirs(q, why, n);
+	int r;
 
-	files_lift(q);
+	limits_raise(&q->limits);
+	r = request_dirs(q, why, n);
 	session_init(s, q->opts, q->images, q->work);
 	s->caller = q->caller;
 	*log_fd = -1;
@@ -314,7 +304,7 @@ static int session_over(struct request *q, struct session *s, int log_fd, int r,
 	q->log_fd = -1;
 	session_deinit(s);
 	fd_close(log_fd);
-	setrlimit(RLIMIT_NOFILE, &q->files);
+	limits_back(&q->limits);
 	return r;
 }
 

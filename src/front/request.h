@@ -6,10 +6,10 @@
 #ifndef FRONT_REQUEST_H
 #define FRONT_REQUEST_H
 
+#include "base/limits.h"
 #include "base/near.h"
 #include "session/session.h"
 
-#include <sys/resource.h>
 
 struct texts {
 	char **v; /* owned */
@@ -50,8 +50,8 @@ struct request {
 	pid_t root;	/* root task once it is known, for scripts */
 	bool dumping;
 	int log_fd;	/* where scripts write; borrowed, while a session runs */
-	struct rlimit files; /* the caller's, while a session runs: scripts have it */
 	bool post_dump_failed;
+	struct limits limits; /* the caller's own, while a session runs */
 };
 
 #define WHY_MAX 1000 /* a reason, with its NUL; cr_errmsg may have 1023 bytes */

@@ -10,10 +10,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* In the child: nothing of ours but the images directory by name, and the log. */
+/* In the child: nothing of ours but the images directory by name, and the log; the caller's limits. */
 static void script_exec(const struct request *q, const char *path, char *const *env)
 {
 	char *argv[] = { (char *)path, NULL };
+	struct limits limits = q->limits;
 	sigset_t none;
 
 	if (q->foreign && geteuid() == 0 && (setgroups(0, NULL) < 0 ||
@@ -27,7 +28,7 @@ static void script_exec(const struct request *q, const char *path, char *const *
 	close(0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	setrlimit(RLIMIT_NOFILE, &q->files);
+	limits_back(&limits);
 	execve(path, argv, (char **)env);
 	_exit(127);
 }

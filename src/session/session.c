@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/session.h"
 
+#include "base/limits.h"
 #include "base/res.h"
 #include "base/text.h"
 
@@ -60,6 +61,17 @@ static bool errno_said(int r)
 	return r == 0 || r == -ENOTSUP || r == -EINVAL || r == -EBADMSG || r == -EBADRQC || r == -ECANCELED;
 }
 
+/* Where descriptors run out, any step may fail, with a reason that does not show it. */
+static void few_files(struct session *s)
+{
+	unsigned long files = 0;
+	size_t n = strlen(s->why);
+
+	if (limits_few_fds(&files))
+		snprintf(s->why + n, sizeof(s->why) - n,
+			 "; only %lu open files are allowed here, which is too few: raise the hard limit (ulimit -n, LimitNOFILE=)", files);
+}
+
 int session_fail(struct session *s, int r, const char *fmt, ...)
 {
 	char text[sizeof(s->why)];
@@ -75,6 +87,7 @@ int session_fail(struct session *s, int r, const char *fmt, ...)
 			snprintf(s->why, sizeof(s->why), "%.900s", text);
 		else
 			snprintf(s->why, sizeof(s->why), "%.800s: %s", text, strerror(-r));
+		few_files(s);
 	} else if (*fmt == '^') {
 		char old[sizeof(s->why)];
 

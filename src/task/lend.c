@@ -21,6 +21,12 @@ struct lend_msg { /* what recvmsg() needs, in the arena */
 	char control[CMSG_SPACE(LEND_MAX * sizeof(int))] __attribute__((aligned(16)));
 };
 
+static int no_room(struct session *s, const struct batch *b, size_t n)
+{
+	return session_fail(s, -EMFILE, "task %d: has no room for %zu more descriptors; raise the limit of open files (ulimit -n)",
+			    b->t->task->vpid, n);
+}
+
 static int lend_send(struct session *s, const struct thread *t, int sock, const int *fds, size_t n)
 {
 	char control[CMSG_SPACE(LEND_MAX * sizeof(int))] = { 0 }, byte = 0;
@@ -66,9 +72,7 @@ static int lend_receive(struct session *s, struct batch *b, int sock, size_t n, 
 	h = (const struct cmsghdr *)m->control;
 	if (m->msg.msg_controllen < CMSG_LEN(n * sizeof(int)) ||
 	    h->cmsg_len != CMSG_LEN(n * sizeof(int)) || h->cmsg_type != SCM_RIGHTS)
-		return session_fail(s, -EMFILE,
-				    "task %d: has no room for %zu more descriptors; raise the limit of open files (ulimit -n)",
-				    b->t->task->vpid, n);
+		return no_room(s, b, n);
 	memcpy(nums, CMSG_DATA(h), n * sizeof(int));
 	return 0;
 }
@@ -91,15 +95,22 @@ static int lend_pair(struct session *s, struct batch *b, size_t n, int *there, i
 		return r;
 	memcpy(pair, sv, sizeof(pair));
 	batch_clear(b);
-	call3(b, "descriptors: move the socket", SYS_fcntl, pair[0], F_DUPFD_CLOEXEC, n + LEND_SPARE);
+	call3(b, NULL, SYS_fcntl, pair[0], F_DUPFD_CLOEXEC, n + LEND_SPARE);
 	call1(b, NULL, SYS_close, pair[0]);
-	call3(b, "descriptors: move the socket", SYS_fcntl, pair[1], F_DUPFD_CLOEXEC, n + LEND_SPARE);
+	call3(b, NULL, SYS_fcntl, pair[1], F_DUPFD_CLOEXEC, n + LEND_SPARE);
 	call1(b, NULL, SYS_close, pair[1]);
 	r = batch_run(b);
 	if (r < 0)
 		return r;
 	high[0] = batch_ret(b, 0);
 	high[1] = batch_ret(b, 2);
+	if (high[0] < 0 || high[1] < 0) { /* also -EINVAL: the number is beyond the limit */
+		batch_clear(b);
+		call1(b, NULL, SYS_close, high[0]);
+		call1(b, NULL, SYS_close, high[1]);
+		batch_run(b);
+		return no_room(s, b, n);
+	}
 	if (b->t->files_id) /* a table of its own: the process's pidfd shows another */
 		own = fd_high(syscall(SYS_pidfd_open, b->t->tid, O_EXCL /* PIDFD_THREAD */));
 	*here = fd_high(syscall(SYS_pidfd_getfd, own >= 0 ? own : b->t->task->pidfd, high[1], 0));
