@@ -10,7 +10,6 @@
 #include "base/near.h"
 #include "session/session.h"
 
-
 struct texts {
 	char **v; /* owned */
 	size_t n, max;

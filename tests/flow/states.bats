@@ -15,14 +15,21 @@ started() { ! grep -qx "$1" "$(dir_of)/lacks" || skip "this kernel or machine ha
 }
 @test "vector registers, as wide as this processor has them, and how it rounds" { keeps vector all; }
 @test "registers that this processor has not are refused, and nothing is left" {
+	local which
+	# the flag in cpuinfo, the component of XSAVE, the list in the image, its length
+	while read -r which; do
+		grep -qw "^flags.*[[:space:]]${which%% *}" /proc/cpuinfo || break
+	done <<< 'mpx 3 bndreg_state 8
+pku 9 pkru 2
+avx512f 5 opmask_reg 8'
 	start_kind vector all
 	dump
 	until_true gone "$PID"
-	# MPX, which Linux enables no more
 	edit_image "$IMG/img/core-$PID.img" '
+flag, number, name, length = "'"$which"'".split()
 x = e[0]["thread_info"]["fpregs"]["xsave"]
-x["xstate_bv"] = "0x%x" % (int(str(x["xstate_bv"]), 0) | 8)
-x["bndreg_state"] = ["0x1"] * 8'
+x["xstate_bv"] = "0x%x" % (int(str(x["xstate_bv"]), 0) | 1 << int(number))
+x[name] = ["0x1" if number != "9" else 1] * int(length)'
 	run restore
 	[ "$status" -ne 0 ]
 	[[ "$output" == *"registers (AVX, AVX-512 ...) that this processor has not"* ]] || { echo "$output" >&2; return 1; }
