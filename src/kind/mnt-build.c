@@ -439,7 +439,7 @@ static int bind_deleted_any(struct session *s, const struct mnt_list *l, const s
 		if (all->rows[i].value && all->rows[i].value != l)
 			r = bind_deleted_in(s, all->rows[i].value, m);
 	if (r == -ENOENT && super >= 0) {
-		struct mnt top = { .e = &(MntEntry){ .root = "/" }, .fd = super };
+		struct mnt top = { .e = &(MntEntry){ .root = "/" }, .fd = super, .bare = -1, .userns = -1 };
 
 		r = bind_deleted(s, m, &top);
 	}
@@ -634,13 +634,41 @@ static int try_mount(struct session *s, struct mnt_list *l, struct mnt *m)
 	return r < 0 ? r : 1;
 }
 
+static bool is_missing_at(const struct mnt_list *l, const struct mnt *m, const char *path)
+{
+	for (size_t i = 1; i < l->n; i++)
+		if (l->v[i] != m && l->v[i]->fd < 0 && mnt_below(path, l->v[i]->e->mountpoint))
+			return true;
+	return false;
+}
+
+/* Is a layer of that overlay on a mount which is not made yet, another overlay maybe? */
+static bool lacks_layer(const struct mnt_list *l, const struct mnt *m)
+{
+	own_mem char *opts = xstrdup(m->e->fstype == FSTYPE__OVERLAYFS && m->e->options ? m->e->options : "");
+	char *save = NULL, *part;
+
+	for (char *o = strtok_r(opts, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
+		char *dirs = mnt_layers(o);
+
+		while ((part = dirs ? strsep(&dirs, ":") : NULL))
+			if (is_missing_at(l, m, part))
+				return true;
+	}
+	return false;
+}
+
 /* Nothing goes on: the root of a superblock is mounted nowhere, or waits for what it shows. 1: one was made */
 static int unlock(struct session *s, const struct mnt_list *l)
 {
-	for (size_t i = 1; i < l->n; i++)
-		if (has_place(l->v[i]) && can_force(s, l->v[i])) {
-			int r = force_super(s, l, l->v[i]);
+	for (int whole = 1; whole >= 0; whole--)
+		for (size_t i = 1; i < l->n; i++) {
+			const struct mnt *m = l->v[i];
+			int r;
 
+			if (!has_place(m) || !can_force(s, m) || (whole && lacks_layer(l, m)))
+				continue;
+			r = force_super(s, l, l->v[i]);
 			return r < 0 ? r : 1;
 		}
 	return 0;
@@ -845,7 +873,7 @@ static int stand_in(struct session *s, struct mnt_list *all, struct map *groups,
 	struct mnt *m = xalloc(sizeof(*m));
 	int r;
 
-	m->fd = m->source = m->ns = m->bare = -1;
+	m->fd = m->source = m->ns = m->bare = m->userns = -1;
 	m->e = xalloc(sizeof(*m->e));
 	mnt_entry__init(m->e);
 	m->e->root = root;

@@ -112,13 +112,16 @@ int detached_stage(struct session *s)
 
 int detached_give(struct session *s, uint32_t id, int stage, int tree)
 {
+	struct mount_attr alone = { .propagation = MS_PRIVATE };
 	own_fd int fd = -1;
 	int r = 0;
 
 	if (move_mount(tree, "", stage, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return session_fail(s, -errno, "detached mount %u: mount it for a moment", id);
 	fd = open_tree(tree, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-	if (fd < 0 || fchdir(stage) < 0 || umount2(".", MNT_DETACH) < 0)
+	/* or what is mounted on the members of its groups would go with it */
+	if (fd < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &alone, sizeof(alone)) < 0 || fchdir(stage) < 0 ||
+	    umount2(".", MNT_DETACH) < 0)
 		r = session_fail(s, -errno, "detached mount %u: clone it", id);
 	return r < 0 ? r : guest_give_fd(s, NS_TAG + NS_TAG_DETACHED + (int)id, fd);
 }

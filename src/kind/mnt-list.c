@@ -136,6 +136,16 @@ static struct mnt *mnt_add(struct mnt_list *l, MntEntry *e)
 
 /* ---- mountinfo ---- */
 
+char *mnt_layers(char *option)
+{
+	static const char *const names[] = { "lowerdir=", "lowerdir+=", "datadir+=", "upperdir=", "workdir=" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (text_starts(option, names[i]))
+			return option + strlen(names[i]);
+	return NULL;
+}
+
 static uint32_t parse_flags(char *opts)
 {
 	static const struct {

@@ -72,6 +72,8 @@ int mnt_open(int root, const struct mnt *m);
 void mnt_forsake(struct mnt *m, uint32_t id);
 /** mnt_fsname - name for fsopen(), or NULL if such file systems are never made anew */
 const char *mnt_fsname(const MntEntry *e);
+/** mnt_layers - of one option of an overlay: the layers that it names, "A:B", within it; NULL: none */
+char *mnt_layers(char *option);
 /** mnt_has_contents - are files of this superblock carried in the image? */
 bool mnt_has_contents(const MntEntry *e);
 

@@ -27,7 +27,7 @@ becomes() { # becomes TEXT CASE...: what mounts.py says of each
 }
 
 @test "tmpfs: owners, modes, times, attributes, ACLs, capabilities, devices, whiteouts, holes, hard links" { becomes kept files; }
-@test "overlays of the container's own directories, also on tmpfs" { becomes kept overlay overlay_tmpfs; }
+@test "overlays of the container's own directories, also on tmpfs, and on one another" { becomes kept overlay overlay_tmpfs overlay_nested; }
 @test "an overlay whose layer was deleted is refused" { becomes "its layer /b/low" overlay_lower_deleted; }
 @test "proc with hidepid and subset, devpts, mqueue, debugfs, tracefs, securityfs, empty hugetlbfs and bpf" {
 	becomes kept proc devpts mqueue kernel hugetlbfs bpf

@@ -325,6 +325,21 @@ class Maker:
         open("/c/new", "w").write("x")
         open("/c/one", "w").write("x")
 
+    def case_overlay_nested(self):  # mounted by its side, before its layer in the order of superblocks
+        mount("t", "/b", "tmpfs", 0)
+        for d in "/b/low", "/b/up", "/b/work", "/b/2", "/b/2/up", "/b/2/work", "/b/m", "/b/top":
+            os.mkdir(d)
+        open("/b/low/one", "w").write("1")
+        mount("inner", "/b/m", "overlay", 0, "lowerdir=/b/low,upperdir=/b/up,workdir=/b/work")
+        open("/b/m/two", "w").write("2")
+        mount("outer", "/b/top", "overlay", 0, "lowerdir=/b/m,upperdir=/b/2/up,workdir=/b/2/work")
+        open("/b/top/three", "w").write("3")
+        # again, so that the layer is listed last
+        mount("/b/m", "/a", None, BIND)
+        umount("/b/m")
+        mount("/a", "/b/m", None, BIND)
+        umount("/a")
+
     def case_overlay_lower_deleted(self):
         os.mkdir("/b/low")
         os.mkdir("/b/low2")

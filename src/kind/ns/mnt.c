@@ -264,10 +264,7 @@ static int check_overlay(struct session *s, const struct ns *ns, const MntEntry 
 	int r = 0;
 
 	for (char *o = strtok_r(opts, ",", &save); r == 0 && o; o = strtok_r(NULL, ",", &save)) {
-		char *dirs = text_starts(o, "lowerdir=") || text_starts(o, "lowerdir+=") || text_starts(o, "datadir+=") ||
-					     text_starts(o, "upperdir=") || text_starts(o, "workdir=")
-				     ? strchr(o, '=') + 1
-				     : NULL;
+		char *dirs = mnt_layers(o);
 
 		while (r == 0 && (part = dirs ? strsep(&dirs, ":") : NULL)) {
 			int fd = !*part ? 0 : *part != '/' ? -ENOENT : open_theirs(s, ns, part, O_PATH | O_DIRECTORY);
