@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 
 #include "base/res.h"
+#include "image/old.h"
 #include "kind/apparmor.h"
 #include "kind/bpf-prog.h"
 #include "kind/cgroup.h"
@@ -257,8 +258,8 @@ int flow_dump(struct session *s)
 		return r;
 	s->tree = &tree;
 	r = session_notify(s, "pre-dump", 0, -1);
-	if (r == 0 && unlinkat(s->images, "inventory.img", 0) < 0 && errno != ENOENT)
-		r = session_fail(s, -errno, "images: remove the old inventory.img");
+	if (r == 0)
+		r = image_remove_old(s);
 	if (r == 0)
 		r = task_dump_begin(s);
 	if (r == 0)
