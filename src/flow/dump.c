@@ -259,7 +259,7 @@ int flow_dump(struct session *s)
 	s->tree = &tree;
 	r = session_notify(s, "pre-dump", 0, -1);
 	if (r == 0)
-		r = images_remove_old(s);
+		r = image_remove_old(s);
 	if (r == 0)
 		r = task_dump_begin(s);
 	if (r == 0)

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* old: images of an earlier dump into the same directory. */
+/* old: what an earlier dump left in the directory of images. */
 #ifndef IMAGE_OLD_H
 #define IMAGE_OLD_H
 
 #include "session/session.h"
 
-/**
- * images_remove_old - all that begin as images do: one that the next dump does not write would be taken for a part of it
- * Other files stay, whatever their names are, and so do directories and links. The inventory goes first: what is left
- * after a failure is no checkpoint any more.
- */
-int images_remove_old(struct session *s);
+/** image_is - is that how a file of a dump is called? Those of other jobs (cpuinfo.img, parent, logs) are none */
+bool image_is(const char *name);
+/** image_remove_old - all such files of s->images, the one that makes it a checkpoint first; 0 or -errno with the reason */
+int image_remove_old(struct session *s);
 
 #endif
