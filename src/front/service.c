@@ -8,6 +8,7 @@
 #include "base/res.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -72,6 +73,8 @@ static void service_one(const struct request *q, int conn)
 	char why[WHY_MAX];
 	pid_t pid = fork();
 
+	if (pid < 0)
+		fprintf(stderr, "Error (stasis): service: no process for a connection, which is closed: %s\n", strerror(errno));
 	if (pid != 0)
 		return;
 	signal(SIGCHLD, SIG_DFL); /* its own children are waited for */
@@ -104,6 +107,12 @@ static int service_prepare(struct request *q, char *why, size_t n)
 	return r < 0 ? r : sock;
 }
 
+/* Connections that end make room. */
+static bool is_short_of(int e)
+{
+	return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM;
+}
+
 int service_run(struct request *q)
 {
 	char why[WHY_MAX] = "";
@@ -118,7 +127,9 @@ int service_run(struct request *q)
 	for (;;) {
 		int conn = fd_high(accept4(sock, NULL, NULL, SOCK_CLOEXEC));
 
-		if (conn < 0 && errno != EINTR && errno != ECONNABORTED)
+		if (conn < 0 && is_short_of(errno))
+			poll(NULL, 0, 100);
+		else if (conn < 0 && errno != EINTR && errno != ECONNABORTED)
 			break;
 		if (conn >= 0)
 			service_one(q, conn);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "task/warden.h"
 
-#include "base/res.h"
+#include "base/list.h"
 #include "base/text.h"
 #include "task/sock-lock.h"
 
@@ -40,11 +40,14 @@ struct warden_msg {
 	char path[4096], text[64];
 };
 
-#define UNDO_MAX 256
 #define END_MS 5000 /* a killed task may hang in the kernel */
 struct warden_undo {
 	bool dir;
-	char path[4096], text[64];
+	char *path, *text; /* owned */
+};
+struct warden_undos {
+	struct warden_undo *v;
+	size_t n, max;
 };
 
 struct warden {
@@ -55,19 +58,19 @@ struct warden {
 
 /* ---- in the warden ---- */
 
-static void warden_undo_set(struct warden_undo *u, size_t *n, const struct warden_msg *m)
+static void warden_undo_set(struct warden_undos *all, const struct warden_msg *m)
 {
+	struct warden_undo *u;
 	size_t i;
 
-	for (i = 0; i < *n && strcmp(u[i].path, m->path); i++)
+	for (i = 0; i < all->n && strcmp(all->v[i].path, m->path); i++)
 		;
-	if (i == UNDO_MAX)
-		return;
-	if (i == *n)
-		(*n)++;
-	u[i].dir = m->cmd == W_UNDO_RMDIR;
-	memcpy(u[i].path, m->path, sizeof(u[i].path));
-	memcpy(u[i].text, m->text, sizeof(u[i].text));
+	if (i == all->n)
+		*vec_add(all) = (struct warden_undo){ .path = xstrdup(m->path) };
+	u = &all->v[i];
+	free(u->text);
+	u->text = xstrdup(m->text);
+	u->dir = m->cmd == W_UNDO_RMDIR;
 }
 
 static long warden_do(struct trace_table *tt, const struct warden_msg *m)
@@ -134,7 +137,7 @@ static void remove_dir(const char *path)
 }
 
 /* dead: the supervisor did not say that it was done */
-static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u, size_t n, bool dead)
+static void warden_orphaned(struct trace_table *tt, const struct warden_undos *undo, bool dead)
 {
 	if (tt->restoring && tt->let_go && dead)
 		end_released(tt);
@@ -146,18 +149,21 @@ static void warden_orphaned(struct trace_table *tt, const struct warden_undo *u,
 		trace_kill(tt);
 	else
 		trace_cure(tt, TRACE_RUN);
-	for (size_t i = n; i-- > 0;) {
-		if (u[i].dir)
-			remove_dir(u[i].path);
-		else if (u[i].text[0])
-			text_write(AT_FDCWD, u[i].path, u[i].text);
+	if (tt->let_go && !(dead && tt->restoring))
+		return;
+	for (size_t i = undo->n; i-- > 0;) {
+		const struct warden_undo *u = &undo->v[i];
+
+		if (u->dir)
+			remove_dir(u->path);
+		else if (u->text[0])
+			text_write(AT_FDCWD, u->path, u->text);
 	}
 }
 
 static void warden_main(struct trace_table *tt, int sock, int supervisor)
 {
-	struct warden_undo *undo = xalloc(UNDO_MAX * sizeof(*undo));
-	size_t n_undo = 0;
+	struct warden_undos undo = { 0 };
 	struct warden_msg m;
 	struct pollfd p[2] = { { .fd = sock, .events = POLLIN }, { .fd = supervisor, .events = POLLIN } };
 	bool dead;
@@ -176,7 +182,7 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 		if (n <= 0)
 			break;
 		if (m.cmd == W_UNDO_FILE || m.cmd == W_UNDO_RMDIR) {
-			warden_undo_set(undo, &n_undo, &m);
+			warden_undo_set(&undo, &m);
 			r = 0;
 		} else {
 			r = warden_do(tt, &m);
@@ -186,7 +192,7 @@ static void warden_main(struct trace_table *tt, int sock, int supervisor)
 	}
 	/* its end closes in both cases, and before its death shows */
 	dead = !tt->done || tt->disowned;
-	warden_orphaned(tt, undo, tt->let_go && !(dead && tt->restoring) ? 0 : n_undo, dead);
+	warden_orphaned(tt, &undo, dead);
 	_exit(0);
 }
 

@@ -232,3 +232,25 @@ time.sleep(1000)' </dev/null >/dev/null 2>&1 3>&- &
 	again
 	grep -qx "$CHILD" "$1/$G/a/cgroup.procs"
 }
+
+@test "a restore that is killed leaves none of many directories" {
+	need pids
+	family :
+	echo "$PID" >"$TOP_pids/a/cgroup.procs"
+	echo "$CHILD" >"$TOP_pids/b/cgroup.procs"
+	mkdir "$TOP_pids/a/"{1..400}
+	DIRS="$DIRS $(echo "$TOP_pids/a/"{1..400})"
+	dump -j
+	until_true gone "$PID"
+	until_true gone "$CHILD"
+	clear_dirs
+	# shellcheck disable=SC2016 # the script's
+	printf '#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != post-restore ] || { ls %s/a | wc -l >%s/seen; kill -9 $PPID; }\n' \
+		"$TOP_pids" "$IMG" >"$IMG/script"
+	chmod +x "$IMG/script"
+	run restore -j --action-script "$IMG/script"
+	[ "$status" -eq 137 ]
+	[ "$(cat "$IMG/seen")" -ge 400 ]
+	until_true test ! -e "$TOP_pids"
+	gone "$PID"
+}
