@@ -17,10 +17,12 @@
 #include <linux/if_tunnel.h>
 #include <linux/if_vlan.h>
 #include <linux/veth.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #define REQ_MAX 32768u
+#define OUTSIDE_GONE_MS 2000
 #define INFO_MAX 8192u /* bytes of IFLA_INFO_DATA we take from an image */
 
 enum made { MADE_NOT, MADE_YES };
@@ -347,6 +349,11 @@ static int veth_request(struct making *k, const NetDeviceEntry *e, const NetDevi
 	mnl_attr_nest_end(h, data);
 	mnl_attr_nest_end(h, info);
 	r = rtnl_talk(k->n, h, NULL, NULL);
+	/* the end outside that belonged to the tasks goes some moments after them, when the kernel clears their namespace up */
+	for (int n = 0; r == -EEXIST && !p && n < OUTSIDE_GONE_MS; n += 10) {
+		poll(NULL, 0, 10);
+		r = rtnl_talk(k->n, h, NULL, NULL);
+	}
 	return r < 0 ? link_failed(k, r, e, "create the veth pair") : 0;
 }
 
