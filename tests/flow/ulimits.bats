@@ -36,13 +36,13 @@ survives() { # survives WORDS: a dump and a restore under them, and the tasks ha
 @test "SIGCHLD, SIGPIPE and SIGHUP ignored" { survives 'trap "" CHLD PIPE HUP'; }
 
 @test "a hard limit of open files that is too low is said, and the tasks run on" {
-	run under "ulimit -n 24" dump
+	run under "ulimit -n 14" dump
 	[ "$status" -eq 1 ]
-	[[ $output == *"only 24 open files are allowed here"* ]] || { echo "$output" >&2; return 1; }
+	[[ $output == *"only 14 open files are allowed here"* ]] || { echo "$output" >&2; return 1; }
 	until_true beats_on "$(beat)"
 	dump
 	until_true gone "$PID"
-	run under "ulimit -n 24" restore
+	run under "ulimit -n 14" restore
 	[ "$status" -eq 1 ]
 	[[ $output == *"raise the "*"limit"*"ulimit -n"* ]] || { echo "$output" >&2; return 1; }
 	gone "$PID"
