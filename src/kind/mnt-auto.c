@@ -9,6 +9,7 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ids.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static bool allowed(const struct session *s, char letter, bool option)
 }
 
 /* Mounted anew, it is the same file system again: there is one for the machine or the namespace. */
-static bool one_for_all(const MntEntry *e)
+static bool one_for_all(struct session *s, const MntEntry *e)
 {
 	switch (e->fstype) {
 	case FSTYPE__SYSFS:
@@ -42,6 +43,8 @@ static bool one_for_all(const MntEntry *e)
 	case FSTYPE__FUSECTL:
 	case FSTYPE__DEVTMPFS:
 		return !strcmp(e->root, "/");
+	case FSTYPE__BINFMT_MISC:
+		return !strcmp(e->root, "/") && !ids_mapped(s);
 	default:
 		return false;
 	}
@@ -137,14 +140,14 @@ static int mark(struct session *s, const struct mnt_list *l, const struct mnt_li
 	return 0;
 }
 
-static bool made_inside(const struct mnt_list *l, const struct mnt *m)
+static bool made_inside(struct session *s, const struct mnt_list *l, const struct mnt *m)
 {
 	const MntEntry *e = m->e;
 
-	if (m == l->root || e->ext_key || one_for_all(e))
+	if (m == l->root || e->ext_key || one_for_all(s, e))
 		return true;
 	for mnt_each_same (o, l, e->root_dev)
-		if (o != m && (o == l->root || one_for_all(o->e)) && mnt_below(e->root, o->e->root))
+		if (o != m && (o == l->root || one_for_all(s, o->e)) && mnt_below(e->root, o->e->root))
 			return true;
 	return false;
 }
@@ -163,7 +166,7 @@ int mnt_auto(struct session *s, int proc, struct mnt_list *l, const struct mnt_l
 		const struct mnt *h;
 		char *path = NULL;
 
-		if (made_inside(l, l->v[i]) || (main && mnt_shown_by(main, l->v[i])) || !(h = find_outside(&ours, l->v[i], &path)))
+		if (made_inside(s, l, l->v[i]) || (main && mnt_shown_by(main, l->v[i])) || !(h = find_outside(&ours, l->v[i], &path)))
 			continue;
 		one = mark(s, l, main, l->v[i], h, path);
 		r = r < 0 ? r : one;

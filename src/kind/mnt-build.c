@@ -17,6 +17,7 @@
 #include "kind/lsm.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-autofs.h"
+#include "kind/mnt-binfmt.h"
 #include "kind/mnt-deleted.h"
 #include "kind/mnt-detached.h"
 #include "kind/mnt-device.h"
@@ -228,6 +229,15 @@ int mnt_super_bare(struct session *s, const struct mnt *m)
 	return r < 0 ? r : take_fd(fd);
 }
 
+int mnt_super_read_only(struct session *s, const struct mnt *m, int fd)
+{
+	own_fd int pick = fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+
+	return pick < 0 || fs_set(pick, "ro", NULL) < 0 || fsconfig(pick, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0
+		       ? session_fail(s, -errno, "mount %s: make it read-only", m->e->mountpoint)
+		       : 0;
+}
+
 /* Made as that of a user namespace, it takes no other owners than that knows. */
 static int fill_super(struct session *s, const struct mnt *m, int fd)
 {
@@ -237,14 +247,7 @@ static int fill_super(struct session *s, const struct mnt *m, int fd)
 		r = mnt_tar_read(s, m->e->root_dev, m->e->mnt_id, fd, m->e->mountpoint);
 	if (m->in)
 		ids_resign(s);
-	if (r == 0 && m->e->sb_flags & MS_RDONLY) {
-		own_fd int pick = fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
-
-		if (pick < 0 || fs_set(pick, "ro", NULL) < 0 ||
-		    fsconfig(pick, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
-			r = session_fail(s, -errno, "mount %s: make it read-only", m->e->mountpoint);
-	}
-	return r;
+	return r == 0 && m->e->sb_flags & MS_RDONLY ? mnt_super_read_only(s, m, fd) : r;
 }
 
 static int there(struct session *s, int ns, int (*fn)(struct session *s, const struct mnt *m, struct mnt *of),
@@ -1378,6 +1381,29 @@ static int detached_all(struct session *s, int stage)
 	return r < 0 ? r : detached_unstage(s, stage);
 }
 
+static int binfmt_there(struct session *s, const struct mnt *m, struct mnt *of)
+{
+	return binfmt_fill(s, m);
+}
+
+/* Interpreters are looked for below the root of those whose mounts they are. */
+static int binfmt_all(struct session *s, const struct mnt_list *all)
+{
+	struct map done = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < all->n; i++) {
+		const struct mnt *m = all->v[i];
+
+		if (m->fd < 0 || !binfmt_is_own(s, m->e, m->in) || map_get(&done, m->e->root_dev))
+			continue;
+		map_put(&done, m->e->root_dev, s);
+		r = there(s, m->ns, binfmt_there, m, NULL);
+	}
+	map_free(&done);
+	return r;
+}
+
 int mnt_build(struct session *s, struct mnt_list *l)
 {
 	struct mnt_list all = { 0 };
@@ -1395,6 +1421,8 @@ int mnt_build(struct session *s, struct mnt_list *l)
 		r = nested_all(s, l, &all);
 	if (r == 0)
 		r = mnt_root_turn(s, l->root->fd); /* before a shared root would forbid it */
+	if (r == 0)
+		r = binfmt_all(s, &all);
 	for (size_t i = 0; i < all.n; i++)
 		late += is_late_proc(all.v[i]);
 	if (r == 0)

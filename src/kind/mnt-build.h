@@ -22,6 +22,8 @@ int mnt_late(struct session *s, struct guest *g);
 
 /** mnt_super_bare - a new superblock from m's type, source and options. Return: its detached mount, or -errno said */
 int mnt_super_bare(struct session *s, const struct mnt *m);
+/** mnt_super_read_only - that superblock, which fd is of */
+int mnt_super_read_only(struct session *s, const struct mnt *m, int fd);
 /** mnt_part - a clone of what lies at rel, without links, in a detached mount, since Linux 6.15; or -errno */
 int mnt_part(int bare, const char *rel);
 

@@ -39,7 +39,7 @@ static const struct {
 	{ "pstore", FSTYPE__PSTORE, true },
 	{ "fusectl", FSTYPE__FUSECTL, true },
 	{ "devtmpfs", FSTYPE__DEVTMPFS, true },
-	{ "binfmt_misc", FSTYPE__BINFMT_MISC, false },
+	{ "binfmt_misc", FSTYPE__BINFMT_MISC, true },
 	{ "fuse", FSTYPE__FUSE, false },
 	{ "autofs", FSTYPE__AUTOFS, true },
 	{ "hugetlbfs", FSTYPE__AUTO, true },

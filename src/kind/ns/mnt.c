@@ -15,6 +15,7 @@
 #include "kind/ids.h"
 #include "kind/mnt-auto.h"
 #include "kind/mnt-autofs.h"
+#include "kind/mnt-binfmt.h"
 #include "kind/mnt-build.h"
 #include "kind/mnt-cgroup.h"
 #include "kind/mnt-deleted.h"
@@ -288,6 +289,11 @@ static int check_by_root(struct session *s, const struct ns *ns, const struct mn
 	return root < 0 ? root : fn(s, root, m);
 }
 
+static bool is_made_anew(struct session *s, const struct ns *ns, const struct mnt *m)
+{
+	return mnt_fsname(m->e) && !strcmp(m->e->root, "/") && !(binfmt_is_own(s, m->e, ns->owner) && is_hosts(s, m));
+}
+
 static int check(struct session *s, const struct mnt_lists *all, size_t at, const struct mnt *m)
 {
 	const struct mnt_list *l = &all->lists.v[at], *main = at ? all->lists.v : NULL;
@@ -312,7 +318,7 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 				 e->mountpoint, e->root, e->mountpoint);
 	else if (e->has_shown_ns_id || (main && mnt_shown_by(main, m)))
 		return 0;
-	else if (!(mnt_fsname(e) && !strcmp(e->root, "/")) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
+	else if (!is_made_anew(s, all->where.v[at], m) && !shown_anywhere(all->lists.v, all->lists.n, m) &&
 		 !is_own_super(s, m))
 		r = session_fail(s, -ENOTSUP,
 				 "mount %s: shows %s of %s, which is not in the container; declare it with --external 'mnt[%s]:KEY', or leave it out with --skip-mnt %s%s",
@@ -324,6 +330,8 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 		r = check_overlay(s, all->where.v[at], e);
 	else if (e->fstype == FSTYPE__AUTOFS)
 		r = check_by_root(s, all->where.v[at], m, autofs_check);
+	else if (binfmt_is_own(s, e, all->where.v[at]->owner))
+		r = check_by_root(s, all->where.v[at], m, binfmt_check);
 	else if (!strcmp(e->root, "/"))
 		r = check_empty(s, all->where.v[at], e);
 	if (r < 0)
@@ -388,6 +396,8 @@ static int mnt_dump(struct session *s, const struct ns *ns)
 		r = root < 0 ? root : mnt_deleted_dump(s, root, &all.lists.v[n]);
 		if (r == 0)
 			r = autofs_dump(s, root, &all.lists.v[n]);
+		if (r == 0)
+			r = binfmt_dump(s, all.where.v[n], root, &all.lists.v[n], n == 0);
 	}
 	for (size_t n = 0; r == 0 && n < all.lists.n; n++)
 		r = mnt_write(s, all.where.v[n]->id, &all.lists.v[n]);
