@@ -6,7 +6,7 @@
  * exec(), the supervisor's. What parent and child have in common at the same place is kept: the pages
  * stay shared by copy-on-write, and only those whose contents differ are read.
  *
- * Private mappings stay writable until mem_finish(), when all children were born.
+ * Private mappings that are filled stay writable until mem_finish(), when all children were born.
  */
 #include "kind/mem.h"
 
@@ -138,6 +138,16 @@ static int legacy_vmas(struct session *s, struct task *k)
 	return r;
 }
 
+static void note_filled(struct mem_task *mt)
+{
+	for (size_t i = 0; i < mt->n; i++) {
+		struct mem_map *m = &mt->maps[i];
+		size_t at = pages_find(&mt->pages, m->e->start);
+
+		m->filled = at < mt->pages.n && mt->pages.v[at].vaddr < m->e->end;
+	}
+}
+
 static int mem_read_task(struct session *s, struct task *k)
 {
 	struct mem_task *mt = xalloc(sizeof(*mt));
@@ -171,6 +181,7 @@ static int mem_read_task(struct session *s, struct task *k)
 		mt->n++;
 	}
 	r = pages_read(s, &mt->pages, "%d", k->vpid);
+	note_filled(mt);
 	return r < 0 ? r : pages_check(s, k, &mt->pages);
 }
 
@@ -437,6 +448,10 @@ static int map_area(struct session *s, struct task *k, struct mem_map *m, struct
 				call3(b, NULL, SYS_madvise, at, stop - at, MADV_NOHUGEPAGE);
 		}
 		at = next;
+	}
+	if (r == 0 && mt->inherits && m->filled && vma_private(m->e)) { /* the parent may have other rights there */
+		r = roomy(b, 1, 0);
+		call3(b, "memory: let it be filled", SYS_mprotect, m->e->start, m->e->end - m->e->start, m->e->prot | PROT_WRITE);
 	}
 	return r;
 }
@@ -810,7 +825,7 @@ static void keys_give_back(const MmEntry *mm, struct batch *b)
 			call1(b, NULL, SYS_pkey_free, key);
 }
 
-static int finish_area(struct batch *b, const MmEntry *mm, const VmaEntry *e)
+static int finish_area(struct batch *b, const MmEntry *mm, const VmaEntry *e, bool inherited)
 {
 	static const int advices[] = { MADV_SEQUENTIAL, MADV_RANDOM,   MADV_DONTFORK,
 				       MADV_DONTDUMP,	MADV_MERGEABLE, MADV_WIPEONFORK };
@@ -819,8 +834,8 @@ static int finish_area(struct batch *b, const MmEntry *mm, const VmaEntry *e)
 
 	if (r < 0 || (e->status & (VMA_VDSO | VMA_VVAR)))
 		return r;
-	/* shared ones may be kept from a parent who has other rights there */
-	if (!vma_private(e) || !(e->prot & PROT_WRITE))
+	/* a parent may have other rights there */
+	if (inherited || !vma_private(e) || !(e->prot & PROT_WRITE))
 		call3(b, "memory: protect", SYS_mprotect, e->start, len, e->prot);
 	for (size_t i = 0; e->has_madv && i < sizeof(advices) / sizeof(advices[0]); i++)
 		if (e->madv >> advices[i] & 1)
@@ -925,7 +940,7 @@ int mem_finish(struct session *s, struct task *k)
 	batch_start(s, &b, task_leader(k));
 	r = keys_take(s, k, &b);
 	for (size_t i = 0; r == 0 && i < mt->n; i++)
-		r = finish_area(&b, k->mm, mt->maps[i].e);
+		r = finish_area(&b, k->mm, mt->maps[i].e, mt->inherits);
 	if (r == 0)
 		r = roomy(&b, PKEYS_MAX, 0);
 	if (r == 0)

@@ -447,8 +447,11 @@ int mem_mmap(struct session *s, struct mem_map *m, struct batch *b)
 	int keep = MAP_PRIVATE | MAP_SHARED | MAP_GROWSDOWN | MAP_NORESERVE;
 	int flags = (e->flags & keep) | MAP_FIXED | (m->num < 0 ? MAP_ANONYMOUS : 0);
 	bool huge = m->num < 0 && (e->flags & MAP_HUGETLB);
-	/* private pages are filled before protections are set */
-	int prot = vma_private(e) ? (int)(e->prot | PROT_WRITE) : (int)e->prot;
+	/*
+	 * Pages are filled before protections are set. What is never written must not be writable for a moment either:
+	 * the kernel would count it as memory that is promised, and refuse terabytes of reserved addresses.
+	 */
+	int prot = vma_private(e) && m->filled ? (int)(e->prot | PROT_WRITE) : (int)e->prot;
 	unsigned n;
 
 	if (vma_private(e) && m->num >= 0 && !(e->flags & MAP_PRIVATE))

@@ -53,6 +53,7 @@ struct mem_map {
 	const struct mem_kind *kind;
 	int fd;	 /* file it maps: ours, borrowed from the family; -1 none */
 	int num; /* the same in the task while mappings are made; -1 */
+	bool filled; /* private: pages are read into it */
 };
 
 struct mem_kind {
@@ -65,7 +66,7 @@ struct mem_kind {
 	bool (*owns)(const VmaEntry *e);
 	/** ours to open: *ret_fd is what is to be mapped, -1 none; owned by the family */
 	int (*open)(struct session *s, struct task *task, const VmaEntry *e, int *ret_fd);
-	/** add the calls that make the mapping; private ones writable, pages come later */
+	/** add the calls that make the mapping; private ones that are filled later writable */
 	int (*map)(struct session *s, struct mem_map *m, struct batch *b);
 	bool pages; /* private contents are stored */
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Shows: mem/anon
-# Tasks that share memory, descriptors, working directory, signal handlers without being threads.
+# Tasks that have memory reserved, or share memory, descriptors, working directory, signal handlers without being threads.
 load ../kit/kind
 
 setup() { setup_kind; }
@@ -37,5 +37,7 @@ teardown() { teardown_kind; }
 	kill -9 "$(cat "/proc/$PID/task/$PID/children")" # the child: its parent goes on
 	verify
 }
+
+@test "reserved addresses, eight times of what memory there is, and what a child makes of them" { keeps reserve reserved; }
 
 @test "an orphan in the session of a task that is neither its ancestor nor its sibling" { keeps share orphan; }
