@@ -18,6 +18,7 @@ teardown() {
 @test "files below a deleted directory, which is a working directory" { keeps odd below; }
 @test "extended attributes, ACLs and nanoseconds of files and directories without a name" { keeps odd attrs; }
 @test "secret memory (memfd_secret)" { keeps odd secret; }
+@test "a memfd sealed against writing, but for who has it mapped (F_SEAL_FUTURE_WRITE)" { keeps odd future; }
 @test "a program that was executed from a memfd" { keeps odd executed; }
 @test "files below what is mounted, and under it" { AROUND="spaces user" keeps odd covered; } # it mounts
 @test "triggers of pressure stalls" { keeps odd psi; }

@@ -401,6 +401,22 @@ static void psi(void)
 	CHECK(write(without, text, sizeof(text)) == sizeof(text));
 }
 
+/* Sealed against writing, but for who has it mapped already */
+static void future(void)
+{
+	int fd = memfd_create("odd", MFD_ALLOW_SEALING), seals = F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	char *p;
+
+	CHECK(fd >= 0 && ftruncate(fd, 8192) == 0);
+	p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED && fcntl(fd, F_ADD_SEALS, seals) == 0);
+	strcpy(p, "before");
+	wait_term();
+	CHECK(!strcmp(p, "before") && strcpy(p, "after") && holds(fd, 0, "after"));
+	CHECK(fcntl(fd, F_GET_SEALS) == seals && write(fd, "x", 1) < 0 && errno == EPERM);
+	CHECK(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EPERM);
+}
+
 /* SIGIO for what happens in a directory */
 static void dnotify(void)
 {
@@ -416,7 +432,7 @@ int main(int argc, char **argv)
 		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
 		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
 		{ "psi", psi, NULL }, { "dnotify", dnotify, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
-		{ "executed", executed, NULL }, { "covered", covered, NULL }, { NULL, NULL, NULL },
+		{ "executed", executed, NULL }, { "future", future, NULL }, { "covered", covered, NULL }, { NULL, NULL, NULL },
 	};
 
 	if (judge_begin(argc, argv) < 0)

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 
 #define SIZE_MAX_MEMFD (1ULL << 46)
+#define LATE "memfd seals" /* inode_id to seals that wait for all mappings */
 
 static bool memfd_is(const struct fd_view *v)
 {
@@ -103,9 +104,16 @@ static int inherited(struct session *s, const char *name)
 	return fd < 0 ? session_fail(s, -errno, "%s: take the caller's", key) : fd;
 }
 
+/* F_SEAL_FUTURE_WRITE spares mappings that are there: it waits for them, and so does what forbids further seals. */
+static uint32_t seals_early(const MemfdInodeEntry *e)
+{
+	return e->seals & F_SEAL_FUTURE_WRITE ? e->seals & ~(F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) : e->seals;
+}
+
 static int inode_make(struct session *s, const MemfdInodeEntry *e)
 {
 	uint32_t uid = e->uid, gid = e->gid, huge = e->has_hugetlb_flag ? e->hugetlb_flag : 0;
+	uint32_t early = seals_early(e);
 	int fd, r;
 
 	if (e->size > SIZE_MAX_MEMFD || strlen(e->name) > 240 || (huge & ~(MFD_HUGETLB | 0x3fu << MAP_HUGE_SHIFT)))
@@ -130,8 +138,10 @@ static int inode_make(struct session *s, const MemfdInodeEntry *e)
 		r = shmem_restore(s, e->shmid, fd, e->size);
 	if (r == 0 && e->has_mode && fchmod(fd, e->mode & 07777) < 0)
 		r = session_fail(s, -errno, "memfd %s: set its mode", e->name);
-	if (r == 0 && e->seals && e->seals != F_SEAL_SEAL && fcntl(fd, F_ADD_SEALS, e->seals) < 0)
+	if (r == 0 && early && early != F_SEAL_SEAL && fcntl(fd, F_ADD_SEALS, early) < 0)
 		r = session_fail(s, -errno, "memfd %s: seal", e->name);
+	if (r == 0 && early != e->seals)
+		map_put(session_map(s, LATE), e->inode_id, (void *)(uintptr_t)(e->seals & ~early));
 	return r < 0 ? r : fd;
 }
 
@@ -180,11 +190,22 @@ static int memfd_restore(struct session *s, struct fd_obj *o)
 	return 0;
 }
 
+/* All mappings are made. */
+static int memfd_link(struct session *s, struct fd_obj *o)
+{
+	uint32_t id = o->entry->memfd ? o->entry->memfd->inode_id : 0;
+	int late = (uintptr_t)map_get(session_map(s, LATE), id), fd = late ? inode_get(s, id) : -1;
+	bool sealed = !late || (fcntl(fd, F_GET_SEALS) & late) == late; /* by another open file of it */
+
+	return sealed || fcntl(fd, F_ADD_SEALS, late) == 0 ? 0 : session_fail(s, -errno, "memfd 0x%x: seal", o->id);
+}
+
 const struct fd_kind fd_kind_memfd = {
 	.name = "memfd",
 	.type = FD_TYPES__MEMFD,
 	.is = memfd_is,
 	.dump = memfd_dump,
 	.restore = memfd_restore,
+	.link = memfd_link,
 	.dump_end = memfd_dump_end,
 };
