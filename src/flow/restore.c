@@ -10,6 +10,7 @@
 #include "kind/cpuinfo.h"
 #include "kind/fd.h"
 #include "kind/filelock.h"
+#include "kind/ghost.h"
 #include "kind/ids.h"
 #include "kind/inet-hold.h"
 #include "kind/inet-tcp.h"
@@ -270,6 +271,7 @@ static int flow_objects(struct session *s)
 		r = fd_restore_link(s);
 	if (r == 0)
 		r = each_live(s, pstree_restore_fs);
+	ghost_proc_end(s);
 	if (r == 0)
 		r = filelock_restore(s);
 	ids_resign(s);

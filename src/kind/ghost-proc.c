@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * ghost-proc: open files in /proc/PID of a task that has ended. What they tell has ended with it, but they are
- * there: at restore a child with that number opens them, and ends.
+ * there: at restore a child with that number opens them, and ends when they are open, and when the tasks have entered
+ * those that are their roots (sandboxes of browsers are such).
  *
- * Kernel: such a file belongs to its task, not to the number; reading one of a dead task says ESRCH.
+ * Kernel: such a file belongs to its task, not to the number; reading one of a dead task, or entering a directory, says
+ *         ESRCH.
  */
 #include "kind/ghost.h"
 #include "kind/ns.h"
@@ -16,8 +18,10 @@
 #include <linux/sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define PID_MAX_EVER 4194304 /* 2^22 */
+#define LIVING "ghost proc guests" /* pid to struct guest */
 
 /* Of "/proc/PID" or "/proc/PID/NAME"; -1: another name. */
 static pid_t pid_of(const char *name)
@@ -59,40 +63,71 @@ pid_t ghost_proc_pid(const struct task *k, const char *name)
 
 struct wanted {
 	const char *name;
-	int root, flags;
+	int root, flags, user;
 };
+
+static int open_it(struct session *s, const struct wanted *w)
+{
+	struct open_how how = { .flags = w->flags, .resolve = RESOLVE_IN_ROOT };
+	int fd = fd_high(syscall(SYS_openat2, w->root, w->name, &how, sizeof(how)));
+
+	return fd < 0 ? session_fail(s, -errno, "file %s: open", w->name) : fd;
+}
 
 static int open_own(struct session *s, void *arg)
 {
 	const struct wanted *w = arg;
-	struct open_how how = { .flags = w->flags, .resolve = RESOLVE_IN_ROOT };
-	int fd = fd_high(syscall(SYS_openat2, w->root, w->name, &how, sizeof(how)));
+	int fd = open_it(s, w);
 
-	return fd < 0 ? session_fail(s, -errno, "file %s: open", w->name) : guest_give_fd(s, 0, fd);
+	return fd < 0 ? fd : guest_stay(s, fd, w->user);
+}
+
+static int first_open(struct session *s, struct guest *g, const struct guest_where *where, struct wanted *w)
+{
+	int r = guest_start(s, g, where, open_own, w), fd, tag;
+
+	if (r < 0)
+		return r;
+	fd = guest_take_fd(s, g, &tag);
+	if (fd >= 0)
+		return fd;
+	r = guest_wait(s, g); /* it has failed */
+	return r < 0 ? r : session_fail(s, -EIO, "file %s: was not given", w->name);
 }
 
 int ghost_proc_make(struct session *s, const char *name, uint32_t pid, uint32_t flags, int *ret_fd)
 {
 	const struct ns *ns = ns_of(s, CLONE_NEWPID);
-	struct wanted w = { .name = name, .root = ns_root_fd(s) };
+	const struct ns *user = ns_of(s, CLONE_NEWUSER);
+	struct wanted w = { .name = name, .root = ns_root_fd(s), .user = user && user->own ? user->fd : -1 };
 	struct guest_where where = { .pidns = ns && ns->own ? ns->fd : -1, .vpid = pid };
-	struct guest g;
-	int fd, tag, r;
+	struct map *living = session_map(s, LIVING);
+	struct guest *g = map_get(living, pid);
 
 	if (pid_of(name) != (pid_t)pid || task_find(s->tree, pid))
 		return session_fail(s, -EBADMSG, "file %s: is not of task %u, or that lives", name, pid);
 	if (w.root < 0)
 		return w.root;
 	w.flags = (flags & (O_ACCMODE | O_DIRECTORY | O_NONBLOCK | O_PATH)) | O_CLOEXEC | O_NOFOLLOW;
-	r = guest_start(s, &g, &where, open_own, &w);
-	if (r < 0)
-		return r;
-	fd = guest_take_fd(s, &g, &tag);
-	r = guest_wait(s, &g);
-	if (r == 0 && fd < 0)
-		r = session_fail(s, -EIO, "file %s: was not given", name);
-	if (r < 0)
-		fd_close(fd);
-	*ret_fd = fd;
-	return r;
+	if (g) {
+		*ret_fd = open_it(s, &w);
+	} else {
+		g = xalloc(sizeof(*g));
+		map_put(living, pid, g);
+		*ret_fd = first_open(s, g, &where, &w);
+	}
+	return *ret_fd < 0 ? *ret_fd : 0;
+}
+
+void ghost_proc_end(struct session *s)
+{
+	struct map *living = session_map(s, LIVING);
+
+	for (size_t i = 0; i < living->max; i++)
+		if (living->rows[i].value) {
+			guest_kill(s, living->rows[i].value);
+			free(living->rows[i].value);
+		}
+	map_free(living);
+	*living = (struct map){ 0 };
 }

@@ -924,4 +924,5 @@ void ghost_restore_end(struct session *s)
 		fd_close((int)(intptr_t)map_get(fds, i) - 1);
 	map_free(links);
 	map_free(fds);
+	ghost_proc_end(s);
 }

@@ -24,6 +24,7 @@ teardown() {
 @test "triggers of pressure stalls" { keeps odd psi; }
 @test "files in /proc of tasks that live" { keeps odd proc; }
 @test "files in /proc of a task that has ended" { keeps odd dead; }
+@test "a root in /proc of a task that has ended, as of a sandbox" { keeps odd rooted; }
 @test "block devices" {
 	truncate -s 1M "$IMG/disk"
 	LOOP=$(losetup -f --show "$IMG/disk") || skip "no loop devices"

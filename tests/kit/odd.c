@@ -171,6 +171,38 @@ static void dead(void)
 	CHECK(openat(dir, "stat", O_RDONLY) < 0);
 }
 
+/* The root and working directory of a sandbox: a directory in /proc of a task that has ended since */
+static void rooted(void)
+{
+	pid_t helper = fork(), kid;
+	char path[40], link[100] = "", now[100] = "";
+	int st = -1;
+
+	if (!helper)
+		for (;;)
+			pause();
+	kid = fork();
+	if (kid == 0) {
+		int dir = proc_file(helper, "fdinfo", O_RDONLY | O_DIRECTORY), here = open(".", O_RDONLY | O_DIRECTORY);
+
+		CHECK(fchdir(dir) == 0 && chroot(".") == 0 && chdir("/") == 0 && close(dir) == 0);
+		CHECK(close(openat(here, "kid", O_CREAT | O_WRONLY, 0600)) == 0 && close(here) == 0);
+		sleep_term();
+		CHECK(access("/bin", F_OK) < 0 && access(".", F_OK) < 0);
+		_exit(!!why[0]);
+	}
+	while (access("kid", F_OK) < 0 && waitpid(kid, &st, WNOHANG) == 0)
+		usleep(1000);
+	kill(helper, SIGKILL);
+	CHECK(waitpid(helper, NULL, 0) == helper);
+	snprintf(path, sizeof(path), "/proc/%d/root", kid);
+	CHECK(readlink(path, link, sizeof(link) - 1) > 0 && strstr(link, "/fdinfo"));
+	wait_term();
+	CHECK(readlink(path, now, sizeof(now) - 1) > 0 && !strcmp(link, now) && kill(helper, 0) < 0);
+	kill(kid, SIGTERM);
+	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+}
+
 static const char *device;
 
 static void block(void)
@@ -429,7 +461,7 @@ int main(int argc, char **argv)
 {
 	static const struct judge_case cases[] = {
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
-		{ "dead", dead, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
+		{ "dead", dead, NULL }, { "rooted", rooted, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
 		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
 		{ "psi", psi, NULL }, { "dnotify", dnotify, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
 		{ "executed", executed, NULL }, { "future", future, NULL }, { "covered", covered, NULL }, { NULL, NULL, NULL },
