@@ -10,5 +10,10 @@
  * and groups that it does not map
  */
 int creds_before(struct session *s, struct task *k);
+/**
+ * creds_inside - restore: it has entered that. If there is no root there it becomes a user that it maps, with all
+ * capabilities: nobody can go back to one that is not mapped, and what is the task's own may be barred to others
+ */
+int creds_inside(struct session *s, struct task *k);
 
 #endif

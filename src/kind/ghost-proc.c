@@ -63,7 +63,8 @@ pid_t ghost_proc_pid(const struct task *k, const char *name)
 
 struct wanted {
 	const char *name;
-	int root, flags, user;
+	int root, flags;
+	const struct ns *user; /* of those that enter it; NULL: ours */
 };
 
 static int open_it(struct session *s, const struct wanted *w)
@@ -77,9 +78,29 @@ static int open_it(struct session *s, const struct wanted *w)
 static int open_own(struct session *s, void *arg)
 {
 	const struct wanted *w = arg;
-	int fd = open_it(s, w);
+	int fd = open_it(s, w), r = fd < 0 ? fd : ns_user_enter(s, w->user);
 
-	return fd < 0 ? fd : guest_stay(s, fd, w->user);
+	return r < 0 ? r : guest_stay(s, fd);
+}
+
+static bool is_there(const FsEntry *fs, uint32_t file)
+{
+	return fs && (fs->root_id == file || fs->cwd_id == file);
+}
+
+/* Nobody may enter who has no rights over that child: it goes to the user namespace of one who will. */
+static const struct ns *user_of(struct session *s, uint32_t file)
+{
+	const struct ns *user = ns_of(s, CLONE_NEWUSER);
+
+	for (size_t i = 0; i < s->tree->n; i++) {
+		const struct task *k = s->tree->all[i];
+
+		for (unsigned n = 0; k->ids && k->ids->user_ns_id && n < k->n_threads; n++)
+			if (is_there(n ? k->threads[n].fs : k->fs, file))
+				user = ns_find(s, k->ids->user_ns_id);
+	}
+	return user && user->own ? user : NULL;
 }
 
 static int first_open(struct session *s, struct guest *g, const struct guest_where *where, struct wanted *w)
@@ -95,11 +116,11 @@ static int first_open(struct session *s, struct guest *g, const struct guest_whe
 	return r < 0 ? r : session_fail(s, -EIO, "file %s: was not given", w->name);
 }
 
-int ghost_proc_make(struct session *s, const char *name, uint32_t pid, uint32_t flags, int *ret_fd)
+int ghost_proc_make(struct session *s, const RegFileEntry *e, uint32_t pid, int *ret_fd)
 {
 	const struct ns *ns = ns_of(s, CLONE_NEWPID);
-	const struct ns *user = ns_of(s, CLONE_NEWUSER);
-	struct wanted w = { .name = name, .root = ns_root_fd(s), .user = user && user->own ? user->fd : -1 };
+	const char *name = e->name;
+	struct wanted w = { .name = name, .root = ns_root_fd(s), .user = user_of(s, e->id) };
 	struct guest_where where = { .pidns = ns && ns->own ? ns->fd : -1, .vpid = pid };
 	struct map *living = session_map(s, LIVING);
 	struct guest *g = map_get(living, pid);
@@ -108,7 +129,7 @@ int ghost_proc_make(struct session *s, const char *name, uint32_t pid, uint32_t 
 		return session_fail(s, -EBADMSG, "file %s: is not of task %u, or that lives", name, pid);
 	if (w.root < 0)
 		return w.root;
-	w.flags = (flags & (O_ACCMODE | O_DIRECTORY | O_NONBLOCK | O_PATH)) | O_CLOEXEC | O_NOFOLLOW;
+	w.flags = (e->flags & (O_ACCMODE | O_DIRECTORY | O_NONBLOCK | O_PATH)) | O_CLOEXEC | O_NOFOLLOW;
 	if (g) {
 		*ret_fd = open_it(s, &w);
 	} else {

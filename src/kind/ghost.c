@@ -856,7 +856,7 @@ static int remap_make(struct session *s, const RemapFilePathEntry *e)
 	else if (type == REMAP_TYPE__LINKED)
 		r = linked_make(s, f->reg->name, id, &fd);
 	else if (type == REMAP_TYPE__PROCFS)
-		r = ghost_proc_make(s, f->reg->name, id, f->reg->flags, &fd);
+		r = ghost_proc_make(s, f->reg, id, &fd);
 	else
 		r = session_fail(s, -EBADMSG, "remap-fpath.img: file 0x%x is remapped in an unknown way", e->orig_id);
 	if (r == 0 && type == REMAP_TYPE__PROCFS) {

@@ -81,7 +81,7 @@ int ghost_find(struct session *s, uint32_t dev, uint64_t ino);
 /** ghost_proc_pid - "/proc/PID..." of no task of k's tree: that number; else -1 */
 pid_t ghost_proc_pid(const struct task *k, const char *name);
 /** ghost_proc_make - restore: open that once more, by a child with that number; owned by the caller */
-int ghost_proc_make(struct session *s, const char *name, uint32_t pid, uint32_t flags, int *ret_fd);
+int ghost_proc_make(struct session *s, const RegFileEntry *e, uint32_t pid, int *ret_fd);
 /** ghost_proc_end - all have entered what they have opened: those children end */
 void ghost_proc_end(struct session *s);
 /** ghost_restore_end - the restore is over: temporary links go if it succeeded */

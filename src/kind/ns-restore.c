@@ -794,9 +794,12 @@ static int make_for_children(struct session *s, struct task *k)
 
 int ns_enter_user(struct session *s, struct task *k)
 {
-	int r = k->in_user == k->user ? 0 : creds_before(s, k);
+	bool goes = k->in_user != k->user;
+	int r = goes ? creds_before(s, k) : 0;
 
 	if (r == 0)
 		r = spawn_enter_user(s, k, k->user);
+	if (r == 0 && goes)
+		r = creds_inside(s, k);
 	return r < 0 ? r : make_for_children(s, k);
 }

@@ -39,8 +39,6 @@ void ns_user_taken(struct session *s, const struct ns *ns);
 int ns_pids_make(struct session *s);
 /** ns_cgroups_make - supervisor, before and after that: the nested cgroup namespaces whose owners exist */
 int ns_cgroups_make(struct session *s);
-/** ns_user_enter - for good, as its root or the first user that it knows; NULL: nothing to do */
-int ns_user_enter(struct session *s, const struct ns *user);
 /** ns_unshare - go into a new namespace, which is ns, made in the user namespace that it belongs to */
 int ns_unshare(struct session *s, const struct ns *ns);
 

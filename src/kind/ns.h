@@ -136,6 +136,8 @@ int ns_enter_threads(struct session *s, struct task *k);
  * namespace of its children
  */
 int ns_enter_user(struct session *s, struct task *k);
+/** ns_user_enter - in a guest: for good, as its root or the first user that it knows; NULL: nothing to do */
+int ns_user_enter(struct session *s, const struct ns *user);
 /** ns_is_outer - needs k, or who is below it, something that its parent has no rights over in its user namespace? */
 bool ns_is_outer(struct session *s, const struct task *k);
 /**

@@ -71,23 +71,28 @@ struct unix_caller unix_caller_of(struct session *s, const UnixSkEntry *e, struc
 static int as_user(struct batch *b, const struct unix_caller *c, long nr, int64_t a0, int64_t a1,
 		   int64_t a2, int64_t a3)
 {
-	unsigned n, bits = 0;
+	unsigned n, bits = 0, uid = 0, gid = 0;
+	/* in a user namespace that has no root it is another; or one that the namespace does not map */
+	const char *back = c->task && c->task->user ? NULL : "unix socket: become root again";
 	int r;
 
-	if (c->gid)
+	if (c->gid) {
+		gid = call1(b, NULL, SYS_getegid, 0);
 		call3(b, NULL, SYS_setresgid, -1, c->gid, -1);
+	}
 	if (c->uid) {
+		uid = call1(b, NULL, SYS_geteuid, 0);
 		bits = call1(b, "unix socket: read securebits", SYS_prctl, PR_GET_SECUREBITS);
 		call2(b, NULL, SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
 		call3(b, NULL, SYS_setresuid, -1, c->uid, -1);
 	}
 	n = batch_call(b, NULL, nr, a0, a1, a2, a3, 0, 0);
 	if (c->uid) {
-		call3(b, "unix socket: become root again", SYS_setresuid, -1, 0, -1);
+		batch_use(b, call3(b, back, SYS_setresuid, -1, 0, -1), 1, uid);
 		batch_use(b, call2(b, "unix socket: set securebits", SYS_prctl, PR_SET_SECUREBITS, 0), 1, bits);
 	}
 	if (c->gid)
-		call3(b, "unix socket: become root again", SYS_setresgid, -1, 0, -1);
+		batch_use(b, call3(b, back, SYS_setresgid, -1, 0, -1), 1, gid);
 	r = batch_run(b);
 	return r < 0 ? r : (int)batch_ret(b, n);
 }

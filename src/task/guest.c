@@ -329,14 +329,12 @@ int guest_give_fd(struct session *s, int tag, int fd)
 	return fd_send(s, s->guest->sock, tag, fd);
 }
 
-int guest_stay(struct session *s, int fd, int user)
+int guest_stay(struct session *s, int fd)
 {
 	struct pollfd p = { .fd = s->guest->sock };
-	int r = user < 0 ? 0 : guest_enter_user(s, user);
+	int r;
 
-	if (r < 0)
-		return r;
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of credentials has forgotten both */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of credentials may have forgotten both */
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	r = guest_give_fd(s, 0, fd);
 	while (r == 0 && (poll(&p, 1, -1) < 0 || !(p.revents & POLLHUP)))

@@ -43,11 +43,8 @@ int guest_run(struct session *s, const struct guest_where *w,
 	      int (*fn)(struct session *s, void *arg), void *arg);
 /** guest_give_fd - in a guest: hand a descriptor to the supervisor, with a number it understands */
 int guest_give_fd(struct session *s, int tag, int fd);
-/**
- * guest_stay - in a guest: hand a descriptor over, and wait for guest_kill() or the supervisor's end
- * In the user namespace with that descriptor (-1: where it is), so that tasks there may look into its /proc/PID.
- */
-int guest_stay(struct session *s, int fd, int user);
+/** guest_stay - in a guest: hand a descriptor over, and wait for guest_kill() or the supervisor's end */
+int guest_stay(struct session *s, int fd);
 /** guest_pass_fd - in the supervisor: the other way; the guest takes it by guest_take_fd(s, s->guest, ..) */
 int guest_pass_fd(struct session *s, struct guest *g, int tag, int fd);
 /**

@@ -25,6 +25,7 @@ teardown() {
 @test "files in /proc of tasks that live" { keeps odd proc; }
 @test "files in /proc of a task that has ended" { keeps odd dead; }
 @test "a root in /proc of a task that has ended, as of a sandbox" { keeps odd rooted; }
+@test "the same in a user namespace that has no root" { keeps odd boxed; }
 @test "block devices" {
 	truncate -s 1M "$IMG/disk"
 	LOOP=$(losetup -f --show "$IMG/disk") || skip "no loop devices"

@@ -7,10 +7,13 @@
 #define _GNU_SOURCE
 #include "judge.h"
 
+#include <grp.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <semaphore.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -171,36 +174,83 @@ static void dead(void)
 	CHECK(openat(dir, "stat", O_RDONLY) < 0);
 }
 
-/* The root and working directory of a sandbox: a directory in /proc of a task that has ended since */
-static void rooted(void)
+/* Into a user namespace that maps this user only, who is not root. */
+static void enter_box(void)
 {
-	pid_t helper = fork(), kid;
-	char path[40], link[100] = "", now[100] = "";
-	int st = -1;
+	char line[40];
+	int fd;
 
+	CHECK(setgroups(0, NULL) == 0 && setresgid(1000, 1000, 1000) == 0 && setresuid(1000, 1000, 1000) == 0);
+	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0 && unshare(CLONE_NEWUSER) == 0);
+	for (int i = 0; i < 3; i++) {
+		static const char *const file[] = { "/proc/self/setgroups", "/proc/self/gid_map", "/proc/self/uid_map" };
+		int n = sprintf(line, i ? "1000 1000 1" : "deny");
+
+		CHECK((fd = open(file[i], O_WRONLY)) >= 0 && write(fd, line, n) == n && close(fd) == 0);
+	}
+}
+
+/* The root and working directory of a sandbox: a directory in /proc of a task that has ended since */
+static void be_rooted(bool box, int ready)
+{
+	struct ucred was = { 0 }, now = { 0 };
+	int dir, own = -1, pair[2];
+	pid_t helper;
+
+	if (box) { /* and there, in a directory of its own user's */
+		CHECK(mkdir("own", 0700) == 0 && chown("own", 1000, 1000) == 0);
+		enter_box();
+		CHECK((own = open("own", O_RDONLY | O_DIRECTORY)) >= 0);
+	}
+	helper = fork();
 	if (!helper)
 		for (;;)
 			pause();
+	dir = proc_file(helper, "fdinfo", O_RDONLY | O_DIRECTORY);
+	CHECK(fchdir(dir) == 0 && chroot(".") == 0 && chdir("/") == 0 && close(dir) == 0);
+	CHECK(!box || (fchdir(own) == 0 && close(own) == 0));
+	CHECK(kill(helper, SIGKILL) == 0 && waitpid(helper, NULL, 0) == helper);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 &&
+	      getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &was, &(socklen_t){ sizeof(was) }) == 0);
+	CHECK(write(ready, why[0] ? "-" : "+", 1) == 1 && close(ready) == 0);
+	sleep_term();
+	CHECK(access("/bin", F_OK) < 0 && access(".", F_OK) == (box ? 0 : -1) && kill(helper, 0) < 0);
+	CHECK(getsockopt(pair[1], SOL_SOCKET, SO_PEERCRED, &now, &(socklen_t){ sizeof(now) }) == 0);
+	CHECK(was.pid == getpid() && !memcmp(&was, &now, sizeof(was)));
+}
+
+/* The root and working directory of a sandbox: a directory in /proc of a task that has ended since */
+static void rooted_in(bool box)
+{
+	char path[40], link[100] = "", now[100] = "", ok = 0;
+	int st = -1, ready[2];
+	pid_t kid;
+
+	CHECK(pipe(ready) == 0);
 	kid = fork();
 	if (kid == 0) {
-		int dir = proc_file(helper, "fdinfo", O_RDONLY | O_DIRECTORY), here = open(".", O_RDONLY | O_DIRECTORY);
-
-		CHECK(fchdir(dir) == 0 && chroot(".") == 0 && chdir("/") == 0 && close(dir) == 0);
-		CHECK(close(openat(here, "kid", O_CREAT | O_WRONLY, 0600)) == 0 && close(here) == 0);
-		sleep_term();
-		CHECK(access("/bin", F_OK) < 0 && access(".", F_OK) < 0);
+		close(ready[0]);
+		be_rooted(box, ready[1]);
 		_exit(!!why[0]);
 	}
-	while (access("kid", F_OK) < 0 && waitpid(kid, &st, WNOHANG) == 0)
-		usleep(1000);
-	kill(helper, SIGKILL);
-	CHECK(waitpid(helper, NULL, 0) == helper);
+	close(ready[1]);
+	CHECK(read(ready[0], &ok, 1) == 1 && ok == '+');
 	snprintf(path, sizeof(path), "/proc/%d/root", kid);
 	CHECK(readlink(path, link, sizeof(link) - 1) > 0 && strstr(link, "/fdinfo"));
 	wait_term();
-	CHECK(readlink(path, now, sizeof(now) - 1) > 0 && !strcmp(link, now) && kill(helper, 0) < 0);
+	CHECK(readlink(path, now, sizeof(now) - 1) > 0 && !strcmp(link, now));
 	kill(kid, SIGTERM);
 	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+}
+
+static void rooted(void)
+{
+	rooted_in(false);
+}
+
+static void boxed(void)
+{
+	rooted_in(true);
 }
 
 static const char *device;
@@ -461,7 +511,7 @@ int main(int argc, char **argv)
 {
 	static const struct judge_case cases[] = {
 		{ "shm", shm, NULL }, { "links", links, NULL }, { "sparse", sparse, NULL }, { "proc", proc, NULL },
-		{ "dead", dead, NULL }, { "rooted", rooted, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
+		{ "dead", dead, NULL }, { "rooted", rooted, NULL }, { "boxed", boxed, NULL }, { "block", block, NULL }, { "tun", tun, NULL }, { "below", below, NULL },
 		{ "tun-attached", tun_attached, NULL }, { "attrs", attrs, NULL },
 		{ "psi", psi, NULL }, { "dnotify", dnotify, NULL }, { "secret", secret, NULL }, { "asleep", asleep, NULL },
 		{ "executed", executed, NULL }, { "future", future, NULL }, { "covered", covered, NULL }, { NULL, NULL, NULL },

@@ -229,6 +229,23 @@ int creds_before(struct session *s, struct task *k)
 	return b.n ? batch_run(&b) : 0;
 }
 
+int creds_inside(struct session *s, struct task *k)
+{
+	struct batch b;
+	uint32_t uid, gid;
+
+	ids_nested_root(s, user_id(k->user), &uid, &gid);
+	if (!uid || uid == ID_NONE || gid == ID_NONE)
+		return 0;
+	batch_start(s, &b, task_leader(k));
+	call5(&b, "keep capabilities", SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+	call3(&b, NULL, SYS_setresgid, gid, gid, gid);
+	call3(&b, NULL, SYS_setresuid, uid, uid, uid);
+	call5(&b, "securebits: set", SYS_prctl, PR_SET_SECUREBITS, 0, 0, 0, 0);
+	call5(&b, "stay dumpable", SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+	return batch_run(&b);
+}
+
 static bool groups_same(const CredsEntry *e)
 {
 	gid_t own[GROUPS_KEPT];
