@@ -21,6 +21,7 @@
 #include "kind/ns.h"
 #include "kind/pstree.h"
 #include "kind/task.h"
+#include "kind/unix-pending.h"
 #include "task/inject.h"
 #include "task/note.h"
 #include "task/warden.h"
@@ -220,6 +221,8 @@ static int flow_finish(struct session *s)
 	enum trace_how how = flow_how(s);
 	int r = how == TRACE_KILL ? inet_pending_take(s) : 0;
 
+	if (r == 0 && how == TRACE_KILL)
+		r = unix_pending_take(s);
 	if (r < 0)
 		return r;
 	if (how == TRACE_KILL)
@@ -283,6 +286,7 @@ int flow_dump(struct session *s)
 	inet_hold_end(s);
 	inet_tcp_end(s, r < 0);
 	inet_pending_end(s);
+	unix_pending_end(s);
 	warden_end(s);
 	s->tree = NULL;
 	tree_free(&tree);

@@ -15,7 +15,7 @@
 static const char *const names[] = {
 	"pstree", "core-#", "ids-#", "mm-#", "fs-#", "fdinfo-#", "files", "pagemap-#", "pagemap-shmem-#", "pages-#",
 	"seccomp", "remap-fpath", "ghost-file-#", "memfd", "pipes-data", "fifo-data", "sk-queues", "tcp-stream-#",
-	"tcp-pending", "filelocks", "tty-info", "tty-data", "cgroup", "apparmor", "bpfmap-data", "bpf-progs", "mqueue",
+	"tcp-pending", "unix-pending", "filelocks", "tty-info", "tty-data", "cgroup", "apparmor", "bpfmap-data", "bpf-progs", "mqueue",
 	/* of namespaces */
 	"timens-#", "utsns-#", "userns-#", "pidns-#", "ipcns-var-#", "ipcns-shm-#", "ipcns-msg-#", "ipcns-sem-#", "ipcns-mq-#",
 	"mountpoints-#", "tmpfs-dev-#.tar.gz", "tmpfs-#.tar.gz", "autofs-#", "binfmt-misc", "binfmt-misc-#",

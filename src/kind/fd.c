@@ -348,6 +348,20 @@ int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id)
 	return r;
 }
 
+int fd_note_known(struct session *s, struct task *task, int fd, uint32_t *ret_id)
+{
+	struct fd_view v = { .task = task, .num = fd, .fd = fd };
+	struct known *k, **slot;
+
+	if (fstat(fd, &v.st) < 0)
+		return session_fail(s, -errno, "descriptor: stat");
+	k = known_find(dumping(s), &v, getpid(), fd, &slot);
+	if (!k)
+		return session_fail(s, -ENOENT, "a file in a message that nobody has read yet is open nowhere else");
+	*ret_id = k->id;
+	return 0;
+}
+
 /* Describe what a task has under that number; v->id is its file id then. */
 static int held_dump(struct session *s, struct task *k, int num, struct fd_view *v, uint32_t *ret_type)
 {

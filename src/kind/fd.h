@@ -101,6 +101,8 @@ uint32_t fd_new_id(struct session *s);
  * @fd: ours, borrowed
  */
 int fd_note(struct session *s, struct task *task, int fd, uint32_t *ret_id);
+/** fd_note_known - the same, when none can be dumped any more: -ENOENT with the reason if it is new */
+int fd_note_known(struct session *s, struct task *task, int fd, uint32_t *ret_id);
 /** fd_note_held - file id of a descriptor of a task, which may not have been dumped yet */
 int fd_note_held(struct session *s, struct task *k, int num, uint32_t *ret_id);
 /** fd_find - a task of the tree, and its number, that has this inode open; false: none has */

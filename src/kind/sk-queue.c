@@ -44,6 +44,7 @@ struct seen {
 	char *data;
 	size_t n;
 	int *fds;
+	uint32_t *rights; /* their ids */
 	size_t n_fds;
 	bool has_cred;
 	struct ucred cred;
@@ -149,20 +150,25 @@ static void packet_cred(struct session *s, SkPacketEntry *e, const struct ucred 
 		}
 }
 
-/* One record; the descriptors it carries get their entries. */
-static int packet_write(struct session *s, struct task *task, uint32_t id, const struct seen *p)
+/* The descriptors it carries get their entries. */
+static int packet_note(struct session *s, struct task *task, struct seen *p, const struct sk_sink *to)
 {
-	struct image *img = image_shared(s, MAGIC_SK_QUEUES, "sk-queues.img");
+	int r = 0;
+
+	p->rights = xalloc((p->n_fds + 1) * sizeof(*p->rights));
+	for (size_t i = 0; r == 0 && i < p->n_fds; i++)
+		r = to->note(s, task, p->fds[i], &p->rights[i]);
+	return r;
+}
+
+static int packet_put(struct session *s, uint32_t id, const struct seen *p, const struct sk_sink *to)
+{
 	SkPacketEntry e = SK_PACKET_ENTRY__INIT;
 	ScmEntry scm = SCM_ENTRY__INIT, *scms[] = { &scm };
 	InetHeadEntry inet = INET_HEAD_ENTRY__INIT;
-	uint32_t rights[SCM_MAX];
-	int r = img ? 0 : -EIO;
 
-	for (size_t i = 0; r == 0 && i < p->n_fds; i++)
-		r = fd_note(s, task, p->fds[i], &rights[i]);
 	scm.type = SCM_RIGHTS;
-	scm.rights = rights;
+	scm.rights = p->rights;
 	scm.n_rights = p->n_fds;
 	e.scm = scms;
 	e.n_scm = p->n_fds ? 1 : 0;
@@ -173,9 +179,15 @@ static int packet_write(struct session *s, struct task *task, uint32_t id, const
 		packet_cred(s, &e, &p->cred);
 	if (p->inet && inet_head_entry(p->inet, &inet))
 		e.inet = &inet;
-	if (r == 0)
-		r = image_write(img, &e.base);
-	return r < 0 || !p->n ? r : image_write_raw(img, p->data, p->n);
+	return to->put(s, to->arg, &e, p->data);
+}
+
+static int put_shared(struct session *s, void *arg, const SkPacketEntry *e, const char *data)
+{
+	struct image *img = image_shared(s, MAGIC_SK_QUEUES, "sk-queues.img");
+	int r = img ? image_write(img, &e->base) : -EIO;
+
+	return r < 0 || !e->length ? r : image_write_raw(img, data, e->length);
 }
 
 /* Remember the first n bytes of what was seen, with its descriptors. */
@@ -197,16 +209,21 @@ static int peek_keep(struct peek *p, size_t n, bool urgent)
 	return 0;
 }
 
-static int seen_write(struct session *s, struct task *task, uint32_t id, struct peek *p, int r)
+/* No packet goes anywhere unless the files of all can be described. */
+static int seen_write(struct session *s, struct task *task, uint32_t id, struct peek *p, int r,
+		      const struct sk_sink *to)
 {
+	for (struct seen *k = p->first; r == 0 && k; k = k->next)
+		r = packet_note(s, task, k, to);
 	for (struct seen *k = p->first, *next; k; k = next) {
 		if (r == 0)
-			r = packet_write(s, task, id, k);
+			r = packet_put(s, id, k, to);
 		for (size_t i = 0; i < k->n_fds; i++)
 			fd_close(k->fds[i]);
 		next = k->next;
 		free(k->data);
 		free(k->fds);
+		free(k->rights);
 		free(k->inet);
 		free(k);
 	}
@@ -419,6 +436,12 @@ static int look(struct look *l)
 
 int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int type, bool udp)
 {
+	return sk_queue_dump_to(s, task, fd, id, type, udp, &(struct sk_sink){ fd_note, put_shared, NULL });
+}
+
+int sk_queue_dump_to(struct session *s, struct task *task, int fd, uint32_t id, int type, bool udp,
+		     const struct sk_sink *to)
+{
 	struct look l = { .s = s, .fd = fd, .type = type, .was = -1 };
 	struct pollfd ask = { fd, POLLIN | POLLPRI, 0 };
 	socklen_t len = sizeof(l.was);
@@ -436,7 +459,7 @@ int sk_queue_dump(struct session *s, struct task *task, int fd, uint32_t id, int
 		r = session_fail(s, -ENOTSUP, "socket 0x%x: " UNIX_URGENT_UNTOLD, id);
 	else if (type == SOCK_STREAM && l.was < 0 && !l.p->urgent.any)
 		r = l.bytes ? stream_whole(s, fd, l.p, l.bytes) : 0;
-	r = seen_write(s, task, id, l.p, r == 1 ? look(&l) : r);
+	r = seen_write(s, task, id, l.p, r == 1 ? look(&l) : r, to);
 	free(l.p->buf);
 	free(l.p);
 	return r;
@@ -453,28 +476,34 @@ struct sk_queue {
 	struct sk_packet *first, **last;
 };
 
+int sk_packet_read(struct session *s, struct image *img, SkPacketEntry *e, struct sk_packet **ret)
+{
+	struct sk_packet *p = xalloc(sizeof(*p));
+
+	*ret = p;
+	p->e = e;
+	if (e->length > QUEUE_MAX || e->length > image_left(img) || e->n_scm > 1 ||
+	    (e->n_scm && (e->scm[0]->type != SCM_RIGHTS || !e->scm[0]->n_rights ||
+			  e->scm[0]->n_rights > SCM_MAX)) ||
+	    !inet_head_check(e->inet))
+		return session_fail(s, -EBADMSG, "%s: a packet for socket 0x%x is damaged", img->name, e->id_for);
+	p->data = xalloc(e->length);
+	return image_read_raw(img, p->data, e->length);
+}
+
 static int packet_read(struct session *s, struct image *img, SkPacketEntry *e)
 {
 	struct map *queues = session_map(s, "sk queues");
 	struct sk_queue *q = map_get(queues, e->id_for);
-	struct sk_packet *p = xalloc(sizeof(*p));
 
-	p->e = e;
 	if (!q) {
 		q = xalloc(sizeof(*q));
 		q->last = &q->first;
 		map_put(queues, e->id_for, q);
 	}
-	*q->last = p;
-	q->last = &p->next;
-	if (e->length > QUEUE_MAX || e->length > image_left(img) || e->n_scm > 1 ||
-	    (e->n_scm && (e->scm[0]->type != SCM_RIGHTS || !e->scm[0]->n_rights ||
-			  e->scm[0]->n_rights > SCM_MAX)) ||
-	    !inet_head_check(e->inet))
-		return session_fail(s, -EBADMSG, "sk-queues.img: a packet for socket 0x%x is damaged",
-				    e->id_for);
-	p->data = xalloc(e->length);
-	return image_read_raw(img, p->data, e->length);
+	while (*q->last)
+		q->last = &(*q->last)->next;
+	return sk_packet_read(s, img, e, q->last);
 }
 
 static int queues_read(struct session *s)

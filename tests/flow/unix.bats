@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: fd/unix sock-opts sk-queue
+# Shows: fd/unix sock-opts sk-queue unix-pending
 # Unix sockets: pairs, names, listeners, queues with descriptors. The program checks them itself.
 load ../kit/kind
 
@@ -121,4 +121,70 @@ time.sleep(1000)' "$D" </dev/null >/dev/null 2>&1 3>&- &
 	restore -x
 	verify
 	kill -9 "$OTHER"
+}
+
+@test "clients that have sent something, or were closed, before they were accepted" {
+	NO_LOOK=1 keeps early stream
+	NO_LOOK=1 keeps early seqpacket
+}
+
+@test "clients that have sent something before they were accepted: refused if the tasks are to run on" {
+	start_kind early stream
+	run dump -R
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"task $PID: descriptor "*" is a unix socket with clients that have sent data"*"let the server accept them"* ]]
+	verify
+}
+
+@test "clients that come and go all the time: a dump finds a moment, and one that kills needs none" {
+	python3 -c '
+import os, signal, socket, sys
+d = sys.argv[1]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+s.bind(d + "/busy"); s.listen(16)
+done = []
+signal.signal(signal.SIGTERM, lambda *a: done.append(1))
+client = os.fork()
+if not client:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    n = 0
+    while True:
+        c = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        c.connect(d + "/busy")
+        c.send(b"%d" % n)
+        n += 1
+        if n % 2: c.recv(1)
+        c.close()
+n = 0
+while not done:
+    c = s.accept()[0]
+    if n == 100: open(d + "/ready", "w").close()
+    word = c.recv(20)
+    if word != b"%d" % n:
+        done.append("%r instead of %d" % (word, n))
+    n += 1
+    try: c.send(b"x")
+    except BrokenPipeError: pass
+    c.close()
+os.kill(client, signal.SIGKILL)
+open(d + "/verdict.new", "w").write(done[0] if done[0] != 1 else "OK")
+os.rename(d + "/verdict.new", d + "/verdict")' "$D" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$D/ready"
+	for _ in $(seq 10); do
+		dump -R
+		rm -rf "$IMG"/img/*
+	done
+	for _ in $(seq 10); do cycle; done
+	[ ! -e "$W" ]
+	verify
+}
+
+@test "a file that only a client's message holds: that connection is reported, others are kept" {
+	start_kind early lonely
+	dump -v2 2>"$IMG/warned"
+	grep -q "descriptor [0-9]*: a connection that waits there to be accepted is not kept: a file in a message" "$IMG/warned"
+	until_true gone "$PID"
+	restore
+	verify
 }

@@ -3,7 +3,7 @@
  * unix: unix sockets of all types, alone, in pairs, connected through listeners.
  *
  * Kept:   names with their files, peers, shutdown, options, queues with message borders and descriptors
- *         in them, connections that wait to be accepted. A task that asked for its own dump finds
+ *         in them, connections that wait to be accepted (unix-pending.h). A task that asked for its own dump finds
  *         the answer, that it was restored, in its socket to us.
  * Lost:   pending errors, messages whose receiver has since been connected elsewhere; SO_PEERCRED where
  *         the other side is no task of the tree, or connected by a name that leads elsewhere now.
@@ -19,6 +19,7 @@
 #include "kind/sock-opts.h"
 #include "kind/unix-diag.h"
 #include "kind/unix-name.h"
+#include "kind/unix-pending.h"
 #include "kind/unix-urgent.h"
 
 #include <fcntl.h>
@@ -42,6 +43,9 @@ static bool connects(int type)
 {
 	return type == SOCK_STREAM || type == SOCK_SEQPACKET;
 }
+
+#define CLOSED_ROOM (256u << 10) /* bytes that one may have sent which is closed; nothing tells */
+#define PATIENCE 16 /* stops that hit clients who are not accepted yet */
 
 /* ---- preflight: is every peer in the tree, or allowed to be elsewhere ---- */
 
@@ -173,6 +177,23 @@ static int unix_preflight(struct session *s, const struct fd_view *v)
 	return refuse_outside(s, v, d->peer, who);
 }
 
+/* Clients that wait to be accepted: a server at work takes them soon. */
+static int unix_passing(struct session *s, const struct fd_view *v)
+{
+	struct map *seen = session_map(s, "unix passing");
+	uintptr_t times = (uintptr_t)map_get(seen, v->st.st_ino);
+	struct pollfd p = { .fd = v->fd, .events = POLLIN };
+	int listens = 0;
+	socklen_t n = sizeof(listens);
+
+	if (getsockopt(v->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0 || !listens)
+		return -1;
+	if (poll(&p, 1, 0) != 1)
+		return 0;
+	map_put(seen, v->st.st_ino, (void *)(times + 1));
+	return times < PATIENCE;
+}
+
 /* ---- dump ---- */
 
 /* A socket that has been described; its entry is written in the end, when the order is known. */
@@ -225,19 +246,10 @@ static int note_peer(struct session *s, struct note *n)
 	const struct unix_diag *d = n->d;
 
 	n->e.peer = d->peer ? d->peer : d->listener;
-	if (d->listener && d->wqueue)
-		return session_fail(s, -ENOTSUP,
-				    "task %d: descriptor %d is a unix socket that has sent data before it was accepted; let the server accept it, then try again",
-				    n->v.task->vpid, n->v.num);
 	if (d->has_peer && !n->e.peer && connects(d->type) && d->shutdown != SK_SHUTDOWN__BOTH)
 		return session_fail(s, -ENOTSUP,
 				    "task %d: descriptor %d is a unix socket whose peer cannot be found; it may be in another network namespace",
 				    n->v.task->vpid, n->v.num);
-	for (size_t i = 0; d->state == SK_LISTEN && i < d->n_icons; i++)
-		if (!d->icons[i])
-			return session_fail(s, -ENOTSUP,
-					    "task %d: descriptor %d is a unix socket with a client that has closed before it was accepted; let the server accept it, then try again",
-					    n->v.task->vpid, n->v.num);
 	return 0;
 }
 
@@ -273,6 +285,12 @@ static int note_fill(struct session *s, struct note *n)
 	return r < 0 ? r : unix_name_note(s, n->v.task, n->v.fd, e);
 }
 
+static void note_close(struct note *n)
+{
+	fd_close(n->v.fd);
+	n->v.fd = -1;
+}
+
 /* Queues hold descriptors of sockets that have queues: one after another, not one within another. */
 static int queues_drain(struct session *s, struct unix_dumping *u)
 {
@@ -286,8 +304,8 @@ static int queues_drain(struct session *s, struct unix_dumping *u)
 
 		if (n->e.state != SK_LISTEN)
 			r = sk_queue_dump(s, n->v.task, n->v.fd, n->e.id, n->e.type, false);
-		fd_close(n->v.fd);
-		n->v.fd = -1;
+		if (!n->d->n_icons) /* else see clients_write() */
+			note_close(n);
 	}
 	u->draining = false;
 	return r;
@@ -363,25 +381,46 @@ static int note_write(struct session *s, struct note *n, unsigned depth)
 	return r < 0 ? r : fd_put_id(s, FD_TYPES__UNIXSK, n->e.id, &n->e.base);
 }
 
+/* One of those who wait: is it kept, and what has it sent? */
+static int client_write(struct session *s, const struct note *n, uint32_t ino, struct unix_guest *g, size_t *room)
+{
+	struct note *c = map_get(&dumping(s)->by_ino, ino);
+
+	if (!ino) {
+		*room += CLOSED_ROOM;
+		return 0;
+	}
+	if (c) {
+		g->client = c->e.id;
+		*room += c->d->wqueue;
+		return note_write(s, c, 0);
+	}
+	if (!may_be_outside(s, ino, n->d->ino))
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a unix socket at which a client outside the tree waits to be accepted; let the server accept it, then close it, or allow its loss by --external unix[%u]",
+				    n->v.task->vpid, n->v.num, n->d->ino);
+	session_warn(s, "unix socket %u: a client outside the tree waits to be accepted; that connection is not kept",
+		     n->d->ino);
+	g->stranger = true;
+	return 0;
+}
+
 /* Waiting clients in the order in which they wait. */
 static int clients_write(struct session *s, const struct note *n)
 {
+	own_mem struct unix_guest *g = xalloc(n->d->n_icons * sizeof(*g));
+	size_t room = 0;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < n->d->n_icons; i++) {
-		struct note *c = map_get(&dumping(s)->by_ino, n->d->icons[i]);
-
-		if (c)
-			r = note_write(s, c, 0);
-		else if (may_be_outside(s, n->d->icons[i], n->d->ino))
-			session_warn(s, "unix socket %u: a client outside the tree waits to be accepted; that connection is not kept",
-				     n->d->ino);
-		else
-			r = session_fail(s, -ENOTSUP,
-					 "task %d: descriptor %d is a unix socket at which a client outside the tree waits to be accepted; let the server accept it, then close it, or allow its loss by --external unix[%u]",
-					 n->v.task->vpid, n->v.num, n->d->ino);
-	}
-	return r;
+	for (size_t i = 0; r == 0 && i < n->d->n_icons; i++)
+		r = client_write(s, n, n->d->icons[i], &g[i], &room);
+	if (r < 0 || !room)
+		return r;
+	if (s->opts->leave_running || s->opts->leave_stopped)
+		return session_fail(s, -ENOTSUP,
+				    "task %d: descriptor %d is a unix socket with clients that have sent data, or were closed, before they were accepted, which cannot be read while the tasks are to run on; let the server accept them, then try again",
+				    n->v.task->vpid, n->v.num);
+	return unix_pending_note(s, &n->v, g, n->d->n_icons, room);
 }
 
 static int unix_dump_end(struct session *s)
@@ -393,8 +432,10 @@ static int unix_dump_end(struct session *s)
 		r = clients_write(s, u->notes.v[i]);
 	for (size_t i = 0; r == 0 && i < u->notes.n; i++)
 		r = note_write(s, u->notes.v[i], 0);
-	for (size_t i = 0; i < u->notes.n; i++)
+	for (size_t i = 0; i < u->notes.n; i++) {
+		note_close(u->notes.v[i]);
 		sock_opts_free(&u->notes.v[i]->opts);
+	}
 	return r;
 }
 
@@ -409,8 +450,10 @@ struct sk {
 	int other;	 /* the other end of a pair of which only this is left, until its queue is full */
 	bool made;
 	bool carried; /* what its queue carries has been made */
+	bool linked;  /* as one of those who wait at its peer */
 	struct sk *next; /* listener whose name has the same hash */
 	struct sk_packet *queue;
+	struct unix_pending *pending; /* LISTEN: clients that have sent something, all that wait */
 };
 
 struct unix_restoring {
@@ -544,6 +587,20 @@ static struct sk *listener_of(struct session *s, const struct sk *k)
 	return l;
 }
 
+static int index_pending(struct session *s, struct unix_restoring *u, struct sk *k)
+{
+	int r = unix_pending_get(s, k->o->id, &k->pending);
+
+	for (const struct unix_pending *p = k->pending; r == 0 && p; p = p->next) {
+		const struct sk *c = p->e->client ? map_get(&u->by_id, p->e->client) : NULL;
+
+		if (k->e->state != SK_LISTEN || is_extern(k) || ((p->e->client || p->e->lost) && (!c || c->peer != k)))
+			r = session_fail(s, -EBADMSG, "unix-pending.img: unix socket 0x%x is no listener, or not that of 0x%x",
+					 k->e->id, p->e->client);
+	}
+	return r;
+}
+
 /* All unix sockets of the image, at the first call. */
 static int index_all(struct session *s)
 {
@@ -565,6 +622,8 @@ static int index_all(struct session *s)
 		index_listener(u, u->all.v[i]);
 	for (size_t i = 0; r == 0 && i < u->all.n; i++)
 		r = sk_queue_get(s, u->all.v[i]->o->id, &u->all.v[i]->queue);
+	for (size_t i = 0; r == 0 && i < u->all.n; i++)
+		r = index_pending(s, u, u->all.v[i]);
 	return r;
 }
 
@@ -793,13 +852,13 @@ static int unix_restore(struct session *s, struct fd_obj *o)
 	return o->fd < 0 ? session_fail(s, -EBADMSG, "files.img: unix socket 0x%x is damaged", o->id) : 0;
 }
 
-/* A socket's queue; a socket that it carries, and that nobody else has, comes to the end of the list. */
-static int carried_by(struct session *s, struct sk *k)
+/* A queue; a socket that it carries, and that nobody else has, comes to the end of the list. */
+static int carried_in(struct session *s, const struct sk_packet *queue)
 {
 	struct unix_restoring *u = restoring(s);
-	int r = sk_queue_make(s, k->queue);
+	int r = sk_queue_make(s, queue);
 
-	for (const struct sk_packet *p = k->queue; r == 0 && p; p = p->next)
+	for (const struct sk_packet *p = queue; r == 0 && p; p = p->next)
 		for (size_t i = 0; p->e->n_scm && i < p->e->scm[0]->n_rights; i++) {
 			struct sk *c = map_get(&u->by_id, p->e->scm[0]->rights[i]);
 
@@ -808,6 +867,15 @@ static int carried_by(struct session *s, struct sk *k)
 				*vec_add(&u->carriers) = c;
 			}
 		}
+	return r;
+}
+
+static int carried_by(struct session *s, struct sk *k)
+{
+	int r = carried_in(s, k->queue);
+
+	for (const struct unix_pending *p = k->pending; r == 0 && p; p = p->next)
+		r = carried_in(s, p->queue);
 	return r;
 }
 
@@ -821,7 +889,7 @@ static int carried_make(struct session *s)
 		return 0;
 	u->filled = true;
 	for (size_t i = 0; i < u->all.n; i++)
-		if (u->all.v[i]->o->fd >= 0 && u->all.v[i]->queue) {
+		if (u->all.v[i]->o->fd >= 0 && (u->all.v[i]->queue || u->all.v[i]->pending)) {
 			u->all.v[i]->carried = true;
 			*vec_add(&u->carriers) = u->all.v[i];
 		}
@@ -927,6 +995,8 @@ static int link_connect(struct session *s, struct sk *k)
 	struct sk *p = k->peer;
 	struct unix_caller by = unix_caller_self(k->e, k->o->task);
 
+	if (k->linked)
+		return 0;
 	if (is_extern(p))
 		return link_out(s, k);
 	if (k->pair && k->pair != p)
@@ -936,6 +1006,78 @@ static int link_connect(struct session *s, struct sk *k)
 	if (sk_fd(p) < 0 && !fd_obj_get(s, p->o->id))
 		return s->why_r ? s->why_r : -EIO;
 	return unix_name_connect_by(s, &by, k->o->num, k->o->fd, sk_fd(p), p->e);
+}
+
+/* One that was closed before it was accepted: its last words, by whom it shows. */
+static int pending_closed(struct session *s, const struct sk *k, const struct unix_pending *p)
+{
+	UnixSkEntry shown = UNIX_SK_ENTRY__INIT;
+	struct unix_caller by;
+	own_fd int fd = -1;
+	int num, r;
+
+	shown.id = k->e->id;
+	shown.has_ns_id = k->e->has_ns_id;
+	shown.ns_id = k->e->ns_id;
+	shown.has_peer_pid = p->e->has_pid;
+	shown.peer_pid = p->e->pid;
+	shown.has_peer_uid = p->e->has_uid;
+	shown.peer_uid = p->e->uid;
+	shown.has_peer_gid = p->e->has_gid;
+	shown.peer_gid = p->e->gid;
+	by = unix_caller_of(s, &shown, k->o->task);
+	r = unix_caller_socket(s, &by, k->e->type, &num, &fd);
+	if (r == 0)
+		r = unix_name_connect_by(s, &by, num, fd, k->o->fd, k->e);
+	if (r == 0)
+		r = sk_queue_send(s, p->queue, fd, k->e->type);
+	return r < 0 ? r : unix_caller_close(s, &by, num);
+}
+
+static int pending_open(struct session *s, const struct sk *k, const struct unix_pending *p)
+{
+	struct sk *c = map_get(&restoring(s)->by_id, p->e->client);
+	int r = 0;
+
+	if (c->o->fd < 0 || c->o->borrowed)
+		return session_fail(s, -EBADMSG, "unix-pending.img: nobody has unix socket 0x%x, which waits at 0x%x",
+				    c->e->id, k->e->id);
+	if (!c->linked)
+		r = link_connect(s, c);
+	c->linked = true;
+	return r < 0 ? r : sk_queue_send(s, p->queue, c->o->fd, k->e->type);
+}
+
+/* One that could not be kept is over. Nobody else waits yet. */
+static int pending_lost(struct session *s, const struct sk *k, const struct unix_pending *p)
+{
+	struct pollfd ask = { k->o->fd, POLLIN, 0 };
+	int r = pending_open(s, k, p), fd;
+
+	if (r < 0 || poll(&ask, 1, 0) != 1)
+		return r;
+	fd = accept4(k->o->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		r = session_fail(s, -errno, "unix socket 0x%x: accept a connection", k->e->id);
+	fd_close(fd);
+	return r;
+}
+
+/* Those who wait at a listener, in their order, with what they have sent. */
+static int link_pending(struct session *s, struct sk *k)
+{
+	int r = k->pending && k->e->has_ns_id ? ns_enter_net(s, k->e->ns_id) : 0, back;
+
+	if (!k->pending || r < 0)
+		return r;
+	for (const struct unix_pending *p = k->pending; r == 0 && p; p = p->next)
+		if (p->e->lost)
+			r = pending_lost(s, k, p);
+	for (const struct unix_pending *p = k->pending; r == 0 && p; p = p->next)
+		if (!p->e->lost)
+			r = p->e->client ? pending_open(s, k, p) : pending_closed(s, k, p);
+	back = k->e->has_ns_id ? ns_enter_net(s, 0) : 0;
+	return r < 0 ? r : back;
 }
 
 /* Ends that nobody is to have are closed now. */
@@ -986,6 +1128,8 @@ static int unix_link(struct session *s, struct fd_obj *o)
 			async_off(u->all.v[i]);
 	r = each_made(s, link_queue);
 	if (r == 0)
+		r = each_made(s, link_pending);
+	if (r == 0)
 		r = each_made(s, link_connect);
 	for (size_t i = 0; r == 0 && i < u->all.n; i++)
 		r = link_close(s, u->all.v[i]);
@@ -1005,4 +1149,5 @@ const struct fd_kind fd_kind_unix = {
 	.in_task = unix_in_task,
 	.dump_end = unix_dump_end,
 	.preflight = unix_preflight,
+	.passing = unix_passing,
 };
