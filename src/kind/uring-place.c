@@ -36,9 +36,13 @@ static void holes_add(struct holes *h, uint64_t start, uint64_t end, uint64_t at
 {
 	bool here = start <= at && at + len <= end;
 
-	hole_add(h, start, here ? at : end, len);
-	if (here)
-		hole_add(h, at + len, end, len);
+	if (!here) {
+		hole_add(h, start, end, len);
+		return;
+	}
+	/* beside it, however little that is: with it, there would be room for another place */
+	hole_add(h, start, at, 1);
+	hole_add(h, at + len, end, 1);
 }
 
 static int holes_find(struct session *s, const struct task *k, uint64_t at, uint64_t len, struct holes *ret)

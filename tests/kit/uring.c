@@ -90,6 +90,15 @@ static void turn(unsigned n)
 	}
 }
 
+/* A few free pages below an area, too few for another. */
+static void free_below(void *area)
+{
+	char *wall = (char *)area - 4 * 4096;
+
+	if (mmap(wall, 4 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == wall)
+		munmap(wall + 4096, 3 * 4096);
+}
+
 /* Completions that were not read, two requests that were not submitted, and all numbers far along. */
 static void rings(unsigned entries, unsigned flags)
 {
@@ -98,6 +107,8 @@ static void rings(unsigned entries, unsigned flags)
 	int p[2];
 
 	ring(entries, flags);
+	free_below(u.rings);
+	free_below(u.sqes);
 	CHECK(pipe(p) == 0);
 	turn(UNUSED_TURNS);
 	for (unsigned i = 0; i < u.p.cq_entries - 3; i++) {
