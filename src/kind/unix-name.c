@@ -2,7 +2,8 @@
 /*
  * Names are kept byte by byte, as getsockname() must give them back. A path is therefore bound as it was
  * given, with the root and the directory it was given in: the tasks' own, or, if the file had been
- * removed, an empty file system that nobody else sees and that ends with the socket.
+ * removed, an empty file system that nobody else sees and that ends with the socket. A file that has been renamed
+ * is bound below a directory beside its place, and moved there.
  */
 #include "kind/unix-name.h"
 
@@ -44,11 +45,19 @@ const char *unix_name_text(const UnixSkEntry *e, char *buf)
 	return buf;
 }
 
+static bool file_name_is_sound(const UnixSkEntry *e)
+{
+	const char *base = strrchr(e->file_name, '/');
+
+	return is_path(e) && e->file_name[0] == '/' && strlen(e->file_name) < PATH_MAX && base[1] &&
+	       strlen(base) < PATH_MAX_UNIX;
+}
+
 int unix_name_check(struct session *s, const UnixSkEntry *e)
 {
 	if (e->name.len > PATH_MAX_UNIX + 1 || (e->name.len && name_len(e) > PATH_MAX_UNIX) ||
 	    (is_path(e) && memchr(e->name.data, 0, name_len(e))) ||
-	    (e->name_dir && e->name_dir[0] != '/'))
+	    (e->name_dir && e->name_dir[0] != '/') || (e->file_name && !file_name_is_sound(e)))
 		return session_fail(s, -EBADMSG, "files.img: the name of unix socket 0x%x is damaged", e->id);
 	return 0;
 }
@@ -141,6 +150,38 @@ static char *dir_beside(int root, const char *path, const char *name)
 	return dir;
 }
 
+/* A file that was linked to, and then removed by its first name: the other one beside it. */
+static char *path_beside(int root, const char *path, const struct stat *st)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	own_mem char *base = strndup(path, strrchr(path, '/') - path + 1);
+	int fd = syscall(SYS_openat2, root, base, &how, sizeof(how));
+	own_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	struct stat now;
+
+	while (d && (e = readdir(d)))
+		if (e->d_ino == st->st_ino && fstatat(dirfd(d), e->d_name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    now.st_dev == st->st_dev && now.st_ino == st->st_ino)
+			return xprintf("%s%s", base, e->d_name);
+	return NULL;
+}
+
+/* Where a file is by now that its socket's name does not lead to; NULL: nowhere. Owned by the caller. */
+static char *path_now(const struct task *task, int file, const struct stat *st)
+{
+	own_fd int root = openat(task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	own_mem char *path = st->st_nlink ? file_path(task, file, st) : NULL;
+
+	if (path && !leads_to(root, path, st)) {
+		char *beside = path_beside(root, path, st);
+
+		free(path);
+		path = beside;
+	}
+	return path && strlen(strrchr(path, '/')) < PATH_MAX_UNIX ? take_mem(path) : NULL;
+}
+
 /* Sets name_dir of a relative name; returns whether the name still leads to the file. */
 static bool note_place(struct session *s, const struct task *task, int file, const struct stat *st,
 		       UnixSkEntry *e)
@@ -188,8 +229,11 @@ int unix_name_note(struct session *s, const struct task *task, int fd, UnixSkEnt
 		return -ENOTSUP;
 	if (note_place(s, task, file, &st, e))
 		return 0;
+	e->file_name = path_now(task, file, &st);
+	if (e->file_name)
+		return 0;
 	if (st.st_nlink)
-		session_warn(s, "unix socket %s: its file was renamed or covered; it is kept as removed",
+		session_warn(s, "unix socket %s: its file is not where it was, nor beside it; it is kept as removed",
 			     unix_name_text(e, text));
 	e->has_deleted = e->deleted = true;
 	return 0;
@@ -301,6 +345,75 @@ static int bind_nowhere(struct session *s, int fd, const UnixSkEntry *e)
 	return r;
 }
 
+/* Nothing, or what is left of the same socket. */
+static int place_free(struct session *s, int dir, const char *base, const UnixSkEntry *e)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char text[120];
+	struct stat st;
+
+	memcpy(a.sun_path, base, strlen(base) + 1);
+	if (fchdir(dir) == 0 && (lstat(base, &st) < 0 || is_stale(&a, sizeof(a))))
+		return 0;
+	return session_fail(s, -EADDRINUSE,
+			    "unix socket %s: its file %s is taken; end the program that has it, or remove that file",
+			    unix_name_text(e, text), e->file_name);
+}
+
+/* The directories that make_parents() made, and the one in which it was done. */
+static void remove_parents(const UnixSkEntry *e)
+{
+	char path[PATH_MAX_UNIX + 1] = "", *p;
+
+	memcpy(path, e->name.data, name_len(e));
+	while ((p = strrchr(path, '/')) && p > path) {
+		*p = 0;
+		rmdir(path);
+	}
+}
+
+/* In an empty directory as root, so that the name is free; then the file goes to its place. */
+static int bind_inside(struct session *s, int fd, const UnixSkEntry *e, int room, int dir, const char *base)
+{
+	char path[PATH_MAX_UNIX + 1] = "", text[120];
+	int r;
+
+	if (fchdir(room) < 0 || chroot(".") < 0)
+		return session_fail(s, -errno, "unix socket %s: enter a directory for it", unix_name_text(e, text));
+	r = make_parents(e);
+	if (r < 0)
+		r = session_fail(s, r, "unix socket %s: make directories for it", unix_name_text(e, text));
+	if (r == 0)
+		r = bind_here(s, fd, e);
+	memcpy(path, e->name.data, name_len(e));
+	if (r == 0 && renameat(AT_FDCWD, path, dir, base) < 0)
+		r = session_fail(s, -errno, "unix socket %s: move its file to %s", unix_name_text(e, text), e->file_name);
+	unlink(path);
+	remove_parents(e);
+	return r;
+}
+
+static int bind_renamed(struct session *s, int fd, const UnixSkEntry *e)
+{
+	const char *base = strrchr(e->file_name, '/') + 1;
+	own_mem char *in = strndup(e->file_name, base - e->file_name);
+	own_mem char *room = xprintf(".stasis-%d-%x", getpid(), e->id);
+	own_fd int dir = fd_high(open(in, O_PATH | O_DIRECTORY | O_CLOEXEC)), inside = -1;
+	int r;
+
+	if (dir < 0)
+		return session_fail(s, -errno, "unix socket in %s: open that directory", in);
+	r = place_free(s, dir, base, e);
+	if (r < 0)
+		return r;
+	if (mkdirat(dir, room, 0700) < 0 ||
+	    (inside = fd_high(openat(dir, room, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))) < 0)
+		return session_fail(s, -errno, "unix socket in %s: make a directory there", in);
+	r = bind_inside(s, fd, e, inside, dir, base);
+	unlinkat(dir, room, AT_REMOVEDIR);
+	return r;
+}
+
 int unix_name_bind(struct session *s, int fd, const UnixSkEntry *e)
 {
 	int r, back;
@@ -314,6 +427,8 @@ int unix_name_bind(struct session *s, int fd, const UnixSkEntry *e)
 		return r;
 	if (e->deleted)
 		r = bind_nowhere(s, fd, e);
+	else if (e->file_name)
+		r = bind_renamed(s, fd, e);
 	else if (e->name_dir && chdir(e->name_dir) < 0)
 		r = session_fail(s, -errno, "unix socket in %s: enter that directory", e->name_dir);
 	else

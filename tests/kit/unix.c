@@ -242,7 +242,7 @@ static void pairs_check(void)
 /* ---- names ---- */
 
 static int ls, lc, la, lfly[3], gone_a, gone_c, abs_l, abs_c, abs_a, del_l, del_fly, rel, up, d1, d2, dd[2], self_;
-static int seql, seqc, seqa, oldl, newl, unbound, bound;
+static int seql, seqc, seqa, oldl, newl, unbound, bound, moved, linked;
 
 static void names(void)
 {
@@ -280,6 +280,10 @@ static void names(void)
 	MUST(listen(oldl, 1) == 0 && unlink("twice.sock") == 0);
 	newl = named(SOCK_STREAM, "twice.sock");
 	MUST(listen(newl, 1) == 0);
+	moved = named(SOCK_STREAM, "./moved.tmp");
+	MUST(listen(moved, 2) == 0 && rename("moved.tmp", "moved.sock") == 0);
+	linked = named(SOCK_DGRAM, "linked.tmp");
+	MUST(link("linked.tmp", "linked.sock") == 0 && unlink("linked.tmp") == 0 && chmod("linked.sock", 0604) == 0);
 	MUST(mkdir("sub", 0755) == 0 && chdir("sub") == 0);
 	up = named(SOCK_DGRAM, "../up.sock");
 	MUST(chdir("..") == 0);
@@ -344,6 +348,13 @@ static void names_check(void)
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	CHECK(has_name(oldl, "twice.sock", 0) && to(fd, "twice.sock") == 0 && accept(newl, NULL, NULL) >= 0 &&
 	      accept(oldl, NULL, NULL) < 0, "the same name again");
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK(has_name(moved, "./moved.tmp", 0) && stat("moved.tmp", &st) < 0 && to(fd, "moved.sock") == 0 &&
+	      accept(moved, NULL, NULL) >= 0, "a name that was changed");
+	fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	CHECK(has_name(linked, "linked.tmp", 0) && stat("linked.tmp", &st) < 0 && to(fd, "linked.sock") == 0 &&
+	      put(fd, "by a link") && gives(linked, "by a link") && stat("linked.sock", &st) == 0 &&
+	      (st.st_mode & 07777) == 0604 && st.st_nlink == 1, "a link instead of the name");
 	CHECK(has_name(rel, "./rel.sock", 0) && stat("rel.sock", &st) == 0, "relative name");
 	CHECK(has_name(up, "../up.sock", 0) && stat("up.sock", &st) == 0, "relative name upwards");
 	CHECK(gives(d1, "from d2") && gives(d1, "from extra") && gives(d1, "from dd") && empty(d1), "datagrams of many");
