@@ -21,6 +21,7 @@
 #include "kind/mnt-deleted.h"
 #include "kind/mnt-detached.h"
 #include "kind/mnt-device.h"
+#include "kind/mnt-overlay.h"
 #include "kind/mnt-owned.h"
 #include "kind/mnt-shown.h"
 #include "kind/mnt-tar.h"
@@ -584,9 +585,28 @@ static bool would_hide(const struct mnt *m)
 	return false;
 }
 
-static bool has_place(const struct mnt *m)
+static bool super_there(struct session *s, const struct mnt_list *l, uint32_t dev)
 {
-	return m->fd < 0 && !m->locked && (!m->parent || m->parent->fd >= 0) && !would_hide(m);
+	if (map_get(session_map(s, SUPERS), dev))
+		return true;
+	for mnt_each_same (o, l, dev)
+		if (o->fd >= 0)
+			return true;
+	return false;
+}
+
+/* Would it cover layers of an overlay that is not made yet? */
+static bool would_cover(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i]->e->n_covers && mnt_overlay_covers(l->v[i], m) && !super_there(s, l, l->v[i]->e->root_dev))
+			return true;
+	return false;
+}
+
+static bool has_place(struct session *s, const struct mnt_list *l, const struct mnt *m)
+{
+	return m->fd < 0 && !would_cover(s, l, m) && !m->locked && (!m->parent || m->parent->fd >= 0) && !would_hide(m);
 }
 
 /* A namespace, of the root task or one that was made before. */
@@ -623,7 +643,7 @@ static int try_mount(struct session *s, struct mnt_list *l, struct mnt *m)
 {
 	int r;
 
-	if (!has_place(m))
+	if (!has_place(s, l, m))
 		return 0;
 	r = source_of(s, l, m);
 	if (r < 0)
@@ -637,30 +657,6 @@ static int try_mount(struct session *s, struct mnt_list *l, struct mnt *m)
 	return r < 0 ? r : 1;
 }
 
-static bool is_missing_at(const struct mnt_list *l, const struct mnt *m, const char *path)
-{
-	for (size_t i = 1; i < l->n; i++)
-		if (l->v[i] != m && l->v[i]->fd < 0 && mnt_below(path, l->v[i]->e->mountpoint))
-			return true;
-	return false;
-}
-
-/* Is a layer of that overlay on a mount which is not made yet, another overlay maybe? */
-static bool lacks_layer(const struct mnt_list *l, const struct mnt *m)
-{
-	own_mem char *opts = xstrdup(m->e->fstype == FSTYPE__OVERLAYFS && m->e->options ? m->e->options : "");
-	char *save = NULL, *part;
-
-	for (char *o = strtok_r(opts, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
-		char *dirs = mnt_layers(o);
-
-		while ((part = dirs ? strsep(&dirs, ":") : NULL))
-			if (is_missing_at(l, m, part))
-				return true;
-	}
-	return false;
-}
-
 /* Nothing goes on: the root of a superblock is mounted nowhere, or waits for what it shows. 1: one was made */
 static int unlock(struct session *s, const struct mnt_list *l)
 {
@@ -669,7 +665,9 @@ static int unlock(struct session *s, const struct mnt_list *l)
 			const struct mnt *m = l->v[i];
 			int r;
 
-			if (!has_place(m) || !can_force(s, m) || (whole && lacks_layer(l, m)))
+			/* one that must be made before what will cover its layers needs no place yet */
+			if (!(has_place(s, l, m) || (whole && m->e->n_covers && m->fd < 0)) || !can_force(s, m) ||
+			    (whole && mnt_overlay_lacks(l, m)))
 				continue;
 			r = force_super(s, l, l->v[i]);
 			return r < 0 ? r : 1;

@@ -11,50 +11,24 @@
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/mnt-stat.h"
 
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, uint64_t)
-#define NR_STATMOUNT 457
-#define NR_LISTMOUNT 458
 #define NR_OPEN_TREE_ATTR 467
-#define ALL_MOUNTS UINT64_MAX /* LSMT_ROOT */
-#define WANTED (0x2 | 0x2000 | 0x4000) /* STATMOUNT_MNT_BASIC, _UIDMAP, _GIDMAP */
+#define WANTED (MNT_STAT_BASIC | MNT_STAT_UIDMAP | MNT_STAT_GIDMAP)
 #define MAP_MAX 4096
-
-struct id_req {
-	uint32_t size, spare;
-	uint64_t mnt, param, ns;
-};
-
-/* struct statmount of Linux 6.15 */
-struct stat_mount {
-	uint32_t size, opts;
-	uint64_t mask;
-	uint32_t other1[6];
-	uint64_t id, parent;
-	uint32_t id_old, parent_old;
-	uint64_t other2[5];
-	uint32_t root, point;
-	uint64_t ns;
-	uint32_t other3[6];
-	uint64_t supported;
-	uint32_t n_uid, uid, n_gid, gid;
-	uint64_t spare[43];
-	char text[8192];
-};
 
 /* ---- dump ---- */
 
 /* n strings behind each other, as lines */
-static char *lines(const struct stat_mount *m, uint32_t n, uint32_t at)
+static char *lines(const struct mnt_stat *m, uint32_t n, uint32_t at)
 {
 	char *ret = xalloc(sizeof(m->text) + 1);
 	size_t left = at < sizeof(m->text) ? sizeof(m->text) - at : 0;
@@ -72,15 +46,11 @@ static char *lines(const struct stat_mount *m, uint32_t n, uint32_t at)
 	return ret;
 }
 
-static void note_one(uint64_t ns, uint64_t id, struct mnt_list *l)
+static void note_one(void *arg, const struct mnt_stat *m)
 {
-	own_mem struct stat_mount *m = xalloc(sizeof(*m));
-	struct id_req q = { .size = sizeof(q), .mnt = id, .param = WANTED, .ns = ns };
-	struct mnt *of;
+	const struct mnt_list *l = arg;
+	struct mnt *of = map_get(&l->by_id, m->id_old);
 
-	if (syscall(NR_STATMOUNT, &q, m, sizeof(*m), 0) < 0 || (m->mask & WANTED) != WANTED)
-		return;
-	of = map_get(&l->by_id, m->id_old);
 	if (!of || !of->idmapped || of->e->uid_map)
 		return;
 	of->e->uid_map = lines(m, m->n_uid, m->uid);
@@ -89,21 +59,12 @@ static void note_one(uint64_t ns, uint64_t id, struct mnt_list *l)
 
 void mnt_idmap_note(int ns, struct mnt_list *l)
 {
-	uint64_t ids[128], ns_id = 0;
-	struct id_req q = { .size = sizeof(q), .mnt = ALL_MOUNTS };
 	bool any = false;
-	long n;
 
 	for (size_t i = 0; i < l->n; i++)
 		any |= l->v[i]->idmapped;
-	if (!any || ioctl(ns, NS_GET_MNTNS_ID, &ns_id) < 0)
-		return;
-	q.ns = ns_id;
-	while ((n = syscall(NR_LISTMOUNT, &q, ids, ARRAY_SIZE(ids), 0)) > 0) {
-		for (long i = 0; i < n; i++)
-			note_one(ns_id, ids[i], l);
-		q.param = ids[n - 1];
-	}
+	if (any)
+		mnt_stat_each(ns, WANTED, note_one, l);
 }
 
 /* ---- restore ---- */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Shows: mnt-idmap
+# Shows: mnt-idmap mnt-overlay
 # Mounts. The first is a property test; MOUNTS_SECONDS=600 bats ... tries more trees, a failure prints its seed:
 # tests/kit/mounts.py BUILD DIR SEED repeats it.
 load ../kit/helper
@@ -28,6 +28,7 @@ becomes() { # becomes TEXT CASE...: what mounts.py says of each
 
 @test "tmpfs: owners, modes, times, attributes, ACLs, capabilities, devices, whiteouts, holes, hard links" { becomes kept files; }
 @test "overlays of the container's own directories, also on tmpfs, and on one another" { becomes kept overlay overlay_tmpfs overlay_nested; }
+@test "overlays whose layers later mounts cover" { becomes kept overlay_covered overlay_covered_empty overlay_itself; }
 @test "an overlay whose layer was deleted is refused" { becomes "its layer /b/low" overlay_lower_deleted; }
 @test "binfmt_misc of the host" { becomes kept binfmt; }
 @test "proc with hidepid and subset, devpts, mqueue, debugfs, tracefs, securityfs, empty hugetlbfs and bpf" {

@@ -340,6 +340,35 @@ class Maker:
         mount("/a", "/b/m", None, BIND)
         umount("/a")
 
+    def case_overlay_covered(self):  # the later mount has other directories of the same names
+        for i in "12":
+            mount("t" + i, "/b", "tmpfs", 0)
+            for d in "/b/low", "/b/up", "/b/work":
+                os.mkdir(d)
+            open("/b/low/one", "w").write(i)
+            if i == "1":
+                mount("overlay", "/c", "overlay", 0, "lowerdir=/b/low,upperdir=/b/up,workdir=/b/work")
+                open("/c/new", "w").write("x")
+
+    def case_overlay_covered_empty(self):  # the later mount has nothing of that name; nor is there a place for the overlay
+        mount("t", "/a", "tmpfs", 0)
+        mount("t", "/b", "tmpfs", 0)
+        os.mkdir("/b/low")
+        os.mkdir("/a/m")
+        open("/b/low/one", "w").write("1")
+        mount("overlay", "/a/m", "overlay", 0, "lowerdir=/b/low:/c")
+        mount("u", "/b/low", "tmpfs", 0)
+        mount("v", "/b", "tmpfs", 0)
+
+    def case_overlay_itself(self):  # over its own layer
+        mount("t", "/b", "tmpfs", 0)
+        for d in "/b/up", "/b/work":
+            os.mkdir(d)
+        open("/a/one", "w").write("1")
+        mount("overlay", "/a", "overlay", 0, "lowerdir=/a,upperdir=/b/up,workdir=/b/work")
+        open("/a/new", "w").write("x")
+        mount("v", "/b", "tmpfs", 0)
+
     def case_overlay_lower_deleted(self):
         os.mkdir("/b/low")
         os.mkdir("/b/low2")

@@ -22,6 +22,7 @@
 #include "kind/mnt-detached.h"
 #include "kind/mnt-files.h"
 #include "kind/mnt-idmap.h"
+#include "kind/mnt-overlay.h"
 #include "kind/mnt-shown.h"
 #include "kind/ns-held.h"
 
@@ -172,6 +173,8 @@ static int list_of(struct session *s, const struct ns *ns, struct mnt_list *l, c
 	}
 	if (root >= 0)
 		mnt_deleted_note(s, root, l);
+	if (root >= 0 && its >= 0)
+		mnt_overlay_note(root, its, l, main);
 	return r < 0 || !mnt_auto_asked(s) ? r : mnt_auto(s, proc, l, main);
 }
 
@@ -257,36 +260,19 @@ static int check_empty(struct session *s, const struct ns *ns, const MntEntry *e
 				     e->mountpoint, type, found, e->mountpoint);
 }
 
-/* Mounted anew, its layers are looked up by their names inside. */
-static int check_overlay(struct session *s, const struct ns *ns, const MntEntry *e)
-{
-	own_mem char *opts = xstrdup(e->options);
-	char *save = NULL, *part;
-	int r = 0;
-
-	for (char *o = strtok_r(opts, ",", &save); r == 0 && o; o = strtok_r(NULL, ",", &save)) {
-		char *dirs = mnt_layers(o);
-
-		while (r == 0 && (part = dirs ? strsep(&dirs, ":") : NULL)) {
-			int fd = !*part ? 0 : *part != '/' ? -ENOENT : open_theirs(s, ns, part, O_PATH | O_DIRECTORY);
-
-			if (fd < 0)
-				r = session_fail(s, -ENOTSUP,
-						 "mount %s: its layer %s is no directory of that name in the container (deleted, or from outside); declare the mount with --external 'mnt[%s]:KEY'",
-						 e->mountpoint, part, e->mountpoint);
-			else if (fd > 0)
-				close(fd);
-		}
-	}
-	return r;
-}
-
 static int check_by_root(struct session *s, const struct ns *ns, const struct mnt *m,
 			 int (*fn)(struct session *s, int root, const struct mnt *m))
 {
 	own_fd int root = session_openat(s, ns->task->proc, "root", O_PATH | O_DIRECTORY, 0);
 
 	return root < 0 ? root : fn(s, root, m);
+}
+
+static int check_overlay(struct session *s, const struct mnt_lists *all, size_t at, const struct mnt *m)
+{
+	own_fd int root = session_openat(s, all->where.v[at]->task->proc, "root", O_PATH | O_DIRECTORY, 0);
+
+	return root < 0 ? root : mnt_overlay_check(s, root, &all->lists.v[at], m);
 }
 
 static bool is_made_anew(struct session *s, const struct ns *ns, const struct mnt *m)
@@ -327,7 +313,7 @@ static int check(struct session *s, const struct mnt_lists *all, size_t at, cons
 					 ? ", or have it mounted anew from that device with --enable-fs TYPE"
 					 : "");
 	else if (!strcmp(e->root, "/") && e->fstype == FSTYPE__OVERLAYFS)
-		r = check_overlay(s, all->where.v[at], e);
+		r = check_overlay(s, all, at, m);
 	else if (e->fstype == FSTYPE__AUTOFS)
 		r = check_by_root(s, all->where.v[at], m, autofs_check);
 	else if (binfmt_is_own(s, e, all->where.v[at]->owner))
