@@ -91,12 +91,8 @@ struct task *ghost_home(struct session *s, struct task *k, int fd)
 	return there && k->ids && there->ids->mnt_ns_id != k->ids->mnt_ns_id ? there : k;
 }
 
-/*
- * From where the names that /proc shows begin: our own root in a mount namespace that we share, else that
- * of the root task, or the task's in a nested one. Not the task's own else: it may be in a chroot, and its
- * files were opened before.
- */
-static int names_root(const struct task *k)
+/* Not the task's own in a mount namespace of the root task: it may be in a chroot, and its files were opened before. */
+int ghost_root(const struct task *k)
 {
 	struct stat its, ours;
 
@@ -111,7 +107,7 @@ static int names_root(const struct task *k)
 
 static bool leads_to(const struct task *k, const char *path, const struct stat *st)
 {
-	own_fd int root = names_root(k);
+	own_fd int root = ghost_root(k);
 
 	if (leads_from(root, path, st) || !in_nested(k))
 		return leads_from(root, path, st);
@@ -172,7 +168,7 @@ static char *semaphore_name(const struct task *k, const char *name, const struct
 {
 	const char *base = strrchr(name, '/');
 	own_mem char *dir = base ? strndup(name, base - name) : NULL;
-	own_fd int root = dir ? names_root(k) : -1;
+	own_fd int root = dir ? ghost_root(k) : -1;
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
 	own_dir DIR *d = NULL;
 	struct dirent *e;
@@ -196,7 +192,7 @@ static char *semaphore_name(const struct task *k, const char *name, const struct
 /* Is it in the tasks' /proc, by a number? */
 static bool proc_ghost(const struct task *k, const struct stat *st, const char *name)
 {
-	own_fd int root = text_starts(name, "/proc/") && name[6] >= '1' && name[6] <= '9' ? names_root(k) : -1;
+	own_fd int root = text_starts(name, "/proc/") && name[6] >= '1' && name[6] <= '9' ? ghost_root(k) : -1;
 	struct stat proc;
 
 	return root >= 0 && fstatat(root, "proc", &proc, 0) == 0 && proc.st_dev == st->st_dev;
@@ -412,7 +408,7 @@ static int open_parent(int root, const char *path, const char **ret_base)
 
 static int linked_dump(struct session *s, const struct task *k, int fd, const char *name, uint32_t id)
 {
-	own_fd int root = names_root(k);
+	own_fd int root = ghost_root(k);
 	RegFileEntry e = REG_FILE_ENTRY__INIT;
 	FownEntry fown = FOWN_ENTRY__INIT;
 	struct ghost_name *t = xalloc(sizeof(*t));

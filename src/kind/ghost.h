@@ -37,6 +37,11 @@ uint64_t ghost_limit(const struct session *s);
 struct task *ghost_home(struct session *s, struct task *k, int fd);
 /** ghost_mount - dump: number of the mount fd is on, for a task in a nested mount namespace; else 0 */
 uint32_t ghost_mount(const struct task *k, int fd);
+/**
+ * ghost_root - dump: from where the names begin that /proc shows for files in k's mount namespace: our own root if we
+ * share it, else that of the root task, or k's in a nested one. Owned by the caller, or -1
+ */
+int ghost_root(const struct task *k);
 /** ghost_outside - does the name lead to the file from our root, but not from the task's? */
 bool ghost_outside(const struct task *task, const char *path, const struct stat *st);
 /**

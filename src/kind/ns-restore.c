@@ -652,10 +652,17 @@ int ns_root_fd(struct session *s)
 				: set->root_fd;
 }
 
-int ns_enter_root(struct session *s)
+int ns_root_of(struct session *s, uint32_t mnt_id)
+{
+	const struct ns *ns = mnt_id ? ns_find(s, mnt_ns_of(s, mnt_id)) : NULL;
+
+	return ns && ns->root >= 0 ? ns->root : ns_root_fd(s);
+}
+
+int ns_enter_root(struct session *s, uint32_t mnt_id)
 {
 	struct ns_set *set = ns_set(s);
-	int root = ns_root_fd(s);
+	int root = ns_root_of(s, mnt_id);
 
 	if (root < 0)
 		return root;
@@ -679,13 +686,6 @@ int ns_leave_root(struct session *s)
 	fd_close(set->our_root);
 	set->our_root = -1;
 	return r;
-}
-
-int ns_root_of(struct session *s, uint32_t mnt_id)
-{
-	const struct ns *ns = mnt_id ? ns_find(s, mnt_ns_of(s, mnt_id)) : NULL;
-
-	return ns && ns->root >= 0 ? ns->root : ns_root_fd(s);
 }
 
 /* ---- a task's own, a thread's own ---- */

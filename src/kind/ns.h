@@ -141,10 +141,10 @@ int ns_user_enter(struct session *s, const struct ns *user);
 /** ns_is_outer - needs k, or who is below it, something that its parent has no rights over in its user namespace? */
 bool ns_is_outer(struct session *s, const struct task *k);
 /**
- * ns_enter_root - restore: the supervisor's "/" and "." become the root task's, for bind() to a path;
- * ns_leave_root() must follow
+ * ns_enter_root - restore: the supervisor's "/" and "." become those of the mount namespace that has that mount, or, 0,
+ * of the root task's, for bind() to a path; ns_leave_root() must follow
  */
-int ns_enter_root(struct session *s);
+int ns_enter_root(struct session *s, uint32_t mnt_id);
 int ns_leave_root(struct session *s);
 
 #endif

@@ -3,12 +3,14 @@
  * Names are kept byte by byte, as getsockname() must give them back. A path is therefore bound as it was
  * given, with the root and the directory it was given in: the tasks' own, or, if the file had been
  * removed, an empty file system that nobody else sees and that ends with the socket. A file that has been renamed
- * is bound below a directory beside its place, and moved there.
+ * is bound below a directory beside its place, and moved there. Who has bound a path may have entered another root since,
+ * or that root may be of another mount namespace.
  */
 #include "kind/unix-name.h"
 
 #include "base/res.h"
 #include "base/text.h"
+#include "kind/ghost.h"
 #include "kind/ids.h"
 #include "kind/ns.h"
 
@@ -53,11 +55,16 @@ static bool file_name_is_sound(const UnixSkEntry *e)
 	       strlen(base) < PATH_MAX_UNIX;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return !a == !b && (!a || !strcmp(a, b));
+}
+
 int unix_name_check(struct session *s, const UnixSkEntry *e)
 {
 	if (e->name.len > PATH_MAX_UNIX + 1 || (e->name.len && name_len(e) > PATH_MAX_UNIX) ||
 	    (is_path(e) && memchr(e->name.data, 0, name_len(e))) ||
-	    (e->name_dir && e->name_dir[0] != '/') || (e->file_name && !file_name_is_sound(e)))
+	    (e->name_dir && e->name_dir[0] != '/') || (e->name_root && e->name_root[0] != '/') || (e->file_name && !file_name_is_sound(e)))
 		return session_fail(s, -EBADMSG, "files.img: the name of unix socket 0x%x is damaged", e->id);
 	return 0;
 }
@@ -65,8 +72,8 @@ int unix_name_check(struct session *s, const UnixSkEntry *e)
 bool unix_name_same(const UnixSkEntry *a, const UnixSkEntry *b)
 {
 	return a->name.len && a->name.len == b->name.len &&
-	       !memcmp(a->name.data, b->name.data, a->name.len) && !a->name_dir == !b->name_dir &&
-	       (!a->name_dir || !strcmp(a->name_dir, b->name_dir));
+	       !memcmp(a->name.data, b->name.data, a->name.len) && same_text(a->name_dir, b->name_dir) &&
+	       same_text(a->name_root, b->name_root) && a->mnt_id == b->mnt_id;
 }
 
 /* ---- dump ---- */
@@ -80,23 +87,46 @@ static bool leads_to(int root, const char *path, const struct stat *st)
 	return fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
 }
 
-/* Where the file is, as seen from the task's root; owned by the caller, NULL if that is unknown. */
-static char *file_path(const struct task *task, int file, const struct stat *st)
-{
-	own_mem char *link = NULL, *root = NULL;
-	char path[40];
-	size_t n, at = 0;
+/* Where the names begin in the file's mount namespace. */
+struct place {
+	struct session *s;
+	const struct task *home; /* is in that namespace */
+	int root;
+	const char *top; /* its path there */
+	int file;
+	const struct stat *st;
+};
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	if (text_readlink(AT_FDCWD, path, &link) < 0 || link[0] != '/')
+static char *path_of(int fd)
+{
+	char path[40], *ret;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return text_readlink(AT_FDCWD, path, &ret) < 0 ? NULL : ret;
+}
+
+/* A path of that namespace, as seen from the root; NULL: not below it. Owned by the caller. */
+static char *path_below(const char *path, const char *top)
+{
+	size_t n = top[1] ? strlen(top) : 0;
+
+	if (strncmp(path, top, n) || (path[n] && path[n] != '/'))
+		return NULL;
+	return xstrdup(path[n] ? path + n : "/");
+}
+
+/* Where the file is, as seen from the root; NULL if that is unknown. Owned by the caller. */
+static char *file_path(const struct place *p)
+{
+	own_mem char *link = path_of(p->file);
+	size_t n;
+
+	if (!link || link[0] != '/')
 		return NULL;
 	n = strlen(link);
-	if (!st->st_nlink && n > strlen(DELETED) && !strcmp(link + n - strlen(DELETED), DELETED))
+	if (!p->st->st_nlink && n > strlen(DELETED) && !strcmp(link + n - strlen(DELETED), DELETED))
 		link[n - strlen(DELETED)] = 0;
-	if (text_readlink(task->proc, "root", &root) == 0 && root[1] && text_starts(link, root) &&
-	    link[strlen(root)] == '/')
-		at = strlen(root);
-	return xstrdup(link + at);
+	return path_below(link, p->top);
 }
 
 /* The directory that, with the relative name, gives that path; or NULL. Owned by the caller. */
@@ -114,17 +144,35 @@ static char *dir_by_path(const char *path, const char *name)
 }
 
 /* A name like "../x": which task's directory does it fit? */
-static char *dir_by_tasks(struct session *s, int root, const char *name, const struct stat *st)
+static char *dir_by_tasks(const struct place *p, const char *name)
 {
-	for (size_t i = 0; i < s->tree->n; i++) {
-		own_mem char *cwd = NULL, *path = NULL;
+	for (size_t i = 0; i < p->s->tree->n; i++) {
+		own_mem char *cwd = NULL, *dir = NULL, *path = NULL;
 
-		if (s->tree->all[i]->proc < 0 || text_readlink(s->tree->all[i]->proc, "cwd", &cwd) < 0)
+		if (p->s->tree->all[i]->proc < 0 || text_readlink(p->s->tree->all[i]->proc, "cwd", &cwd) < 0)
 			continue;
-		path = xalloc(strlen(cwd) + strlen(name) + 2);
-		sprintf(path, "%s/%s", cwd, name);
-		if (leads_to(root, path, st))
-			return take_mem(cwd);
+		dir = path_below(cwd, p->top);
+		path = xprintf("%s/%s", dir ? dir : "", name);
+		if (dir && leads_to(p->root, path, p->st))
+			return take_mem(dir);
+	}
+	return NULL;
+}
+
+/* A name that was bound in another root than that: which task's does it fit? As seen from the root. */
+static char *root_by_tasks(const struct place *p, const char *name)
+{
+	for (size_t i = 0; i < p->s->tree->n; i++) {
+		const struct task *k = p->s->tree->all[i];
+		own_fd int root = k->proc < 0 ? -1 : openat(k->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		own_mem char *path = NULL, *below = NULL;
+
+		if (root < 0 || !leads_to(root, name, p->st) || text_readlink(k->proc, "root", &path) < 0)
+			continue;
+		below = path_below(path, p->top);
+		path = below ? xprintf("%s/%s", below, name) : path;
+		if (below && leads_to(p->root, path, p->st))
+			return take_mem(below);
 	}
 	return NULL;
 }
@@ -168,13 +216,12 @@ static char *path_beside(int root, const char *path, const struct stat *st)
 }
 
 /* Where a file is by now that its socket's name does not lead to; NULL: nowhere. Owned by the caller. */
-static char *path_now(const struct task *task, int file, const struct stat *st)
+static char *path_now(const struct place *p)
 {
-	own_fd int root = openat(task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	own_mem char *path = st->st_nlink ? file_path(task, file, st) : NULL;
+	own_mem char *path = p->st->st_nlink ? file_path(p) : NULL;
 
-	if (path && !leads_to(root, path, st)) {
-		char *beside = path_beside(root, path, st);
+	if (path && !leads_to(p->root, path, p->st)) {
+		char *beside = path_beside(p->root, path, p->st);
 
 		free(path);
 		path = beside;
@@ -182,54 +229,72 @@ static char *path_now(const struct task *task, int file, const struct stat *st)
 	return path && strlen(strrchr(path, '/')) < PATH_MAX_UNIX ? take_mem(path) : NULL;
 }
 
-/* Sets name_dir of a relative name; returns whether the name still leads to the file. */
-static bool note_place(struct session *s, const struct task *task, int file, const struct stat *st,
-		       UnixSkEntry *e)
+/* Sets name_dir of a relative name, name_root; returns whether the name still leads to the file. */
+static bool note_place(const struct place *p, UnixSkEntry *e)
 {
-	own_fd int root = openat(task->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	own_mem char *name = strndup((char *)e->name.data, name_len(e));
 	own_mem char *path = NULL, *whole = NULL;
 
-	if (name[0] == '/')
-		return leads_to(root, name, st);
-	path = file_path(task, file, st);
+	if (name[0] == '/') {
+		if (!leads_to(p->root, name, p->st))
+			e->name_root = root_by_tasks(p, name);
+		return e->name_root || leads_to(p->root, name, p->st);
+	}
+	path = file_path(p);
 	e->name_dir = dir_by_path(path, name);
 	if (!e->name_dir)
-		e->name_dir = dir_by_tasks(s, root, name, st);
+		e->name_dir = dir_by_tasks(p, name);
 	if (!e->name_dir)
-		e->name_dir = dir_beside(root, path, name);
+		e->name_dir = dir_beside(p->root, path, name);
 	if (!e->name_dir) {
 		e->name_dir = xstrdup("/");
 		return false;
 	}
-	whole = xalloc(strlen(e->name_dir) + strlen(name) + 2);
-	sprintf(whole, "%s/%s", e->name_dir, name);
-	return leads_to(root, whole, st);
+	whole = xprintf("%s/%s", e->name_dir, name);
+	return leads_to(p->root, whole, p->st);
+}
+
+static int note_file(const struct place *p, UnixSkEntry *e)
+{
+	char text[120];
+
+	e->file_perms = xalloc(sizeof(*e->file_perms));
+	file_perms_entry__init(e->file_perms);
+	e->file_perms->mode = p->st->st_mode;
+	e->file_perms->uid = p->st->st_uid;
+	e->file_perms->gid = p->st->st_gid;
+	e->mnt_id = ghost_mount(p->home, p->file);
+	e->has_mnt_id = e->mnt_id > 0;
+	if (!e->has_mnt_id)
+		e->mnt_id = -1;
+	return owner_in(p->s, &e->file_perms->uid, &e->file_perms->gid, "unix socket %s: its file", unix_name_text(e, text));
 }
 
 /* Source: the socket's own file, which the kernel opens for us (SIOCUNIXFILE), whatever its name now. */
-int unix_name_note(struct session *s, const struct task *task, int fd, UnixSkEntry *e)
+int unix_name_note(struct session *s, struct task *task, int fd, UnixSkEntry *e)
 {
+	own_fd int file = is_path(e) ? fd_high(ioctl(fd, SIOCUNIXFILE)) : -1, root = -1;
+	own_mem char *top = NULL;
+	struct place p = { .s = s, .file = file };
 	char text[120];
-	own_fd int file = -1;
 	struct stat st;
 
 	if (!is_path(e))
 		return 0;
-	file = fd_high(ioctl(fd, SIOCUNIXFILE));
 	if (file < 0 || fstat(file, &st) < 0)
 		return session_fail(s, -errno, "unix socket %s: find its file", unix_name_text(e, text));
-	e->file_perms = xalloc(sizeof(*e->file_perms));
-	file_perms_entry__init(e->file_perms);
-	e->file_perms->mode = st.st_mode;
-	e->file_perms->uid = st.st_uid;
-	e->file_perms->gid = st.st_gid;
-	if (owner_in(s, &e->file_perms->uid, &e->file_perms->gid, "unix socket %s: its file",
-		     unix_name_text(e, text)) < 0)
+	p.st = &st;
+	p.home = ghost_home(s, task, file);
+	p.root = root = ghost_root(p.home);
+	top = root < 0 ? NULL : path_of(root);
+	if (!top)
+		return session_fail(s, -errno, "unix socket %s: find the root it is below", unix_name_text(e, text));
+	p.top = top;
+	if (note_file(&p, e) < 0)
 		return -ENOTSUP;
-	if (note_place(s, task, file, &st, e))
+	if (note_place(&p, e))
 		return 0;
-	e->file_name = path_now(task, file, &st);
+	e->file_name = path_now(&p);
 	if (e->file_name)
 		return 0;
 	if (st.st_nlink)
@@ -422,10 +487,12 @@ int unix_name_bind(struct session *s, int fd, const UnixSkEntry *e)
 		return 0;
 	if (!is_path(e))
 		return bind_here(s, fd, e);
-	r = ns_enter_root(s);
+	r = ns_enter_root(s, e->mnt_id > 0 ? e->mnt_id : 0);
 	if (r < 0)
 		return r;
-	if (e->deleted)
+	if (e->name_root && (chdir(e->name_root) < 0 || chroot(".") < 0))
+		r = session_fail(s, -errno, "unix socket in %s: enter that root", e->name_root);
+	else if (e->deleted)
 		r = bind_nowhere(s, fd, e);
 	else if (e->file_name)
 		r = bind_renamed(s, fd, e);
@@ -473,8 +540,8 @@ static socklen_t reach(struct session *s, int to, const UnixSkEntry *e, struct s
 		return e->name.len ? addr_of(e, a) : 0;
 	if (e->deleted || (e->name.data[0] != '/' && !e->name_dir))
 		return 0;
-	n = snprintf(path, sizeof(path), "%s%s%.*s", e->name_dir ? e->name_dir : "", e->name_dir ? "/" : "",
-		     (int)name_len(e), (const char *)e->name.data);
+	n = snprintf(path, sizeof(path), "%s%s%s%.*s", e->name_root ? e->name_root : "", e->name_dir ? e->name_dir : "",
+		     e->name_dir ? "/" : "", (int)name_len(e), (const char *)e->name.data);
 	file = fd_high(ioctl(to, SIOCUNIXFILE));
 	if (n >= PATH_MAX_UNIX || file < 0 || fstat(file, &st) < 0 || !leads_to(ns_root_fd(s), path, &st))
 		return 0;
@@ -505,7 +572,7 @@ int unix_name_connect_out(struct session *s, int fd, const UnixSkEntry *e)
 	if (!e->name.len)
 		return session_fail(s, -ENOTSUP, "unix socket %u outside the tree has no name to connect to",
 				    e->ino);
-	r = ns_enter_root(s);
+	r = ns_enter_root(s, 0);
 	if (r < 0)
 		return r;
 	if (e->name_dir && chdir(e->name_dir) < 0)

@@ -6,10 +6,10 @@
 #include "kind/unix-caller.h"
 
 /**
- * unix_name_note - file_perms, name_dir and deleted of a socket whose name is a path
+ * unix_name_note - file_perms, mnt_id, name_dir, name_root, file_name and deleted of a socket whose name is a path
  * @e: has its name; what is allocated belongs to it
  */
-int unix_name_note(struct session *s, const struct task *task, int fd, UnixSkEntry *e);
+int unix_name_note(struct session *s, struct task *task, int fd, UnixSkEntry *e);
 /** unix_name_check - is the name of an entry possible at all */
 int unix_name_check(struct session *s, const UnixSkEntry *e);
 /** unix_name_same - do two entries have the same name, and one at all */

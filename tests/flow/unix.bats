@@ -188,3 +188,5 @@ os.rename(d + "/verdict.new", d + "/verdict")' "$D" </dev/null >/dev/null 2>&1 3
 	restore
 	verify
 }
+
+@test "names that begin in another root: bound before a chroot, and in it" { keeps roots jail; }
