@@ -45,7 +45,7 @@ static bool connects(int type)
 }
 
 #define CLOSED_ROOM (256u << 10) /* bytes that one may have sent which is closed; nothing tells */
-#define PATIENCE 16 /* stops that hit clients who are not accepted yet */
+#define PATIENCE 48 /* stops that hit clients who are not accepted yet */
 
 /* ---- preflight: is every peer in the tree, or allowed to be elsewhere ---- */
 
