@@ -528,11 +528,11 @@ int unix_name_connect(struct session *s, int fd, int to, const UnixSkEntry *e)
 	return 0;
 }
 
-/* An address that leads a task to that file from the root of all; 0: there is none. */
-static socklen_t reach(struct session *s, int to, const UnixSkEntry *e, struct sockaddr_un *a)
+/* An address that leads a task to that file, from where its own root is as yet; 0: there is none. */
+static socklen_t reach(const struct task *by, int to, const UnixSkEntry *e, struct sockaddr_un *a)
 {
+	own_fd int root = openat(by->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC), file = -1;
 	char path[2 * PATH_MAX_UNIX] = "";
-	own_fd int file = -1;
 	struct stat st;
 	int n;
 
@@ -543,7 +543,7 @@ static socklen_t reach(struct session *s, int to, const UnixSkEntry *e, struct s
 	n = snprintf(path, sizeof(path), "%s%s%s%.*s", e->name_root ? e->name_root : "", e->name_dir ? e->name_dir : "",
 		     e->name_dir ? "/" : "", (int)name_len(e), (const char *)e->name.data);
 	file = fd_high(ioctl(to, SIOCUNIXFILE));
-	if (n >= PATH_MAX_UNIX || file < 0 || fstat(file, &st) < 0 || !leads_to(ns_root_fd(s), path, &st))
+	if (n >= PATH_MAX_UNIX || file < 0 || fstat(file, &st) < 0 || !leads_to(root, path, &st))
 		return 0;
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
@@ -555,7 +555,7 @@ int unix_name_connect_by(struct session *s, const struct unix_caller *c, int num
 			 const UnixSkEntry *e)
 {
 	struct sockaddr_un a;
-	socklen_t len = c->task && num >= 0 ? reach(s, to, e, &a) : 0;
+	socklen_t len = c->task && num >= 0 ? reach(c->task, to, e, &a) : 0;
 
 	if (len && unix_caller_connect(s, c, num, (struct sockaddr *)&a, len) == 0)
 		return 0;

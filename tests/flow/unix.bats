@@ -190,3 +190,4 @@ os.rename(d + "/verdict.new", d + "/verdict")' "$D" </dev/null >/dev/null 2>&1 3
 }
 
 @test "names that begin in another root: bound before a chroot, and in it" { keeps roots jail; }
+@test "names in a mount namespace of its own, where another socket has the same" { AROUND="spaces user" keeps roots away; } # it mounts

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 static char top[80]; /* DIR */
+static int said[2];  /* what a child has to say against it */
 
 static int named(int type, const char *path)
 {
@@ -82,14 +83,12 @@ static pid_t start(void (*fn)(int ready))
 	pid_t kid;
 	char ok = 0;
 
-	CHECK(pipe(ready) == 0);
+	CHECK(pipe(ready) == 0 && pipe2(said, O_NONBLOCK) == 0);
 	kid = fork();
 	if (kid == 0) {
 		close(ready[0]);
 		fn(ready[1]);
-		if (why[0])
-			dprintf(2, "%s\n", why);
-		_exit(!!why[0]);
+		_exit(write(said[1], why, strlen(why)) != 0);
 	}
 	close(ready[1]);
 	CHECK(read(ready[0], &ok, 1) == 1 && ok == '+');
@@ -108,7 +107,8 @@ static void good_end(pid_t kid)
 	int st = -1;
 
 	kill(kid, SIGTERM);
-	CHECK(waitpid(kid, &st, 0) == kid && st == 0);
+	if (waitpid(kid, &st, 0) != kid || st != 0)
+		CHECK(read(said[0], why, sizeof(why) - 1) < 0); /* its reason is ours */
 }
 
 static char *below(const char *name)
