@@ -199,11 +199,13 @@ static bool can_close(const struct ring *r, uint32_t head)
 /* The oldest first: who does not get all shall miss the last. */
 static uint32_t note_pieces(const struct ring *r, PacketRing *g)
 {
-	uint32_t open = can_close(r, g->head) ? g->head : UINT32_MAX, lost = 0;
+	uint32_t open = can_close(r, g->head) ? g->head : UINT32_MAX, filling = 0, lost = 0;
 	size_t bytes = 0;
 
-	if (open != UINT32_MAX)
+	if (open != UINT32_MAX) /* what the next still tells of packets was read long ago */
 		g->head = (open + 1) % r->n;
+	else if (r->version == 3 && !slot_read(r, g->head).user)
+		filling = slot_read(r, g->head).packets > 0;
 
 	g->pieces = xalloc((r->n + 1) * sizeof(*g->pieces));
 	for (uint32_t n = 0; n < r->n; n++) {
@@ -213,7 +215,7 @@ static uint32_t note_pieces(const struct ring *r, PacketRing *g)
 
 		t.user = t.user || i == open;
 		if (!t.user || lost || bytes + t.used > PIECES_LEN_MAX || (r->version == 3 && i == g->head)) {
-			lost += t.user ? 1 : r->version == 3 && i == g->head && t.packets;
+			lost += t.user;
 			continue;
 		}
 		p = g->pieces[g->n_pieces++] = xalloc(sizeof(*p));
@@ -225,7 +227,7 @@ static uint32_t note_pieces(const struct ring *r, PacketRing *g)
 			block_close((char *)p->data.data, t.used);
 		bytes += t.used;
 	}
-	return lost;
+	return lost + filling;
 }
 
 static bool is_fresh(const char *p, const PacketRing *g)

@@ -61,6 +61,7 @@ kept() { keeps sockets-more "$1" -- --tcp-established; }
 
 @test "packet sockets: rings, and what was not read of them" { kept ring; }
 @test "packet sockets: a block of a ring that is being filled" { AROUND="plain user" kept ring-open; }
+@test "packet sockets: a block that is being filled, before one that was read long ago" { AROUND="plain user" kept ring-around; }
 @test "packet sockets: a ring for sending" { kept ring-unsent; }
 @test "packet sockets: a ring for sending that was used" {
 	start_kind sockets-more ring-send

@@ -388,17 +388,22 @@ struct capture {
 	char *packet;
 } captures[3];
 
-static void tell(const char *text)
+static void tell_in(const char *text, size_t len)
 {
 	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(TYPE), .sll_ifindex = if_nametoindex("lo"),
 				  .sll_halen = 6 };
-	char frame[64] = { [12] = TYPE >> 8, [13] = TYPE & 0xff };
+	char frame[BLOCK] = { [12] = TYPE >> 8, [13] = TYPE & 0xff };
 	static int fd = -1; /* to close one takes long */
 
 	if (fd < 0)
 		fd = add(socket(AF_PACKET, SOCK_RAW, 0));
 	strcpy(frame + 14, text);
-	CHECK(sendto(fd, frame, sizeof(frame), 0, (void *)&lo, sizeof(lo)) == sizeof(frame));
+	CHECK(sendto(fd, frame, len, 0, (void *)&lo, sizeof(lo)) == (ssize_t)len);
+}
+
+static void tell(const char *text)
+{
+	tell_in(text, 64);
 }
 
 static volatile uint32_t *status_of(const struct capture *c)
@@ -521,6 +526,25 @@ static void ring_open_check(void)
 	expect_packet(&captures[0], "second");
 	tell("third");
 	expect_packet(&captures[0], "third");
+}
+
+/* the same when the next block still has what was read of it long ago */
+static void ring_around(void)
+{
+	capture_begin(&captures[0], 3, 2000);
+	for (int i = 0; i < BLOCKS + 2; i++) { /* each needs more than half a block, and so closes that before it */
+		tell_in("long", BLOCK * 2 / 3);
+		if (i)
+			expect_packet(&captures[0], "long");
+	}
+	tell("first");
+	tell("second");
+}
+
+static void ring_around_check(void)
+{
+	expect_packet(&captures[0], "long");
+	ring_open_check();
 }
 
 static struct tpacket2_hdr *to_send;
@@ -651,6 +675,7 @@ int main(int argc, char **argv)
 		{ "vsock", vsock, vsock_check },
 		{ "ring", ring, ring_check },
 		{ "ring-open", ring_open, ring_open_check },
+		{ "ring-around", ring_around, ring_around_check },
 		{ "ring-unsent", ring_unsent, send_by_ring },
 		{ "ring-send", ring_send, none_check },
 		{ NULL, NULL, NULL },
