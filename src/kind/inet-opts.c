@@ -36,6 +36,7 @@ enum {
 	FOR_TCP = 4,
 	FOR_UDP = 8,
 	NOT_CONNECTED = 16, /* a connection's was agreed upon, or came with a packet */
+	NOT_STREAM = 32,    /* it cannot be set there; an accepted one's came with a packet */
 	BOTH = FOR_V4 | FOR_V6
 };
 
@@ -62,8 +63,8 @@ static const struct int_opt {
 	{ IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, BOTH },
 	{ IPPROTO_IP, 25 /* IP_RECVFRAGSIZE */, BOTH },
 	{ IPPROTO_IP, 26 /* IP_RECVERR_RFC4884 */, BOTH },
-	{ IPPROTO_IP, 32 /* IP_MULTICAST_IF */, BOTH | NOT_CONNECTED },
-	{ IPPROTO_IP, 33 /* IP_MULTICAST_TTL */, BOTH | NOT_CONNECTED },
+	{ IPPROTO_IP, 32 /* IP_MULTICAST_IF */, BOTH | NOT_STREAM },
+	{ IPPROTO_IP, 33 /* IP_MULTICAST_TTL */, BOTH | NOT_STREAM },
 	{ IPPROTO_IP, 34 /* IP_MULTICAST_LOOP */, BOTH | NOT_CONNECTED },
 	{ IPPROTO_IP, 49 /* IP_MULTICAST_ALL */, BOTH | NOT_CONNECTED },
 	{ IPPROTO_IP, 50 /* IP_UNICAST_IF */, BOTH },
@@ -75,8 +76,8 @@ static const struct int_opt {
 	{ IPPROTO_IPV6, 8 /* IPV6_2292HOPLIMIT */, FOR_V6 },
 	{ IPPROTO_IPV6, 11 /* IPV6_FLOWINFO */, FOR_V6 },
 	{ IPPROTO_IPV6, 16 /* IPV6_UNICAST_HOPS */, FOR_V6 },
-	{ IPPROTO_IPV6, 17 /* IPV6_MULTICAST_IF */, FOR_V6 | NOT_CONNECTED },
-	{ IPPROTO_IPV6, 18 /* IPV6_MULTICAST_HOPS */, FOR_V6 | NOT_CONNECTED },
+	{ IPPROTO_IPV6, 17 /* IPV6_MULTICAST_IF */, FOR_V6 | NOT_STREAM },
+	{ IPPROTO_IPV6, 18 /* IPV6_MULTICAST_HOPS */, FOR_V6 | NOT_STREAM },
 	{ IPPROTO_IPV6, 19 /* IPV6_MULTICAST_LOOP */, FOR_V6 },
 	{ IPPROTO_IPV6, 22 /* IPV6_ROUTER_ALERT */, FOR_V6 },
 	{ IPPROTO_IPV6, 23 /* IPV6_MTU_DISCOVER */, FOR_V6 },
@@ -154,6 +155,8 @@ static bool is_for(const struct int_opt *o, const InetSkEntry *e)
 		   ((e->proto == IPPROTO_UDP || e->proto == IPPROTO_UDPLITE) && e->type == SOCK_DGRAM ? FOR_UDP : 0);
 
 	if ((o->level == IPPROTO_UDP || o->level == IPPROTO_UDPLITE) && o->level != (int)e->proto)
+		return false;
+	if (o->use & NOT_STREAM && e->type == SOCK_STREAM)
 		return false;
 	return o->use & kind && !(o->use & NOT_CONNECTED && inet_tcp_is_connection(e));
 }

@@ -24,3 +24,28 @@ started() { [ "$SURROUNDING" != plain ] || [ "$(wc -l <"$IMG/said")" -gt "300" ]
 	cycle --tcp-established
 	verify
 }
+
+@test "what a connection that was reset had from its first packet is no option that is lost" {
+	python3 -c '
+import os, signal, socket, struct, sys
+os.chdir(sys.argv[1])
+s = socket.create_server(("::1", 0), family=socket.AF_INET6)
+c = socket.create_connection(s.getsockname()[:2])
+a = s.accept()[0]
+c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+c.close()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+open("ready", "w").close()
+signal.sigwait([signal.SIGTERM])
+gone = a.recv(1) == b"" # that it was reset is reported as lost
+open("verdict.new", "w").write("OK" if gone else "it goes on")
+os.rename("verdict.new", "verdict")' "$D" </dev/null >/dev/null 2>&1 3>&- &
+	PID=$!
+	until_true test -e "$D/ready"
+	for _ in 1 2; do
+		run cycle --tcp-established
+		[[ $status = 0 && "$output" != *option* ]] || { echo "$output" >&2; return 1; }
+		PID=$(cat "$IMG/pid")
+	done
+	verify
+}
